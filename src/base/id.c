@@ -1,0 +1,50 @@
+#include "base/id.h"
+
+#include <string.h>
+
+static const char ALPHABET[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+void sl_id_make(int64_t time_ms, const unsigned char random[10], struct sl_id *ret)
+{
+	uint64_t t = (uint64_t)time_ms;
+	for (int i = 9; i >= 0; i--, t >>= 5)
+		ret->text[i] = ALPHABET[t & 31];
+	unsigned bits = 0, have = 0, at = 10;
+	for (int i = 0; i < 10; i++) {
+		bits = bits << 8 | random[i];
+		for (have += 8; have >= 5; have -= 5)
+			ret->text[at++] = ALPHABET[bits >> (have - 5) & 31];
+	}
+	ret->text[SL_ID_LEN] = 0;
+}
+
+static int digit(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		c = (char)(c - 'a' + 'A');
+	const char *p = c ? strchr(ALPHABET, c) : NULL;
+	return p ? (int)(p - ALPHABET) : -1;
+}
+
+bool sl_id_parse(const char *text, struct sl_id *ret)
+{
+	struct sl_id id = {0};
+	for (int i = 0; i < SL_ID_LEN; i++) {
+		int d = digit(text[i]);
+		if (d < 0 || (i == 0 && d > 7))
+			return false;
+		id.text[i] = ALPHABET[d];
+	}
+	if (text[SL_ID_LEN])
+		return false;
+	*ret = id;
+	return true;
+}
+
+int64_t sl_id_time_ms(const struct sl_id *id)
+{
+	uint64_t t = 0;
+	for (int i = 0; i < 10; i++)
+		t = t << 5 | (unsigned)digit(id->text[i]);
+	return (int64_t)t;
+}

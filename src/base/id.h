@@ -1,0 +1,19 @@
+/* Ids: ULIDs (48 bits of milliseconds, 80 random), 26 characters of Crockford's base 32; sortable by time. */
+#ifndef SL_BASE_ID_H
+#define SL_BASE_ID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SL_ID_LEN = 26 };
+
+struct sl_id {
+	char text[SL_ID_LEN + 1];
+};
+
+void sl_id_make(int64_t time_ms, const unsigned char random[10], struct sl_id *ret);
+/* 26 characters, first 0-7; lower case is taken and made upper. */
+bool sl_id_parse(const char *text, struct sl_id *ret);
+int64_t sl_id_time_ms(const struct sl_id *id);
+
+#endif

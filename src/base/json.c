@@ -1,0 +1,290 @@
+#include "base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+void sl_json_freep(yyjson_doc **doc) { yyjson_doc_free(*doc); }
+void sl_json_mut_freep(yyjson_mut_doc **doc) { yyjson_mut_doc_free(*doc); }
+
+/* yyjson parses without recursion but later walks of ours recurse: refuse depth before building anything. */
+static bool depth_ok(const char *text, size_t len)
+{
+	int depth = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth > SL_JSON_DEPTH_MAX)
+				return false;
+		} else if (c == '}' || c == ']') {
+			depth--;
+		}
+	}
+	return true;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+	yyjson_val *const *x = a, *const *y = b;
+	size_t n = yyjson_get_len(*x), m = yyjson_get_len(*y);
+	int order = memcmp(yyjson_get_str(*x), yyjson_get_str(*y), n < m ? n : m);
+	return order ? order : (n > m) - (n < m);
+}
+
+/* The object's keys in canonical order; NULL with `err` filled on memory or a duplicate. Free with sl_free. */
+static yyjson_val **sorted_keys(yyjson_val *object, struct sl_error *err)
+{
+	size_t count = yyjson_obj_size(object), n = 0;
+	yyjson_val **keys = sl_alloc_array(count ? count : 1, sizeof *keys, err);
+	if (!keys)
+		return NULL;
+	yyjson_obj_iter it = yyjson_obj_iter_with(object);
+	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));)
+		keys[n++] = key;
+	qsort(keys, n, sizeof *keys, compare_members);
+	for (size_t i = 1; i < n; i++)
+		if (compare_members(&keys[i - 1], &keys[i]) == 0) {
+			sl_fail(err, SL_E_INVALID, "member '%s' stands twice in one object", yyjson_get_str(keys[i]));
+			sl_free(keys);
+			return NULL;
+		}
+	return keys;
+}
+
+/* Small objects, nearly all there are, are compared pairwise without a copy. */
+static int check_duplicates(yyjson_val *value, struct sl_error *err)
+{
+	if (yyjson_is_arr(value)) {
+		yyjson_arr_iter it = yyjson_arr_iter_with(value);
+		for (yyjson_val *item; (item = yyjson_arr_iter_next(&it));) {
+			int rc = yyjson_is_ctn(item) ? check_duplicates(item, err) : 0;
+			if (rc)
+				return rc;
+		}
+		return 0;
+	}
+	if (yyjson_obj_size(value) > 8) {
+		yyjson_val **keys = sorted_keys(value, err);
+		if (!keys)
+			return SL_E_INVALID;
+		sl_free(keys);
+	}
+	yyjson_val *seen[8];
+	size_t n = 0, small = yyjson_obj_size(value) <= 8;
+	yyjson_obj_iter it = yyjson_obj_iter_with(value);
+	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
+		for (size_t i = 0; small && i < n; i++)
+			if (compare_members(&seen[i], &key) == 0)
+				return sl_fail(err, SL_E_INVALID, "member '%s' stands twice in one object", yyjson_get_str(key));
+		if (small)
+			seen[n++] = key;
+		yyjson_val *item = yyjson_obj_iter_get_val(key);
+		int rc = yyjson_is_ctn(item) ? check_duplicates(item, err) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void fail_at_offset(struct sl_error *err, const char *where, const char *text, size_t at, const char *message)
+{
+	size_t line = 1, column = 1;
+	for (size_t i = 0; i < at; i++) {
+		column++;
+		if (text[i] == '\n') {
+			line++;
+			column = 1;
+		}
+	}
+	sl_fail(err, SL_E_INVALID, "not JSON: %s", message);
+	sl_error_where(err, "%s:%zu:%zu", where, line, column);
+}
+
+yyjson_doc *sl_json_parse(const char *text, size_t len, const char *where, struct sl_error *err)
+{
+	if (!depth_ok(text, len)) {
+		sl_fail_at(err, SL_E_INVALID, where, "JSON is nested deeper than %d", SL_JSON_DEPTH_MAX);
+		return NULL;
+	}
+	yyjson_read_err why;
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, 0, NULL, &why);
+	if (!doc) {
+		if (why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+			sl_fail_memory(err);
+		else
+			fail_at_offset(err, where, text, why.pos < len ? why.pos : len, why.msg);
+		return NULL;
+	}
+	yyjson_val *root = yyjson_doc_get_root(doc);
+	if (yyjson_is_ctn(root) && check_duplicates(root, err)) {
+		sl_error_where(err, "%s", where);
+		yyjson_doc_free(doc);
+		return NULL;
+	}
+	return doc;
+}
+
+void sl_json_string(struct sl_buf *out, const char *text, size_t len)
+{
+	sl_buf_char(out, '"');
+	for (size_t i = 0; i < len;) {
+		unsigned char c = (unsigned char)text[i];
+		size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+		if (c >= 0x80 && (n > len - i || !sl_utf8_valid(text + i, n))) {
+			sl_buf_str(out, "\xef\xbf\xbd");
+			i++;
+			continue;
+		}
+		if (c == '"' || c == '\\') {
+			sl_buf_char(out, '\\');
+			sl_buf_char(out, (char)c);
+		} else if (c < 0x20) {
+			static const char *const SHORT[] = {[8] = "\\b", [9] = "\\t", [10] = "\\n", [12] = "\\f", [13] = "\\r"};
+			if (c < SL_ARRAY_LEN(SHORT) && SHORT[c])
+				sl_buf_str(out, SHORT[c]);
+			else
+				sl_buf_printf(out, "\\u%04x", c);
+		} else {
+			sl_buf_add(out, text + i, n);
+		}
+		i += n;
+	}
+	sl_buf_char(out, '"');
+}
+
+static int canonical_number(yyjson_val *value, struct sl_buf *out, struct sl_error *err)
+{
+	if (yyjson_is_real(value) && !isfinite(yyjson_get_real(value)))
+		return sl_fail(err, SL_E_INVALID, "NaN and infinity have no canonical form");
+	char text[64];
+	if (yyjson_is_sint(value))
+		snprintf(text, sizeof text, "%lld", (long long)yyjson_get_sint(value));
+	else if (yyjson_is_uint(value))
+		snprintf(text, sizeof text, "%llu", (unsigned long long)yyjson_get_uint(value));
+	else {
+		char *shortest = yyjson_val_write_opts(value, 0, NULL, NULL, NULL);
+		if (!shortest)
+			return sl_fail_memory(err);
+		snprintf(text, sizeof text, "%s", shortest);
+		free(shortest);
+	}
+	sl_buf_str(out, text);
+	return 0;
+}
+
+static int canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err);
+
+static int canonical_object(yyjson_val *object, struct sl_buf *out, struct sl_error *err)
+{
+	yyjson_val **keys = sorted_keys(object, err);
+	if (!keys)
+		return err ? err->code : SL_E_INVALID;
+	int rc = 0;
+	sl_buf_char(out, '{');
+	for (size_t i = 0; i < yyjson_obj_size(object) && !rc; i++) {
+		if (i)
+			sl_buf_char(out, ',');
+		sl_json_string(out, yyjson_get_str(keys[i]), yyjson_get_len(keys[i]));
+		sl_buf_char(out, ':');
+		rc = canonical(yyjson_obj_iter_get_val(keys[i]), out, err);
+	}
+	sl_buf_char(out, '}');
+	sl_free(keys);
+	return rc;
+}
+
+static int canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err)
+{
+	switch (yyjson_get_type(value)) {
+	case YYJSON_TYPE_NULL: sl_buf_str(out, "null"); return 0;
+	case YYJSON_TYPE_BOOL: sl_buf_str(out, yyjson_get_bool(value) ? "true" : "false"); return 0;
+	case YYJSON_TYPE_NUM: return canonical_number(value, out, err);
+	case YYJSON_TYPE_STR: sl_json_string(out, yyjson_get_str(value), yyjson_get_len(value)); return 0;
+	case YYJSON_TYPE_OBJ: return canonical_object(value, out, err);
+	case YYJSON_TYPE_ARR: break;
+	default: return sl_fail(err, SL_E_BUG, "a JSON value without a type");
+	}
+	int rc = 0;
+	size_t i = 0;
+	sl_buf_char(out, '[');
+	yyjson_arr_iter it = yyjson_arr_iter_with(value);
+	for (yyjson_val *item; !rc && (item = yyjson_arr_iter_next(&it));) {
+		if (i++)
+			sl_buf_char(out, ',');
+		rc = canonical(item, out, err);
+	}
+	sl_buf_char(out, ']');
+	return rc;
+}
+
+int sl_json_canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err)
+{
+	int rc = canonical(value, out, err);
+	return rc ? rc : sl_buf_check(out, "canonical JSON", err);
+}
+
+int sl_json_mut_canonical(yyjson_mut_val *value, struct sl_buf *out, struct sl_error *err)
+{
+	yyjson_doc *doc = yyjson_mut_val_imut_copy(value, NULL);
+	if (!doc)
+		return sl_fail_memory(err);
+	int rc = sl_json_canonical(yyjson_doc_get_root(doc), out, err);
+	yyjson_doc_free(doc);
+	return rc;
+}
+
+int sl_json_hash(yyjson_val *value, struct sl_hash *ret, struct sl_error *err)
+{
+	struct sl_buf text SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 30);
+	int rc = sl_json_canonical(value, &text, err);
+	if (!rc)
+		sl_sha256(sl_buf_cstr(&text), text.len, ret);
+	return rc;
+}
+
+int sl_json_write(yyjson_mut_val *value, bool pretty, struct sl_buf *out, struct sl_error *err)
+{
+	size_t len;
+	yyjson_write_flag flags = pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0;
+	char *text = yyjson_mut_val_write_opts(value, flags | YYJSON_WRITE_INF_AND_NAN_AS_NULL, NULL, &len, NULL);
+	if (!text)
+		return sl_fail_memory(err);
+	sl_buf_add(out, text, len);
+	free(text);
+	return sl_buf_check(out, "JSON", err);
+}
+
+const char *sl_json_str(yyjson_val *object, const char *name, const char *fallback)
+{
+	const char *text = yyjson_get_str(yyjson_obj_get(object, name));
+	return text ? text : fallback;
+}
+
+int64_t sl_json_int(yyjson_val *object, const char *name, int64_t fallback)
+{
+	yyjson_val *v = yyjson_obj_get(object, name);
+	return yyjson_is_int(v) ? yyjson_get_sint(v) : fallback;
+}
+
+double sl_json_num(yyjson_val *object, const char *name, double fallback)
+{
+	yyjson_val *v = yyjson_obj_get(object, name);
+	return yyjson_is_num(v) ? yyjson_get_num(v) : fallback;
+}
+
+bool sl_json_bool(yyjson_val *object, const char *name, bool fallback)
+{
+	yyjson_val *v = yyjson_obj_get(object, name);
+	return yyjson_is_bool(v) ? yyjson_get_bool(v) : fallback;
+}
