@@ -1,0 +1,33 @@
+/* Port "infer": model execution. Backends: own tree engine (XGBoost models, equal to the library bit for bit); later ONNX Runtime.
+ *
+ * A loaded model is immutable and may be used by any thread. Loading treats the bytes as hostile: every index is checked, cycles and
+ * lying lengths are refused with the offending tree and node.
+ */
+#ifndef SL_PORT_INFER_H
+#define SL_PORT_INFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct sl_infer;
+
+struct sl_infer_info {
+	size_t features; /* columns of a row */
+	size_t outputs;  /* values per row: 1, or the number of classes */
+	size_t trees, nodes;
+	char objective[64];
+};
+
+/* `format`: "xgboost-json" or "xgboost-ubj". At most 1 GiB, 100,000 trees, 50 million nodes. */
+int sl_infer_load(const char *format, const void *data, size_t len, struct sl_infer **ret, struct sl_error *err);
+void sl_infer_free(struct sl_infer *infer);
+void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret);
+
+/* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax, value). */
+void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
+/* The same before the objective's transformation. */
+void sl_infer_margin(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
+
+#endif

@@ -1,0 +1,61 @@
+/* Port "meta": names, runs, versions, schedules, in SQL that SQLite and PostgreSQL share. Default backend: SQLite, WAL, one
+ * file, opened by many processes; pages carry checksums, so a flipped bit is an error and not an answer.
+ *
+ * SQL rules: parameters are ?1 ?2 ...; INSERT ... ON CONFLICT and RETURNING are allowed; types are TEXT, BIGINT, DOUBLE PRECISION, BLOB; no
+ * dialect functions. Migrations are the numbered files of backend/migrations.
+ * A handle belongs to one thread. A statement is borrowed: prepared once, cached in the handle, given back by sl_stmt_done.
+ */
+#ifndef SL_PORT_META_H
+#define SL_PORT_META_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct sl_meta;
+struct sl_stmt;
+
+/* `url`: "sqlite:/path/sluice.db" (a bare path means that). Makes and migrates it when `create`. A database of a newer program
+ * is refused (SL_E_CONFLICT). Known schemes that are not built say so (SL_E_NO_LIBRARY). */
+int sl_meta_open(const char *url, bool create, struct sl_meta **ret, struct sl_error *err);
+void sl_meta_close(struct sl_meta *meta);
+
+/* A write transaction (taken at once, so it never fails with "busy" half-way; waits at most 30 s, then SL_E_BUSY). Durable when commit
+ * returns 0. begin inside begin nests: only the outermost commits, and a rollback anywhere rolls back the whole. */
+int sl_meta_begin(struct sl_meta *meta, struct sl_error *err);
+int sl_meta_commit(struct sl_meta *meta, struct sl_error *err);
+void sl_meta_rollback(struct sl_meta *meta);
+bool sl_meta_in_transaction(const struct sl_meta *meta);
+/* A read transaction: all reads see one state until the end. */
+int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err);
+void sl_meta_end_read(struct sl_meta *meta);
+
+/* Prepares (or finds) `sql` and binds the parameters that `types` lists, in order:
+ *   s const char * (NULL = null)   i int64_t   d double   b const void *, size_t   n (null, no argument)
+ * int arguments must be cast to int64_t. The texts must live until sl_stmt_done. */
+int sl_meta_query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types, ...);
+/* 1 a row stands ready, 0 the end, negative an error. */
+int sl_stmt_step(struct sl_stmt *stmt, struct sl_error *err);
+void sl_stmt_done(struct sl_stmt *stmt); /* NULL is fine; gives the statement back */
+void sl_stmt_donep(struct sl_stmt **stmt);
+#define SL_AUTO_STMT SL_CLEANUP(sl_stmt_donep)
+
+int sl_stmt_columns(const struct sl_stmt *stmt);
+const char *sl_stmt_column_name(const struct sl_stmt *stmt, int column); /* from 0, as below */
+bool sl_stmt_null(const struct sl_stmt *stmt, int column);
+char sl_stmt_type(const struct sl_stmt *stmt, int column);               /* s i d b n */
+int64_t sl_stmt_int(const struct sl_stmt *stmt, int column);
+double sl_stmt_double(const struct sl_stmt *stmt, int column);
+const char *sl_stmt_text(const struct sl_stmt *stmt, int column);       /* "" for null; valid until the next step */
+const void *sl_stmt_blob(const struct sl_stmt *stmt, int column, size_t *ret_len);
+
+/* Query, step to the end, done. Returns the number of rows changed, or negative. */
+int64_t sl_meta_exec(struct sl_meta *meta, struct sl_error *err, const char *sql, const char *types, ...);
+/* First column of the first row as integer, or `fallback` when there is no row; negative codes go into *ret_rc. */
+int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types, ...);
+
+/* Structure and every page's checksum; SL_E_CORRUPT names the page and what is wrong. */
+int sl_meta_check(struct sl_meta *meta, struct sl_error *err);
+
+#endif
