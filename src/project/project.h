@@ -1,0 +1,195 @@
+/* The project: one `sluice.yaml`, read, checked and resolved. Everything in it lives in the project's arena until sl_project_free; all pointers below
+ * are never NULL unless said, all arrays carry their counts. Order is the file's.
+ *
+ * Resolution: parameters (after `key=value` overrides) are put in wherever a value is `$name` (whole value; its type is kept) or `${env:NAME}`; SQL texts and
+ * expressions keep their `$name` and get it bound when they run. Each definition lists the parameters it used, so that a step's
+ * fingerprint changes only with those. In a trigger's `set`, `$event.x` stays as it is.
+ */
+#ifndef SL_PROJECT_PROJECT_H
+#define SL_PROJECT_PROJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+struct sl_mark { int line, column; }; /* from 1 */
+
+struct sl_names { const char **items; size_t count; };
+
+/* A typed value: of a parameter, of an override. */
+enum sl_value_type { SL_VALUE_NULL, SL_VALUE_BOOL, SL_VALUE_INT, SL_VALUE_DOUBLE, SL_VALUE_TEXT, SL_VALUE_TIME, SL_VALUE_JSON };
+struct sl_value {
+	enum sl_value_type type;
+	int64_t i;        /* BOOL 0/1, INT, TIME in microseconds */
+	double d;
+	const char *text; /* TEXT; TIME as written; JSON: canonical text of a list or map */
+};
+
+struct sl_param { const char *name; struct sl_value value; struct sl_mark mark; bool overridden; };
+
+/* A source: where data comes from. `path` is relative to the project's folder or absolute; may be a glob. */
+struct sl_source {
+	const char *name, *path;
+	const char *format;      /* "parquet", "csv", "json"; "" = by the file's name and content */
+	const char *columns;     /* declared CSV types as JSON {"a":"bigint"}; "" = sniffed */
+	const char *definition;  /* canonical JSON, for the fingerprint */
+	struct sl_mark mark;
+};
+
+enum sl_check_kind {
+	SL_CHECK_COLUMNS, SL_CHECK_NOT_NULL, SL_CHECK_UNIQUE, SL_CHECK_BETWEEN, SL_CHECK_IN_SET, SL_CHECK_REGEX, SL_CHECK_ROWS, SL_CHECK_SQL,
+};
+struct sl_check {
+	enum sl_check_kind kind;
+	const char *name;              /* as reports show it: "between(distance)" */
+	struct sl_names columns;       /* the columns it looks at; COLUMNS: all names, with `types` beside them */
+	struct sl_names types;         /* COLUMNS only */
+	bool has_min, has_max;
+	struct sl_value min, max;      /* BETWEEN (number or time), ROWS (number) */
+	struct sl_value *values;       /* IN_SET */
+	size_t value_count;
+	const char *text;              /* REGEX: the pattern; SQL: the query whose rows are the failures; else "" */
+	double mostly;                 /* share of rows that must pass, 1 = all */
+	const char *where;             /* SQL expression that limits the rows; "" = all */
+	bool warn_only;                /* severity: warn */
+	bool quarantine;               /* else: quarantine */
+	const char *definition;        /* canonical JSON */
+	struct sl_mark mark;
+};
+
+struct sl_dataset {
+	const char *name;
+	struct sl_check *checks;
+	size_t check_count;
+	struct sl_mark mark;
+};
+
+enum sl_step_kind { SL_STEP_SQL, SL_STEP_RUN, SL_STEP_TRAIN, SL_STEP_EVALUATE };
+
+struct sl_train {
+	const char *algorithm;         /* "xgboost" */
+	const char *data, *where;      /* dataset; SQL expression, "" = all rows */
+	const char *validation;        /* SQL expression that picks the validation rows (left out of training); "" = none */
+	const char *target, *weight;   /* columns; weight "" = none */
+	const char *task;              /* "binary", "multiclass", "regression", "" = by the target */
+	struct sl_names features;      /* with every `{when: $flag, use: [...]}` resolved */
+	int64_t rounds, early_stopping, seed;
+	const char *options;           /* canonical JSON of engine parameters: max_depth, learning_rate, subsample ... (allow-listed) */
+};
+
+struct sl_evaluate {
+	const char *model;             /* a train step or model reference */
+	const char *data, *where, *target, *weight;
+	struct sl_names slices;        /* columns to slice by */
+};
+
+struct sl_output { const char *name, *path; };
+
+struct sl_step {
+	const char *name;
+	enum sl_step_kind kind;
+	struct sl_names inputs;        /* datasets and steps it reads by declaration (RUN, TRAIN, EVALUATE); SQL: filled by flow from the parser */
+	struct sl_output *outputs;     /* RUN: name -> relative path; others: the step's own name */
+	size_t output_count;
+	const char *sql_path;          /* SQL: file relative to the project; "" when `sql_text` is given in place */
+	const char *sql_text;
+	struct sl_names argv;          /* RUN: program and arguments; a single text becomes {"/bin/sh","-c",text} */
+	struct sl_names code;          /* RUN: files that count as its code; relative arguments that name files are added by themselves */
+	struct sl_train train;
+	struct sl_evaluate evaluate;
+	int64_t timeout_ms;            /* 0: 24 h */
+	uint64_t memory_bytes;         /* 0: the engine's default */
+	struct sl_names params;        /* parameters that the definition itself uses (SQL's own come from the parser) */
+	struct sl_names environment;   /* RUN: "NAME=value" */
+	const char *definition;        /* canonical JSON, resolved */
+	struct sl_mark mark;
+};
+
+struct sl_model {
+	const char *name, *from;       /* a train step */
+	struct sl_names gate;          /* rules as written, checked by learn/gate.h */
+	bool promote_auto;             /* else: approve */
+	struct sl_evaluate evaluate;   /* data "" = none: the training step's validation metrics are used */
+	struct sl_names params;
+	const char *definition;
+	struct sl_mark mark;
+};
+
+struct sl_endpoint {
+	const char *name;
+	const char *model, *alias;     /* "delay@champion" -> model "delay", alias "champion"; a number is a version */
+	bool log_all;                  /* log: all | none */
+	const char *key, *time;        /* extra request columns that are logged as the prediction's key and event time; "" = none */
+	struct sl_names log_hash, log_drop; /* columns logged as a hash, or left out */
+	bool ignore_extra;             /* extra: ignore | refuse */
+	uint64_t retain_bytes;
+	int64_t retain_ms;
+	struct sl_mark mark;
+};
+
+/* A bar of a monitor's statistic. */
+struct sl_bar { const char *statistic; bool has_warn, has_alarm, has_min; double warn, alarm, min; };
+
+struct sl_monitor {
+	const char *name, *endpoint;
+	const char *labels;            /* label set; "" = an input monitor */
+	int64_t window_ms, every_ms;   /* every: slide, default = window */
+	int64_t for_ms;                /* how long a level must hold before it is raised; 0: at once */
+	int64_t lateness_ms;           /* how long after a window's end it waits for late records */
+	struct sl_bar *bars;
+	size_t bar_count;
+	struct sl_names columns;       /* input monitor: which; empty = every feature and the prediction */
+	struct sl_mark mark;
+};
+
+enum sl_trigger_kind { SL_TRIGGER_ALARM, SL_TRIGGER_DATA, SL_TRIGGER_CRON, SL_TRIGGER_CALL };
+struct sl_trigger_set { const char *param, *value; };
+struct sl_trigger {
+	const char *name;
+	enum sl_trigger_kind kind;
+	const char *subject;           /* monitor, dataset, cron text; "" for CALL */
+	const char *level;             /* ALARM: "alarm" or "warn" */
+	struct sl_names run;           /* what to bring up to date */
+	struct sl_trigger_set *sets;
+	size_t set_count;
+	int64_t cooldown_ms;
+	struct sl_mark mark;
+};
+
+struct sl_project {
+	struct sl_arena *arena;
+	const char *dir, *file;        /* absolute folder; absolute path of sluice.yaml */
+	const char *name;
+	struct sl_param *params; size_t param_count;
+	struct sl_source *sources; size_t source_count;
+	struct sl_dataset *datasets; size_t dataset_count;
+	struct sl_step *steps; size_t step_count;
+	struct sl_model *models; size_t model_count;
+	struct sl_endpoint *endpoints; size_t endpoint_count;
+	struct sl_monitor *monitors; size_t monitor_count;
+	struct sl_trigger *triggers; size_t trigger_count;
+};
+
+/* Finds sluice.yaml in `dir` or its parents. SL_E_NOT_FOUND with a hint at `sluice init`. */
+int sl_project_find(const char *dir, char out_dir[4096], struct sl_error *err);
+/* Reads, overrides (Hydra's grammar: project/override.h), checks. Errors carry file:line:column and the nearest known name. */
+int sl_project_load(const char *dir, const char *const *overrides, size_t override_count, struct sl_project **ret, struct sl_error *err);
+void sl_project_free(struct sl_project *project);
+void sl_project_freep(struct sl_project **project);
+
+const struct sl_step *sl_project_step(const struct sl_project *project, const char *name);
+const struct sl_source *sl_project_source(const struct sl_project *project, const char *name);
+const struct sl_dataset *sl_project_dataset(const struct sl_project *project, const char *name); /* declared checks; NULL when none */
+const struct sl_model *sl_project_model(const struct sl_project *project, const char *name);
+const struct sl_endpoint *sl_project_endpoint(const struct sl_project *project, const char *name);
+const struct sl_monitor *sl_project_monitor(const struct sl_project *project, const char *name);
+const struct sl_param *sl_project_param(const struct sl_project *project, const char *name);
+
+/* The JSON Schema of the file, for editors (`sluice schema`). */
+int sl_project_schema(struct sl_buf *out, struct sl_error *err);
+
+#endif

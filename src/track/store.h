@@ -1,0 +1,28 @@
+/* The opened store of one project: `.sluice/` and the ports over it. Opened once by a command or role and lent to every room. */
+#ifndef SL_TRACK_STORE_H
+#define SL_TRACK_STORE_H
+
+#include "ledger/ledger.h"
+#include "os/file.h"
+#include "port/meta.h"
+#include "port/object.h"
+#include "track/run.h"
+
+struct sl_store {
+	char project_dir[SL_PATH_MAX]; /* absolute */
+	char dir[SL_PATH_MAX];         /* absolute: <project>/.sluice */
+	char runs_dir[SL_PATH_MAX], tmp_dir[SL_PATH_MAX], streams_dir[SL_PATH_MAX];
+	struct sl_meta *meta;
+	struct sl_objects *objects;
+	struct sl_ledger *ledger;
+	struct sl_track track;         /* {meta, ledger} */
+};
+
+/* Makes `.sluice/` with its folders, database, key and first ledger entry. A store that exists is left as it is. */
+int sl_store_create(const char *project_dir, struct sl_error *err);
+/* SL_E_NOT_FOUND with a hint at `sluice init` when there is none. */
+int sl_store_open(const char *project_dir, struct sl_store **ret, struct sl_error *err);
+void sl_store_close(struct sl_store *store); /* publishes the ledger; NULL is fine */
+void sl_store_closep(struct sl_store **store);
+
+#endif
