@@ -31,6 +31,7 @@ static void test_same_bytes_as_the_files(void **state)
 static void test_in_order_and_ended(void **state)
 {
 	(void)state;
+	assert_true(sl_embedded_migrations_count > 0);
 	for (size_t i = 1; i < sl_embedded_migrations_count; i++)
 		assert_true(strcmp(sl_embedded_migrations[i - 1].name, sl_embedded_migrations[i].name) < 0);
 	assert_null(sl_embedded_migrations[sl_embedded_migrations_count].name);
