@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# deps.sh: everything that building Sluice needs and this machine lacks.
+#
+#   deps.sh [--tests] [--root DIR] [--no-system] [--offline] [--strict] [--print-missing]
+#
+#   --tests          also what only the tests need: a clang, and a Python environment in third_party/venv
+#   --root DIR       make DIR/third_party instead of the one of this checkout
+#   --no-system      leave the distribution's packages alone (they are there, or somebody else installs them)
+#   --offline        never use the network
+#   --strict         refuse Debian's newer build of a locked upstream version
+#   --print-missing  print the distribution's packages that are missing, and end
+#
+# 1. Packages of the distribution (tools/deps/packages): one apt-get call. Without root: the command to run, exit 3.
+# 2. What the distribution lacks (tools/deps/lock): into DIR/third_party only. Nothing is installed, no package script runs.
+#
+# Idempotent: a second run compares one stamp and ends. Resumable: a verified file stays in third_party/cache. Parallel: one
+# job per file. Exit status: 0 done, 1 a fetch or a checksum failed, 2 usage, 3 root needed.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+TESTS=0 SYSTEM=1 OFFLINE=0 STRICT=0 PRINT=0
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--tests) TESTS=1 ;;
+	--root)
+		[ $# -ge 2 ] || { say "--root needs a folder"; exit 2; }
+		ROOT=$(mkdir -p "$2" && cd "$2" && pwd)
+		shift
+		;;
+	--no-system) SYSTEM=0 ;;
+	--offline) OFFLINE=1 ;;
+	--strict) STRICT=1 ;;
+	--print-missing) PRINT=1 ;;
+	-h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+	*) say "unknown option $1"; exit 2 ;;
+	esac
+	shift
+done
+
+TP=$ROOT/third_party
+CACHE=$TP/cache PREFIX=$TP/prefix VENV=$TP/venv LOG=$TP/log
+# One stamp for everything that decides the content of the prefix.
+KEY=$(cat "$HERE"/{fetch,assemble}.sh "$HERE/lock" | sha256sum | cut -c1-64)
+VENV_KEY=$(sha256sum "$HERE/python.lock" | cut -c1-64)
+
+source "$HERE/system.sh"
+source "$HERE/fetch.sh"
+source "$HERE/assemble.sh"
+
+stamped() { # file key
+	local key=
+	[ -f "$1" ] && read -r key <"$1" && [ "$key" = "$2" ]
+}
+
+up_to_date() {
+	stamped "$PREFIX/.complete" "$KEY" || return 1
+	[ $TESTS = 0 ] || stamped "$VENV/.complete" "$VENV_KEY" || return 1
+	[ $SYSTEM = 0 ] || [ -z "$(missing_packages)" ]
+}
+
+make_prefix() {
+	stamped "$PREFIX/.complete" "$KEY" && return 0
+	local start=$SECONDS
+	fetch_all || die "start it again: what was fetched and verified is kept"
+	assemble "$PREFIX"
+	say "third_party/prefix is made: $((SECONDS - start)) s, $(du -sm "$PREFIX" | cut -f1) MB"
+}
+
+# The tests' Python packages, every file pinned by hash. Downloaded first, so that the environment can be made again offline.
+make_venv() {
+	stamped "$VENV/.complete" "$VENV_KEY" && return 0
+	local start=$SECONDS wheels=$CACHE/wheels
+	mkdir -p "$wheels"
+	say "making third_party/venv for the tests"
+	if [ $OFFLINE = 0 ]; then
+		retry python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --require-hashes --only-binary=:all: \
+			-d "$wheels" -r "$HERE/python.lock" >"$LOG/venv.log" 2>&1 || { tail -5 "$LOG/venv.log" >&2; die "pip failed, see $LOG/venv.log"; }
+	fi
+	rm -rf "$VENV"
+	python3 -m venv "$VENV" >>"$LOG/venv.log" 2>&1 || die "python3 -m venv failed, see $LOG/venv.log"
+	"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" --require-hashes \
+		-r "$HERE/python.lock" >>"$LOG/venv.log" 2>&1 || { tail -5 "$LOG/venv.log" >&2; die "pip failed, see $LOG/venv.log"; }
+	echo "$VENV_KEY" >"$VENV/.complete"
+	say "third_party/venv is made: $((SECONDS - start)) s"
+}
+
+if [ $PRINT = 1 ]; then
+	missing_packages
+	exit 0
+fi
+if up_to_date; then
+	exit 0
+fi
+mkdir -p "$CACHE" "$LOG"
+exec 9>"$TP/lock"
+flock 9
+rm -rf "$TP"/tmp.*
+[ $SYSTEM = 0 ] || install_packages
+make_prefix
+[ $TESTS = 0 ] || make_venv
