@@ -1,0 +1,44 @@
+/* Statistics of monitors, from counts alone, so that they merge. Exact definitions: docs/monitors.md.
+ *
+ * Shares: p_i = max(count_i / total, SL_SHARE_FLOOR), then divided by their sum; the floor keeps empty bins finite.
+ */
+#ifndef SL_WATCH_STATISTIC_H
+#define SL_WATCH_STATISTIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SL_SHARE_FLOOR 1e-4
+
+/* Population stability index: sum (q_i - p_i) ln(q_i / p_i); p the reference, q the window. 0 when either is empty. */
+double sl_psi(const uint64_t *reference, const uint64_t *window, size_t bins);
+/* Jensen-Shannon distance, base 2: sqrt of the divergence; 0 (equal) .. 1 (disjoint). No floor: empty bins add nothing. */
+double sl_js_distance(const uint64_t *reference, const uint64_t *window, size_t bins);
+
+/* Quality of predictions against labels, one accumulator per pane; all of it adds up, so panes merge into windows.
+ *
+ * AUC comes from a histogram of the score (SL_SCORE_BINS equal bins over [0,1]); pairs in one bin count as ties, so the true value
+ * lies within the error bound = half the share of pairs that fall into one bin. */
+enum { SL_SCORE_BINS = 16384 };
+enum sl_task { SL_TASK_BINARY, SL_TASK_MULTICLASS, SL_TASK_REGRESSION };
+
+struct sl_quality {
+	uint64_t rows;
+	double sum_predicted, sum_observed;     /* BINARY: probability, 0/1; REGRESSION: values */
+	double sum_log_loss, sum_square, sum_absolute;
+	uint64_t errors;                        /* wrong class: BINARY at 0.5, MULTICLASS by the greatest output */
+	uint32_t *positives, *negatives;        /* SL_SCORE_BINS each, made at the first binary row; NULL before */
+};
+void sl_quality_done(struct sl_quality *quality);
+/* One labelled row. `outputs`: 1 value, or one per class; `label`: 0/1, the class's index, or the value. false when memory is out or a value is
+ * not finite or no class (the row is not counted then). */
+bool sl_quality_add(struct sl_quality *quality, enum sl_task task, const float *outputs, size_t output_count, double label);
+/* into += from; false when memory is out (into unchanged). */
+bool sl_quality_merge(struct sl_quality *into, const struct sl_quality *from);
+
+/* Each is NaN when it has no meaning for these rows (AUC of one class only). */
+double sl_quality_auc(const struct sl_quality *quality, double *ret_error);
+double sl_quality_statistic(const struct sl_quality *quality, enum sl_task task, const char *name);
+
+#endif
