@@ -16,7 +16,7 @@ struct sl_sql;
 
 /* One declared input: a name and the Parquet files behind it. */
 struct sl_sql_table {
-	const char *name;
+	const char *name;    /* "a.b" can be written as a.b or as "a.b" */
 	const char *const *paths;
 	size_t path_count; /* 0: an empty table, then columns must be given */
 	const char *columns; /* "a BIGINT, b VARCHAR", only for path_count 0 */
@@ -27,7 +27,7 @@ struct sl_sql_options {
 	size_t table_count;
 	const char *const *raw_paths; /* other files that may be read (CSV, JSON: ingest) */
 	size_t raw_path_count;
-	const char *write_dir;        /* folder that may be written (COPY ... TO); NULL: nothing may */
+	const char *write_dir;        /* folder that may be written (sl_sql_write, COPY ... TO); NULL: nothing may */
 	uint64_t memory_bytes;        /* 0: 60 % of the machine's, at most 8 GiB */
 	uint64_t temp_bytes;          /* spill limit; 0: 20 GiB; the folder is write_dir/spill or none */
 	int threads;                  /* 0: the machine's processors */
@@ -50,14 +50,22 @@ struct sl_sql_param {
 	double d;
 };
 
-/* Names of parameters and tables that `text` (one statement) uses, by DuckDB's own parser. JSON arrays of text. */
-int sl_sql_analyze(const char *text, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables, yyjson_mut_val **ret_params, struct sl_error *err);
+/* Names of the tables and parameters that `text` (exactly one SELECT, at most 1 MiB) uses, by DuckDB's own parser, each once in the order of
+ * the text; a qualified table is "schema.table". JSON arrays of text in `doc`. What is only named inside the statement (WITH) is no table. */
+int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables, yyjson_mut_val **ret_params,
+		   struct sl_error *err);
 const char *sl_sql_version(struct sl_error *err); /* "duckdb 1.5.6"; NULL when the library is missing */
 
 /* Runs one statement for its effect; *ret_changed (may be NULL) gets the row count that it reports. `where` names the SQL file for errors,
  * which carry line and column of the statement. */
 int sl_sql_run(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
 	       int64_t *ret_changed, struct sl_error *err);
+
+/* Runs one SELECT and writes its rows as one Parquet file (zstd) at `path`, inside write_dir. Equal input, statement and thread count give
+ * equal bytes: rows come in the statement's own ORDER BY, else in the input's order where the plan keeps it, else sorted by all columns. Two
+ * columns of one name are refused. */
+int sl_sql_write(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
+		 const char *path, int64_t *ret_rows, struct sl_error *err);
 
 /* Streams a result. Chunks are columnar; memory stays bounded whatever the size of the result. */
 struct sl_sql_result;
