@@ -3,7 +3,8 @@
  *
  * Resolution: parameters (after `key=value` overrides) are put in wherever a value is `$name` (whole value; its type is kept) or `${env:NAME}`; SQL texts and
  * expressions keep their `$name` and get it bound when they run. Each definition lists the parameters it used, so that a step's
- * fingerprint changes only with those. In a trigger's `set`, `$event.x` stays as it is.
+ * fingerprint changes only with those. In a trigger's `set`, `$event.x` stays as it is. `${secret:NAME}` may stand only in a step's `env` and
+ * stays as it is until the step starts. A `train` without `seed` takes the parameter `seed` when there is one.
  */
 #ifndef SL_PROJECT_PROJECT_H
 #define SL_PROJECT_PROJECT_H
@@ -15,8 +16,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
-
-struct sl_mark { int line, column; }; /* from 1 */
+#include "base/yaml.h" /* struct sl_mark */
 
 struct sl_names { const char **items; size_t count; };
 
@@ -76,7 +76,7 @@ struct sl_train {
 	const char *validation;        /* SQL expression that picks the validation rows (left out of training); "" = none */
 	const char *target, *weight;   /* columns; weight "" = none */
 	const char *task;              /* "binary", "multiclass", "regression", "" = by the target */
-	struct sl_names features;      /* with every `{when: $flag, use: [...]}` resolved */
+	struct sl_names features;      /* never empty; with every `{when: $flag, use: [...]}` resolved */
 	int64_t rounds, early_stopping, seed;
 	const char *options;           /* canonical JSON of engine parameters: max_depth, learning_rate, subsample ... (allow-listed) */
 };
@@ -95,17 +95,17 @@ struct sl_step {
 	struct sl_names inputs;        /* datasets and steps it reads by declaration (RUN, TRAIN, EVALUATE); SQL: filled by flow from the parser */
 	struct sl_output *outputs;     /* RUN: name -> relative path; others: the step's own name */
 	size_t output_count;
-	const char *sql_path;          /* SQL: file relative to the project; "" when `sql_text` is given in place */
-	const char *sql_text;
+	const char *sql_path;          /* SQL: file relative to the project; "" when the text is given in place */
+	const char *sql_text;          /* SQL: the text itself, also when it came from the file */
 	struct sl_names argv;          /* RUN: program and arguments; a single text becomes {"/bin/sh","-c",text} */
 	struct sl_names code;          /* RUN: files that count as its code; relative arguments that name files are added by themselves */
 	struct sl_train train;
 	struct sl_evaluate evaluate;
 	int64_t timeout_ms;            /* 0: 24 h */
 	uint64_t memory_bytes;         /* 0: the engine's default */
-	struct sl_names params;        /* parameters that the definition itself uses (SQL's own come from the parser) */
+	struct sl_names params;        /* parameters that the definition, its expressions and its SQL text use; RUN: and those under `params` */
 	struct sl_names environment;   /* RUN: "NAME=value" */
-	const char *definition;        /* canonical JSON, resolved */
+	const char *definition;        /* canonical JSON, resolved; secrets by name */
 	struct sl_mark mark;
 };
 

@@ -1,0 +1,103 @@
+/* Flow: brings names up to date. The graph is what the project's names imply; a node runs only when its definition, the parameters it uses, its code
+ * or the content of its inputs changed; equal output stops the wave. Every decision comes with its reason in words.
+ *
+ *   project --graph--> nodes --plan--> fingerprint documents, decisions --execute--> worker processes --> one transaction per finished node
+ *
+ * Nodes: a source (ingest and its checks), a step, the checks of a step's output, a model (new version, gate, promotion). They have the
+ * names of the project file; the checks of a step belong to the step's node.
+ */
+#ifndef SL_FLOW_FLOW_H
+#define SL_FLOW_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/id.h"
+#include "project/project.h"
+#include "track/store.h"
+
+enum sl_flow_kind { SL_FLOW_SOURCE, SL_FLOW_STEP, SL_FLOW_MODEL };
+const char *sl_flow_kind_name(enum sl_flow_kind kind); /* "source", "step", "model" */
+
+/* How a node stands. Until everything before it is known, a node can be MAYBE: it runs only if an input turns out different. */
+enum sl_flow_state {
+	SL_FLOW_FRESH,     /* nothing changed: its last result holds */
+	SL_FLOW_REUSED,    /* an older result with the same fingerprint is put in place; nothing runs */
+	SL_FLOW_STALE,     /* will run, for `reason` */
+	SL_FLOW_MAYBE,     /* waits for what is before it: "features is to be run first" */
+	SL_FLOW_RUNNING,
+	SL_FLOW_OK,
+	SL_FLOW_FAILED,
+	SL_FLOW_SKIPPED,   /* something before it failed */
+	SL_FLOW_CANCELLED,
+	SL_FLOW_WAITING,   /* a model that passed its gate and awaits approval */
+};
+const char *sl_flow_state_name(enum sl_flow_state state); /* "fresh", "reused", ... */
+
+enum { SL_FLOW_REASON_MAX = 256, SL_FLOW_CAUSE_MAX = 512 };
+
+/* What callbacks and reports show of a node. Texts live as long as the report (or the call of a callback). */
+struct sl_flow_node {
+	const char *name;
+	enum sl_flow_kind kind;
+	const char *action;                /* "ingest", "sql", "run", "train", "evaluate", "gate" */
+	enum sl_flow_state state;
+	char reason[SL_FLOW_REASON_MAX];   /* why it runs, or why not: "parameter max_depth changed 6 → 8", "nothing changed" */
+	char cause[SL_FLOW_CAUSE_MAX];     /* how it ended when not well: "exit status 3", "check not_null(date) failed: 12 rows" */
+	char note[SL_FLOW_REASON_MAX];     /* what it made: "2,999,798 rows, 3f9c1a", "delay@2, auc 0.659, promoted" */
+	char log_path[SL_PATH_MAX];        /* its output, when it ran; "" */
+	struct sl_id run;                  /* text "" when it did not run */
+	int64_t started_ms, ended_ms;
+	bool changed;                      /* its output differs from the one before */
+	struct sl_error error;             /* code 0 when it did not fail */
+};
+
+/* Callbacks come on the calling thread, in order. All may be NULL. */
+struct sl_flow_events {
+	void (*planned)(void *context, const struct sl_flow_node *nodes, size_t count);
+	void (*started)(void *context, const struct sl_flow_node *node);
+	/* fraction 0..1, or -1 when unknown; `what` is "reading", "training", ... */
+	void (*progress)(void *context, const struct sl_flow_node *node, double fraction, const char *what);
+	void (*metric)(void *context, const struct sl_flow_node *node, const char *name, int64_t step, double value);
+	/* A line of the node's own output; not called for more than 1,000 lines a second. */
+	void (*line)(void *context, const struct sl_flow_node *node, const char *line, size_t len);
+	void (*ended)(void *context, const struct sl_flow_node *node); /* also for nodes that did not run */
+	void *context;
+};
+
+struct sl_flow_options {
+	const char *const *names;  /* sources, steps, outputs or models to bring up to date; none: everything */
+	size_t name_count;
+	int jobs;                  /* at once; 0: the machine's processors */
+	bool force;                /* run what was asked for even if nothing changed */
+	bool keep_going;           /* go on with what does not depend on a failure */
+	bool preview;              /* -n: plan only; writes nothing */
+	bool wait;                 /* wait for another `sluice run` of this project; else SL_E_BUSY says who holds it */
+	const char *command;       /* as the user typed it, for the run's record; NULL: "sluice run" */
+	const volatile int *cancel; /* non-zero: stop the workers and end with SL_E_CANCELLED; may be NULL. Set it from a signal handler installed without
+				       SA_RESTART, so that the wait ends at once. */
+	const char *program;       /* path of this program, started again as `PROGRAM worker JOB`; NULL: /proc/self/exe */
+	struct sl_flow_events events;
+};
+
+struct sl_flow_report {
+	struct sl_arena *arena;
+	struct sl_id run;          /* the run over all; text "" when nothing had to run */
+	struct sl_flow_node *nodes; /* in an order in which each stands behind what it needs */
+	size_t count;
+	size_t fresh, reused, ran, failed, skipped, waiting; /* preview: `ran` counts STALE and MAYBE */
+	int64_t elapsed_ms;
+};
+
+/* 0; SL_E_FAILED when a node failed (the report says which; err tells the first); SL_E_CANCELLED; SL_E_INVALID or SL_E_NOT_FOUND for a wrong name, a cycle, a
+ * missing file (nothing was started); SL_E_BUSY. The report is filled as far as it came, and is the caller's: sl_flow_report_done. */
+int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct sl_flow_report *ret, struct sl_error *err);
+void sl_flow_report_done(struct sl_flow_report *report);
+
+/* What `sluice worker JOB` does: runs one job of kind sql, train, evaluate, ingest or check in this process. Exit status of the process. */
+int sl_flow_worker(const char *job_path);
+
+#endif
