@@ -24,3 +24,16 @@ endfunction()
 
 sluice_generator(embed)
 sluice_embed(migrations ${CMAKE_SOURCE_DIR}/src/backend/migrations *.sql)
+
+# Operations: spec/op/NAME.json -> table, OpenAPI, man pages, completion (tools/opgen.c). A verb whose handler is missing fails at the link.
+sluice_generator(opgen tools/opgen_table.c tools/opgen_openapi.c tools/opgen_docs.c)
+target_include_directories(opgen SYSTEM PRIVATE ${SLUICE_PREFIX}/include)
+target_link_libraries(opgen PRIVATE ${SLUICE_PREFIX}/lib/libyyjson.so)
+file(GLOB SLUICE_SPECS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/spec/op/*.json)
+set(SLUICE_OP_FILES ${SLUICE_GEN}/op/handlers.h ${SLUICE_GEN}/op/table.c ${SLUICE_GEN}/op/openapi.c)
+add_custom_command(
+  OUTPUT ${SLUICE_OP_FILES}
+  COMMAND opgen ${SLUICE_GEN} ${PROJECT_VERSION} ${SLUICE_SPECS}
+  DEPENDS opgen ${SLUICE_SPECS}
+  COMMENT "operations" VERBATIM)
+target_sources(core PRIVATE ${SLUICE_OP_FILES})

@@ -1,0 +1,176 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/args.h"
+#include "cli/help.h"
+#include "cli/render.h"
+
+enum { OUTPUT_BYTES_MAX = 256 << 20 };
+
+static volatile int cancelled;
+
+/* The first interrupt asks politely; the second one, by the default action, ends us. */
+static void on_interrupt(int signal_number)
+{
+	cancelled = 1;
+	signal(signal_number, SIG_DFL);
+}
+
+/* A closed pipe must not end us halfway through work. A handler and not SIG_IGN, because children inherit SIG_IGN. */
+static void on_pipe(int signal_number) { (void)signal_number; }
+
+static void set_signals(void)
+{
+	struct sigaction interrupt = {.sa_handler = on_interrupt}, pipe_closed = {.sa_handler = on_pipe, .sa_flags = SA_RESTART};
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGTERM, &interrupt, NULL);
+	sigaction(SIGPIPE, &pipe_closed, NULL);
+}
+
+static void write_out(int fd, struct sl_buf *text)
+{
+	/* A reader that went away (head, less) is no error of ours. */
+	if (text->len)
+		sl_file_write_all(fd, text->data, text->len, fd == 1 ? "standard output" : "standard error", NULL);
+}
+
+static int report(const struct sl_error *err, bool json)
+{
+	struct sl_term term;
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 20), object SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+	sl_term_look(2, &term);
+	sl_term_error(&term, &text, err);
+	write_out(2, &text);
+	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = json ? yyjson_mut_doc_new(NULL) : NULL;
+	if (doc && sl_json_write(sl_error_json(doc, err), true, &object, NULL) == 0) {
+		sl_buf_char(&object, '\n');
+		write_out(1, &object);
+	}
+	return sl_code_exit_status(err->code);
+}
+
+static int show_help(const struct sl_op *op)
+{
+	struct sl_term term;
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+	sl_term_look(1, &term);
+	if (op)
+		sl_help_op(&term, op, &text);
+	else
+		sl_help_all(&term, &text);
+	write_out(1, &text);
+	return 0;
+}
+
+static int show_result(struct sl_call *call, bool json, struct sl_error *err)
+{
+	struct sl_term term;
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(OUTPUT_BYTES_MAX);
+	sl_term_look(1, &term);
+	if (json && !call->raw) {
+		int rc = sl_json_write(call->result, true, &text, err);
+		if (rc)
+			return rc;
+		sl_buf_char(&text, '\n');
+	} else {
+		sl_render(call, &term, &text);
+	}
+	int rc = sl_buf_check(&text, "the result", err);
+	if (!rc)
+		write_out(1, &text);
+	return rc;
+}
+
+static int unknown_verb(const char *verb)
+{
+	const char *names[256];
+	size_t count = 0;
+	struct sl_error err = {0};
+	for (size_t i = 0; i < sl_op_count && count < SL_ARRAY_LEN(names); i++)
+		if (!sl_ops[i].hidden)
+			names[count++] = sl_ops[i].name;
+	sl_fail(&err, SL_E_INVALID, "there is no command '%.60s'", verb);
+	const char *nearest = sl_str_nearest(verb, names, count);
+	if (nearest)
+		sl_error_hint(&err, "did you mean 'sluice %s'?", nearest);
+	else
+		sl_error_hint(&err, "sluice help lists them");
+	return report(&err, false);
+}
+
+/* An absolute path of where the command stands. */
+static int find_dir(const char *wanted, char out[SL_PATH_MAX], struct sl_error *err)
+{
+	char *real = realpath(wanted ? wanted : ".", NULL);
+	size_t len = real ? strlen(real) : 0;
+	if (!real)
+		return sl_fail_errno(err, errno, wanted ? wanted : ".", "enter");
+	if (len < SL_PATH_MAX)
+		memcpy(out, real, len + 1);
+	free(real);
+	return len < SL_PATH_MAX ? 0 : sl_fail(err, SL_E_TOO_LARGE, "the path of this folder is longer than %d bytes", SL_PATH_MAX - 1);
+}
+
+static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_globals *globals)
+{
+	struct sl_call call;
+	struct sl_error err = {0};
+	char dir[SL_PATH_MAX] = "";
+	int rc = sl_call_begin(&call, op, dir, &err);
+	if (rc)
+		return report(&err, false);
+	rc = sl_cli_parse(&call, argc, argv, globals, &err);
+	if (!rc && globals->help) {
+		sl_call_done(&call);
+		return show_help(op);
+	}
+	if (!rc)
+		rc = sl_call_check(&call, &err);
+	if (!rc)
+		rc = find_dir(globals->dir, dir, &err);
+	call.cancel = &cancelled;
+	if (!rc)
+		rc = sl_call_run(&call, &err);
+	if (!rc)
+		rc = show_result(&call, globals->json, &err);
+	bool failed = call.failed;
+	sl_call_done(&call);
+	return rc ? report(&err, globals->json) : failed ? 1 : 0;
+}
+
+int sl_cli_main(int argc, char **argv)
+{
+	struct sl_cli_globals globals = {0};
+	int at = 1;
+	set_signals();
+	while (at < argc && argv[at][0] == '-') {
+		if (sl_str_eq(argv[at], "-C") && at + 1 < argc)
+			globals.dir = argv[++at];
+		else if (sl_str_eq(argv[at], "--json"))
+			globals.json = true;
+		else if (sl_str_eq(argv[at], "-h") || sl_str_eq(argv[at], "--help"))
+			return show_help(NULL);
+		else if (sl_str_eq(argv[at], "--version"))
+			return run_op(sl_op_find("version"), 0, NULL, &globals);
+		else
+			return unknown_verb(argv[at]);
+		at++;
+	}
+	if (at >= argc)
+		return show_help(NULL);
+	if (sl_str_eq(argv[at], "help") && !globals.json) {
+		const struct sl_op *topic = at + 1 < argc ? sl_op_find(argv[at + 1]) : NULL;
+		if (at + 1 < argc && argv[at + 1][0] != '-')
+			return topic ? show_help(topic) : unknown_verb(argv[at + 1]);
+		if (at + 1 >= argc)
+			return show_help(NULL);
+	}
+	const struct sl_op *op = sl_op_find(argv[at]);
+	return op ? run_op(op, argc - at - 1, argv + at + 1, &globals) : unknown_verb(argv[at]);
+}

@@ -1,0 +1,7 @@
+/* The command line's face: one process, one operation. Returns the exit status (PRODUCT section 4). */
+#ifndef SL_CLI_CLI_H
+#define SL_CLI_CLI_H
+
+int sl_cli_main(int argc, char **argv);
+
+#endif

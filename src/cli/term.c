@@ -1,0 +1,52 @@
+#include "cli/term.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+void sl_term_look(int fd, struct sl_term *ret)
+{
+	const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
+	struct winsize size;
+	*ret = (struct sl_term){.tty = isatty(fd) == 1};
+	ret->colour = ret->tty && !(no_color && *no_color) && !(kind && strcmp(kind, "dumb") == 0);
+	if (ret->tty)
+		ret->width = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
+}
+
+void sl_term_text(const struct sl_term *term, struct sl_buf *out, enum sl_style style, const char *text)
+{
+	static const char *const CODES[] = {"", "1", "2", "32", "33", "31"};
+	bool styled = term->colour && style != SL_STYLE_PLAIN;
+	if (styled)
+		sl_buf_printf(out, "\x1b[%sm", CODES[style]);
+	for (; *text; text++)
+		sl_buf_char(out, ((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f ? '?' : *text);
+	if (styled)
+		sl_buf_str(out, "\x1b[0m");
+}
+
+int sl_term_columns(const char *text)
+{
+	int columns = 0;
+	for (; *text; text++)
+		columns += ((unsigned char)*text & 0xc0) != 0x80;
+	return columns;
+}
+
+void sl_term_error(const struct sl_term *term, struct sl_buf *out, const struct sl_error *err)
+{
+	sl_term_text(term, out, SL_STYLE_BAD, "error: ");
+	if (err->where[0]) {
+		sl_term_text(term, out, SL_STYLE_BOLD, err->where);
+		sl_buf_str(out, ": ");
+	}
+	sl_term_text(term, out, SL_STYLE_PLAIN, err->message);
+	sl_buf_char(out, '\n');
+	if (!err->hint[0])
+		return;
+	sl_term_text(term, out, SL_STYLE_DIM, "  hint: ");
+	sl_term_text(term, out, SL_STYLE_PLAIN, err->hint);
+	sl_buf_char(out, '\n');
+}
