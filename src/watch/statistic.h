@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "learn/package.h"
+
 #define SL_SHARE_FLOOR 1e-4
 
 /* Population stability index: sum (q_i - p_i) ln(q_i / p_i); p the reference, q the window. 0 when either is empty. */
@@ -21,7 +23,6 @@ double sl_js_distance(const uint64_t *reference, const uint64_t *window, size_t 
  * AUC comes from a histogram of the score (SL_SCORE_BINS equal bins over [0,1]); pairs in one bin count as ties, so the true value
  * lies within the error bound = half the share of pairs that fall into one bin. */
 enum { SL_SCORE_BINS = 16384 };
-enum sl_task { SL_TASK_BINARY, SL_TASK_MULTICLASS, SL_TASK_REGRESSION };
 
 struct sl_quality {
 	uint64_t rows;
