@@ -1,0 +1,249 @@
+/* What of the stream port may wait for the disk: syncing, sealing, retention, proving. Any process may do it; the writer is never stopped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/stream_batch.h"
+#include "backend/stream_files.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "os/clock.h"
+#include "os/sys.h"
+#include "port/stream.h"
+
+static int bad_batch(const struct sl_cursor *cursor, const char *why, struct sl_error *err)
+{
+	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s", (unsigned long long)cursor->position,
+			  (long long)cursor->offset, why[0] ? why : "it was never written");
+}
+
+struct minimum {
+	int64_t time_ms;
+};
+
+static int take_minimum(void *context, const struct sl_record *record, struct sl_error *err)
+{
+	(void)err;
+	struct minimum *least = context;
+	if (record->time_ms < least->time_ms)
+		least->time_ms = record->time_ms;
+	return 0;
+}
+
+/* Proves segment `base` up to offset `must` and measures it; with `digest`, hashes its bytes. Reads every record. */
+static int measure(const char *folder, int64_t base, int64_t must, bool digest, struct sl_seal *ret, struct sl_error *err)
+{
+	struct sl_cursor cursor SL_AUTO_CURSOR = SL_CURSOR_INIT;
+	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = digest ? sl_sha256_new(err) : NULL;
+	struct minimum least = {.time_ms = INT64_MAX};
+	*ret = (struct sl_seal){.base_offset = base, .max_time_ms = INT64_MIN};
+	if (digest && !sha)
+		return SL_E_NO_MEMORY;
+	int rc = sl_cursor_open(&cursor, folder, base, 0, base, err);
+	while (!rc && cursor.offset < must) {
+		struct sl_batch batch;
+		const unsigned char *data;
+		const char *why;
+		int64_t next;
+		rc = sl_cursor_look(&cursor, &batch, &data, &why, err);
+		if (rc == 0)
+			return bad_batch(&cursor, why, err);
+		if (rc < 0)
+			break;
+		rc = sl_batch_each(data, &batch, 0, take_minimum, &least, &next, err);
+		if (rc)
+			return sl_error_where(err, "%s", cursor.path);
+		if (sha)
+			sl_sha256_add(sha, data, batch.size);
+		ret->batches++;
+		ret->max_time_ms = batch.max_time_ms > ret->max_time_ms ? batch.max_time_ms : ret->max_time_ms;
+		sl_cursor_pass(&cursor, &batch);
+	}
+	ret->min_time_ms = least.time_ms;
+	ret->end_offset = cursor.offset;
+	ret->bytes = cursor.position;
+	if (sha)
+		sl_sha256_end(sha, &ret->digest);
+	return rc;
+}
+
+static int sync_segment(const char *folder, int64_t base, struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	int fd SL_AUTO_CLOSE = -1;
+	int rc = sl_segment_path(path, folder, base, "log", err);
+	if (!rc)
+		rc = sl_file_open(path, O_RDWR | O_CLOEXEC, 0, &fd, err);
+	return rc ? rc : sl_file_sync(fd, path, err);
+}
+
+/* Everything acknowledged before now, onto the disk. */
+static int sync_all(const char *folder, struct sl_head *head, const struct sl_segments *segments, struct sl_error *err)
+{
+	int64_t end = sl_head_trusted(head), synced = atomic_load_explicit(&head->synced_offset, memory_order_acquire);
+	if (synced >= end)
+		return 0;
+	ptrdiff_t first = sl_segments_find(segments, synced);
+	for (size_t i = first < 0 ? 0 : (size_t)first; i < segments->count; i++) {
+		int rc = sync_segment(folder, segments->bases[i], err);
+		if (rc)
+			return rc;
+	}
+	/* A segment's name must last too, once. */
+	int rc = segments->count && segments->bases[segments->count - 1] >= synced ? sl_dir_sync(folder, err) : 0;
+	if (!rc)
+		atomic_store_explicit(&head->synced_offset, end, memory_order_release);
+	return rc;
+}
+
+/* Seals every segment that has a successor; what is sealed is never looked at again. */
+static int seal_finished(const char *folder, const char *name, const struct sl_segments *segments, const struct sl_stream_options *options, struct sl_error *err)
+{
+	struct sl_seal seal;
+	size_t first = segments->count ? segments->count - 1 : 0;
+	while (first > 0) { /* sealed oldest first, so what stands before a sealed one is sealed */
+		int rc = sl_seal_read(folder, segments->bases[first - 1], &seal, err);
+		if (rc == 0)
+			break;
+		if (rc != SL_E_NOT_FOUND)
+			return rc;
+		first--;
+	}
+	for (size_t i = first; i + 1 < segments->count; i++) {
+		int rc = measure(folder, segments->bases[i], segments->bases[i + 1], true, &seal, err);
+		if (!rc && options && options->on_seal)
+			rc = options->on_seal(options->context, name, seal.base_offset, seal.end_offset, &seal.digest, err);
+		if (!rc)
+			rc = sl_seal_write(folder, &seal, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* The log goes first: with it the segment is gone. A crash before the rest leaves two small files that nothing reads. */
+static int remove_segment(const char *folder, int64_t base, struct sl_error *err)
+{
+	static const char *const suffixes[] = {"log", "index", "sealed"};
+	for (size_t k = 0; k < SL_ARRAY_LEN(suffixes); k++) {
+		char path[SL_PATH_MAX];
+		int rc = sl_segment_path(path, folder, base, suffixes[k], err);
+		if (rc)
+			return rc;
+		if (sl_sys->unlink(path) && errno != ENOENT)
+			return sl_fail_errno(err, errno, path, "cannot remove");
+	}
+	return 0;
+}
+
+static int retire(const char *folder, const struct sl_segments *segments, const struct sl_stream_options *options, struct sl_error *err)
+{
+	uint64_t total = 0;
+	if (!options || (!options->retain_bytes && !options->retain_ms))
+		return 0;
+	for (size_t i = 0; i < segments->count; i++) {
+		char path[SL_PATH_MAX];
+		struct sl_file_info info;
+		int rc = sl_segment_path(path, folder, segments->bases[i], "log", err);
+		if (!rc)
+			rc = sl_file_info(path, &info, err);
+		if (rc)
+			return rc;
+		total += info.size_bytes;
+	}
+	int64_t oldest_ms = options->retain_ms ? sl_now_ms() - options->retain_ms : INT64_MIN;
+	for (size_t i = 0; i + 1 < segments->count; i++) {
+		struct sl_seal seal;
+		int rc = sl_seal_read(folder, segments->bases[i], &seal, err);
+		if (rc)
+			return rc;
+		if (seal.max_time_ms >= oldest_ms && (!options->retain_bytes || total <= options->retain_bytes))
+			return 0;
+		rc = remove_segment(folder, seal.base_offset, err);
+		if (rc)
+			return rc;
+		total -= seal.bytes < total ? seal.bytes : total;
+	}
+	return 0;
+}
+
+static int maintain(const char *folder, const char *name, const struct sl_stream_options *options, struct sl_error *err)
+{
+	struct sl_head *head SL_AUTO_HEAD = NULL;
+	struct sl_segments segments SL_AUTO_SEGMENTS = {0};
+	int rc = sl_head_map(folder, true, &head, err);
+	if (!rc)
+		rc = sl_segments_list(folder, &segments, err);
+	if (!rc)
+		rc = sync_all(folder, head, &segments, err);
+	if (!rc)
+		rc = seal_finished(folder, name, &segments, options, err);
+	return rc ? rc : retire(folder, &segments, options, err);
+}
+
+int sl_stream_maintain(const char *dir, const char *name, const struct sl_stream_options *options, struct sl_error *err)
+{
+	char folder[SL_PATH_MAX], path[SL_PATH_MAX], holder[64];
+	int lock SL_AUTO_CLOSE = -1;
+	if (!sl_name_valid(name))
+		return sl_fail_at(err, SL_E_INVALID, name, "is not a name for a stream");
+	int rc = sl_path_join(folder, dir, name, err);
+	if (!rc)
+		rc = sl_path_join(path, folder, "head", err);
+	if (rc || !sl_file_exists(path))
+		return rc;
+	rc = sl_path_join(path, folder, "maintain.lock", err);
+	snprintf(holder, sizeof holder, "pid %ld", (long)getpid());
+	if (!rc)
+		rc = sl_file_lock(path, holder, false, &lock, err);
+	return rc ? rc : maintain(folder, name, options, err);
+}
+
+static int check_segment(const char *folder, int64_t base, int64_t must, struct sl_error *err)
+{
+	struct sl_seal seal, found;
+	char path[SL_PATH_MAX];
+	int rc = sl_seal_read(folder, base, &seal, err);
+	bool sealed = rc == 0;
+	if (rc && rc != SL_E_NOT_FOUND)
+		return rc;
+	rc = measure(folder, base, must, sealed, &found, err);
+	if (rc || !sealed)
+		return rc;
+	rc = sl_segment_path(path, folder, base, "log", err);
+	if (rc)
+		return rc;
+	struct sl_file_info info;
+	rc = sl_file_info(path, &info, err);
+	if (rc)
+		return rc;
+	if (info.size_bytes != seal.bytes || found.bytes != seal.bytes)
+		return sl_fail_at(err, SL_E_CORRUPT, path, "is %llu bytes long, sealed with %llu", (unsigned long long)info.size_bytes, (unsigned long long)seal.bytes);
+	if (found.end_offset != seal.end_offset || !sl_hash_eq(&found.digest, &seal.digest))
+		return sl_fail_at(err, SL_E_CORRUPT, path, "its bytes are not those that were sealed");
+	return 0;
+}
+
+int sl_stream_check(const char *dir, const char *name, struct sl_error *err)
+{
+	char folder[SL_PATH_MAX];
+	struct sl_head *head SL_AUTO_HEAD = NULL;
+	struct sl_segments segments SL_AUTO_SEGMENTS = {0};
+	int rc = sl_path_join(folder, dir, name, err);
+	if (!rc)
+		rc = sl_head_map(folder, false, &head, err);
+	if (!rc)
+		rc = sl_segments_list(folder, &segments, err);
+	if (rc)
+		return rc;
+	int64_t trusted = sl_head_trusted(head);
+	if (!segments.count && trusted)
+		return sl_fail_at(err, SL_E_CORRUPT, folder, "has no segment, but records up to offset %lld were written", (long long)trusted);
+	for (size_t i = 0; i < segments.count && !rc; i++) {
+		int64_t must = i + 1 < segments.count ? segments.bases[i + 1] : trusted;
+		rc = check_segment(folder, segments.bases[i], must, err);
+	}
+	return rc;
+}
