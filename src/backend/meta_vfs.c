@@ -1,0 +1,269 @@
+#include "backend/meta_vfs.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum {
+	PAGE = SL_VFS_PAGE_BYTES,
+	USABLE = PAGE - SL_VFS_RESERVED_BYTES,
+	WAL_HEADER = 32, /* magic, version, page size, sequence, two salts, checksum (2 x 4 bytes) */
+	FRAME_HEADER = 24, /* page number, size of the database or 0, two salts, checksum (2 x 4 bytes) */
+	FRAME = FRAME_HEADER + PAGE,
+	CHECK_TRIES = 50,
+};
+
+static const char MARK[4] = {'S', 'L', 'P', '1'};
+
+/* A file of ours: SQLite gives szOsFile bytes, the unix VFS's own file stands behind this. */
+struct page_file {
+	sqlite3_file base;
+	bool is_wal;
+	_Alignas(16) unsigned char real[];
+};
+
+static sqlite3_vfs *real_vfs;
+static _Thread_local char fault[64];
+
+const char *sl_vfs_fault(void) { return fault; }
+
+static sqlite3_file *real_of(sqlite3_file *file) { return (sqlite3_file *)((struct page_file *)file)->real; }
+
+static uint32_t get_u32be(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+/* ---- pages of the database ------------------------------------------------------------------------------------------ */
+
+static void make_seal(const unsigned char *page, uint32_t number, unsigned char out[SL_VFS_RESERVED_BYTES])
+{
+	unsigned char text[4] = {(unsigned char)number, (unsigned char)(number >> 8), (unsigned char)(number >> 16), (unsigned char)(number >> 24)};
+	uint32_t crc = sl_crc32c(sl_crc32c(0, text, sizeof text), page, USABLE);
+	for (int i = 0; i < 4; i++)
+		out[i] = (unsigned char)(crc >> 8 * i);
+	memcpy(out + 4, MARK, sizeof MARK);
+}
+
+static int check_page(const unsigned char *page, sqlite3_int64 offset)
+{
+	unsigned char seal[SL_VFS_RESERVED_BYTES];
+	uint32_t number = (uint32_t)(offset / PAGE) + 1;
+	make_seal(page, number, seal);
+	if (memcmp(seal, page + USABLE, sizeof seal) == 0)
+		return SQLITE_OK;
+	snprintf(fault, sizeof fault, "page %u", number);
+	return SQLITE_IOERR_DATA;
+}
+
+/* SQLite reads the first 100 bytes, or a few of them, before it knows the page size; all else is whole pages. Another size
+ * comes from a header whose page size was damaged. */
+static int read_page(sqlite3_file *real, void *data, int len, sqlite3_int64 offset)
+{
+	int rc = real->pMethods->xRead(real, data, len, offset);
+	if (rc != SQLITE_OK || (len <= 100 && offset + len <= 100))
+		return rc;
+	if (len != PAGE || offset % PAGE) {
+		snprintf(fault, sizeof fault, "page 1");
+		return SQLITE_IOERR_DATA;
+	}
+	return check_page(data, offset);
+}
+
+static int write_page(sqlite3_file *real, const void *data, int len, sqlite3_int64 offset)
+{
+	unsigned char page[PAGE];
+	if (len != PAGE || offset % PAGE)
+		return SQLITE_IOERR_WRITE;
+	memcpy(page, data, USABLE);
+	make_seal(page, (uint32_t)(offset / PAGE) + 1, page + USABLE);
+	return real->pMethods->xWrite(real, page, PAGE, offset);
+}
+
+/* ---- frames of the write-ahead log ---------------------------------------------------------------------------------- */
+
+struct wal_sum {
+	uint32_t a, b;
+};
+
+static uint32_t wal_word(const unsigned char *p, bool big_endian)
+{
+	return big_endian ? get_u32be(p) : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+/* The running sum of sqlite.org/fileformat2.html#checksum_algorithm. Every 32-bit word that changes changes it. */
+static void wal_add(struct wal_sum *sum, const unsigned char *data, size_t len, bool big_endian)
+{
+	for (const unsigned char *p = data, *end = data + len; p < end; p += 8) {
+		sum->a += wal_word(p, big_endian) + sum->b;
+		sum->b += wal_word(p + 4, big_endian) + sum->a;
+	}
+}
+
+/* Frame n goes on with the sum that frame n-1, or the file's header, ends with. */
+static int check_frame(sqlite3_file *real, const unsigned char *page, sqlite3_int64 offset)
+{
+	unsigned char head[WAL_HEADER], frame[FRAME_HEADER], before[8];
+	sqlite3_int64 n = (offset - WAL_HEADER) / FRAME;
+	int rc = real->pMethods->xRead(real, head, sizeof head, 0);
+	if (rc == SQLITE_OK)
+		rc = real->pMethods->xRead(real, frame, sizeof frame, offset - FRAME_HEADER);
+	if (rc == SQLITE_OK && n > 0)
+		rc = real->pMethods->xRead(real, before, sizeof before, offset - FRAME_HEADER - FRAME + 16);
+	if (rc != SQLITE_OK)
+		return rc;
+	bool big_endian = head[3] & 1;
+	const unsigned char *from = n > 0 ? before : head + 24;
+	struct wal_sum sum = {get_u32be(from), get_u32be(from + 4)};
+	wal_add(&sum, frame, 8, big_endian);
+	wal_add(&sum, page, PAGE, big_endian);
+	if (sum.a == get_u32be(frame + 16) && sum.b == get_u32be(frame + 20))
+		return SQLITE_OK;
+	snprintf(fault, sizeof fault, "page %u in write-ahead log frame %lld", get_u32be(frame), (long long)n + 1);
+	return SQLITE_IOERR_DATA;
+}
+
+/* ---- SQLite's calls ------------------------------------------------------------------------------------------------- */
+
+static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offset)
+{
+	sqlite3_file *real = real_of(file);
+	if (!((struct page_file *)file)->is_wal)
+		return read_page(real, data, len, offset);
+	int rc = real->pMethods->xRead(real, data, len, offset);
+	bool is_page = len == PAGE && (offset - WAL_HEADER - FRAME_HEADER) % FRAME == 0;
+	return rc == SQLITE_OK && is_page ? check_frame(real, data, offset) : rc;
+}
+
+static int file_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 offset)
+{
+	sqlite3_file *real = real_of(file);
+	if (!((struct page_file *)file)->is_wal)
+		return write_page(real, data, len, offset);
+	return real->pMethods->xWrite(real, data, len, offset);
+}
+
+#define REAL(file, method, ...) (real_of(file)->pMethods->method(real_of(file) __VA_OPT__(, ) __VA_ARGS__))
+
+static int file_close(sqlite3_file *f) { return REAL(f, xClose); }
+static int file_truncate(sqlite3_file *f, sqlite3_int64 size) { return REAL(f, xTruncate, size); }
+static int file_sync(sqlite3_file *f, int flags) { return REAL(f, xSync, flags); }
+static int file_size(sqlite3_file *f, sqlite3_int64 *ret) { return REAL(f, xFileSize, ret); }
+static int file_lock(sqlite3_file *f, int level) { return REAL(f, xLock, level); }
+static int file_unlock(sqlite3_file *f, int level) { return REAL(f, xUnlock, level); }
+static int file_reserved(sqlite3_file *f, int *ret) { return REAL(f, xCheckReservedLock, ret); }
+static int file_control(sqlite3_file *f, int op, void *arg) { return REAL(f, xFileControl, op, arg); }
+static int file_sector(sqlite3_file *f) { return REAL(f, xSectorSize); }
+static int file_device(sqlite3_file *f) { return REAL(f, xDeviceCharacteristics); }
+static int shm_map(sqlite3_file *f, int region, int size, int extend, void volatile **ret) { return REAL(f, xShmMap, region, size, extend, ret); }
+static int shm_lock(sqlite3_file *f, int at, int n, int flags) { return REAL(f, xShmLock, at, n, flags); }
+static void shm_barrier(sqlite3_file *f) { REAL(f, xShmBarrier); }
+static int shm_unmap(sqlite3_file *f, int remove) { return REAL(f, xShmUnmap, remove); }
+
+/* Version 2: shared memory, but no xFetch, which would hand out mapped pages that nobody compared. */
+static const sqlite3_io_methods METHODS = {
+	.iVersion = 2, .xClose = file_close, .xRead = file_read, .xWrite = file_write, .xTruncate = file_truncate, .xSync = file_sync,
+	.xFileSize = file_size, .xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_reserved, .xFileControl = file_control,
+	.xSectorSize = file_sector, .xDeviceCharacteristics = file_device, .xShmMap = shm_map, .xShmLock = shm_lock, .xShmBarrier = shm_barrier,
+	.xShmUnmap = shm_unmap,
+};
+
+static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *ret_flags)
+{
+	(void)vfs;
+	/* Journals and temporary files are the unix VFS's own, in the memory that we were given. */
+	if (!(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
+		return real_vfs->xOpen(real_vfs, name, file, flags, ret_flags);
+	struct page_file *ours = (struct page_file *)file;
+	ours->is_wal = flags & SQLITE_OPEN_WAL;
+	int rc = real_vfs->xOpen(real_vfs, name, real_of(file), flags, ret_flags);
+	ours->base.pMethods = rc == SQLITE_OK ? &METHODS : NULL;
+	return rc;
+}
+
+/* A copy of the unix VFS with another xOpen: its other calls look at the copy's members only, which are the same. */
+static sqlite3_vfs our_vfs;
+
+static void register_vfs(void)
+{
+	real_vfs = sqlite3_vfs_find("unix");
+	if (!real_vfs)
+		return;
+	our_vfs = *real_vfs;
+	our_vfs.zName = "sluice";
+	our_vfs.szOsFile += (int)sizeof(struct page_file);
+	our_vfs.xOpen = vfs_open;
+	sqlite3_vfs_register(&our_vfs, 0);
+}
+
+const char *sl_vfs_name(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	if (sqlite3_initialize() != SQLITE_OK)
+		return NULL;
+	pthread_once(&once, register_vfs);
+	return real_vfs ? our_vfs.zName : NULL;
+}
+
+/* ---- checking the whole file ---------------------------------------------------------------------------------------- */
+
+/* A page that another process's checkpoint writes at this moment can be seen half old, half new: look again for 50 ms. */
+static int read_settled(sqlite3_file *file, unsigned char page[PAGE], uint32_t number)
+{
+	int rc = SQLITE_OK;
+	for (int i = 0; i < CHECK_TRIES; i++) {
+		rc = file->pMethods->xRead(file, page, PAGE, (sqlite3_int64)(number - 1) * PAGE);
+		if (rc != SQLITE_IOERR_DATA)
+			return rc;
+		sqlite3_sleep(1);
+	}
+	return rc;
+}
+
+static bool all_zero(const unsigned char *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
+}
+
+/* Whether the free list (sqlite.org/fileformat2.html#the_freelist) has page `number` as a leaf. `pages` bounds the walk. */
+static bool is_free_leaf(sqlite3_file *file, uint32_t number, uint32_t pages)
+{
+	unsigned char page[PAGE];
+	if (read_settled(file, page, 1) != SQLITE_OK)
+		return false;
+	uint32_t trunk = get_u32be(page + 32);
+	for (uint32_t steps = 0; trunk > 0 && trunk <= pages && steps < pages; steps++) {
+		if (read_settled(file, page, trunk) != SQLITE_OK)
+			return false;
+		uint32_t leaves = get_u32be(page + 4);
+		for (uint32_t i = 0; i < leaves && i < USABLE / 4 - 2; i++)
+			if (get_u32be(page + 8 + 4 * i) == number)
+				return true;
+		trunk = get_u32be(page);
+	}
+	return false;
+}
+
+int sl_vfs_check(sqlite3_file *file, const char *path, struct sl_error *err)
+{
+	const uint32_t lock_page = 0x40000000 / PAGE + 1; /* never written: SQLite's locks live there */
+	unsigned char page[PAGE];
+	sqlite3_int64 size;
+	if (file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+		return sl_fail_at(err, SL_E_IO, path, "cannot tell its size");
+	uint32_t pages = (uint32_t)(size / PAGE);
+	for (uint32_t number = 1; number <= pages; number++) {
+		int rc = number == lock_page ? SQLITE_OK : read_settled(file, page, number);
+		if (rc == SQLITE_IOERR_DATA && all_zero(page) && is_free_leaf(file, number, pages))
+			continue;
+		if (rc == SQLITE_IOERR_DATA)
+			return sl_fail_at(err, SL_E_CORRUPT, path, "page %u (byte %lld) is not what was written: its checksum differs", number,
+					  (long long)(number - 1) * PAGE);
+		if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ)
+			return sl_fail_at(err, SL_E_IO, path, "cannot read page %u: %s", number, sqlite3_errstr(rc));
+	}
+	if (size % PAGE)
+		return sl_fail_at(err, SL_E_CORRUPT, path, "ends inside page %u: %lld bytes are not whole pages of %d", pages + 1, (long long)size, PAGE);
+	return 0;
+}
