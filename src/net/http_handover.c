@@ -1,0 +1,317 @@
+/* Connections from and to other processes.
+ *
+ * One message of a SOCK_SEQPACKET socket is one connection: its descriptor (SCM_RIGHTS), and as bytes
+ *
+ *     0  4  "SLH1"
+ *     4  4  number of bytes that follow, u32 little-endian, at most HANDOVER_BYTES_MAX
+ *     8     what was read from the connection, from the first byte of the request on
+ *
+ * Sending is one system call that works at once or not at all, so no answer is awaited. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/http_server_internal.h"
+#include "net/listen.h"
+#include "os/sys.h"
+
+enum { HEAD_BYTES = 8, SEND_BUFFER_BYTES = 512 * 1024, MESSAGES_PER_TURN = 64 };
+static const char MAGIC[4] = {'S', 'L', 'H', '1'};
+
+/* ---- out ---- */
+
+struct peer_channel {
+	struct peer_channel *next;
+	int fd; /* -1: not connected now */
+	char path[];
+};
+
+static struct peer_channel *peer_at(struct sl_http_server *server, const char *path)
+{
+	for (struct peer_channel *p = server->peers; p; p = p->next)
+		if (strcmp(p->path, path) == 0)
+			return p;
+	struct peer_channel *p = sl_alloc(sizeof *p + strlen(path) + 1, NULL);
+	if (!p)
+		return NULL;
+	p->fd = -1;
+	memcpy(p->path, path, strlen(path) + 1);
+	p->next = server->peers;
+	server->peers = p;
+	return p;
+}
+
+static int connect_peer(struct peer_channel *p, struct sl_error *err)
+{
+	int rc = sl_net_connect_unix(p->path, SOCK_SEQPACKET, &p->fd, err);
+	int bytes = SEND_BUFFER_BYTES;
+	if (!rc)
+		setsockopt(p->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+	return rc;
+}
+
+static void disconnect_peer(struct peer_channel *p)
+{
+	if (p->fd >= 0)
+		sl_sys->close(p->fd);
+	p->fd = -1;
+}
+
+/* 0 or errno. */
+static int send_connection(int channel, int fd, const char *data, size_t len)
+{
+	unsigned char head[HEAD_BYTES];
+	memcpy(head, MAGIC, sizeof MAGIC);
+	for (int i = 0; i < 4; i++)
+		head[4 + i] = (unsigned char)(len >> (8 * i));
+	struct iovec iov[2] = {{head, sizeof head}, {(void *)(uintptr_t)data, len}};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	ssize_t n;
+	do
+		n = sendmsg(channel, &message, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? errno : 0;
+}
+
+static int hand_over(struct conn *c, const char *path, struct sl_error *err)
+{
+	struct peer_channel *p = peer_at(c->server, path);
+	if (!p)
+		return sl_fail_memory(err);
+	/* A channel that broke since its last use is made anew, once. */
+	for (int attempt = 0; attempt < 2; attempt++) {
+		int rc = p->fd < 0 ? connect_peer(p, err) : 0;
+		if (rc)
+			return rc;
+		int error = send_connection(p->fd, c->wire.fd, c->in, c->in_len);
+		if (!error)
+			return 0;
+		if (error == EAGAIN || error == EWOULDBLOCK)
+			return sl_fail_at(err, SL_E_BUSY, path, "takes no more connections now");
+		disconnect_peer(p);
+	}
+	return sl_fail_at(err, SL_E_BUSY, path, "nobody takes connections there now");
+}
+
+void handover_try(struct conn *c)
+{
+	struct request *r = c->first;
+	struct sl_error err;
+	if (c->eof || !hand_over(c, r->handover_path, &err)) {
+		if (c->eof) {
+			conn_close(c);
+			return;
+		}
+		c->server->stats.handed_over++;
+		r->with_room = false; /* finished by being handed over */
+		r->on_gone = NULL;
+		struct sl_wire wire = {.fd = conn_release_fd(c)};
+		sl_wire_close(&wire);
+		return;
+	}
+	err.code = SL_E_BUSY;
+	sl_http_handover_fn *failed = r->handover_failed;
+	r->handover_path = NULL;
+	r->handover_failed = NULL;
+	failed(r->handover_context, &r->pub, &err);
+	conn_mark_dirty(c); /* goes on here, with the rest of what was read */
+	conn_update(c);
+}
+
+int sl_http_request_hand_over(struct sl_http_request *request, const char *unix_socket_path, sl_http_handover_fn *failed,
+	void *context, struct sl_error *err)
+{
+	struct request *r = (struct request *)(void *)request;
+	assert(r->conn && r->conn->reading == r && r->body_seen == 0 && !r->started);
+	if (r->conn->wire.ssl || r->conn->wire.fd < 0)
+		return sl_fail(err, SL_E_CONFLICT, "a TLS connection cannot be handed over");
+	char *path = sl_arena_strdup(r->pub.arena, unix_socket_path);
+	if (!path)
+		return sl_fail_memory(err);
+	r->handover_path = path;
+	r->handover_failed = failed;
+	r->handover_context = context;
+	conn_mark_dirty(r->conn);
+	return 0;
+}
+
+/* ---- in ---- */
+
+/* The listening socket, or one process that hands over. */
+struct adopt_channel {
+	uv_poll_t poll;
+	struct sl_http_server *server;
+	struct adopt_channel *next;
+	int fd;
+	bool listens;
+	char *path; /* of the listening one */
+};
+
+static void on_channel_closed(uv_handle_t *handle)
+{
+	struct adopt_channel *a = handle->data;
+	struct sl_http_server *server = a->server;
+	sl_free(a->path);
+	sl_free(a);
+	server_unref(server);
+}
+
+static void close_channel(struct adopt_channel *a)
+{
+	struct adopt_channel **at = &a->server->channels;
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	a->server->channel_count--;
+	uv_poll_stop(&a->poll);
+	sl_sys->close(a->fd);
+	if (a->path)
+		sl_sys->unlink(a->path);
+	uv_close((uv_handle_t *)&a->poll, on_channel_closed);
+}
+
+static void on_channel(uv_poll_t *handle, int status, int events);
+
+/* Takes over fd, also when it fails. */
+static int add_channel(struct sl_http_server *server, int fd, const char *path, struct sl_error *err)
+{
+	struct adopt_channel *a = sl_alloc(sizeof *a, err);
+	char *own_path = path ? sl_strdup(path, err) : NULL;
+	int rc = a && (own_path || !path) ? 0 : SL_E_NO_MEMORY;
+	if (!rc) {
+		int uv = uv_poll_init(&server->loop->uv, &a->poll, fd);
+		rc = uv ? sl_fail_uv(err, uv, "cannot watch the socket") : 0;
+	}
+	if (rc) {
+		sl_free(a);
+		sl_free(own_path);
+		sl_sys->close(fd);
+		return rc;
+	}
+	a->poll.data = a;
+	a->server = server;
+	a->fd = fd;
+	a->listens = path != NULL;
+	a->path = own_path;
+	a->next = server->channels;
+	server->channels = a;
+	server->channel_count++;
+	server->refs++;
+	uv_poll_start(&a->poll, UV_READABLE, on_channel);
+	return 0;
+}
+
+/* Only processes of our own user may hand us connections. */
+static bool is_same_user(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void accept_channels(struct adopt_channel *a)
+{
+	int fd;
+	while ((fd = accept4(a->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		if (!is_same_user(fd) || a->server->channel_count >= ADOPT_CHANNELS_MAX)
+			sl_sys->close(fd);
+		else
+			add_channel(a->server, fd, NULL, NULL);
+	}
+}
+
+/* The descriptor in a message, or -1. */
+static int received_fd(struct msghdr *message)
+{
+	int fd = -1;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
+			memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+static bool message_is_whole(const unsigned char *data, size_t len, int flags)
+{
+	if ((flags & (MSG_TRUNC | MSG_CTRUNC)) || len < HEAD_BYTES || memcmp(data, MAGIC, sizeof MAGIC) != 0)
+		return false;
+	size_t announced = 0;
+	for (int i = 0; i < 4; i++)
+		announced |= (size_t)data[4 + i] << (8 * i);
+	return announced == len - HEAD_BYTES;
+}
+
+/* One connection. False: no more now, or the channel is closed. */
+static bool adopt_one(struct adopt_channel *a, char *data)
+{
+	struct sl_http_server *server = a->server;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {data, HEAD_BYTES + HANDOVER_BYTES_MAX};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	ssize_t n = recvmsg(a->fd, &message, MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return false;
+	int fd = n > 0 ? received_fd(&message) : -1;
+	if (n <= 0 || !message_is_whole((const unsigned char *)data, (size_t)n, message.msg_flags) || fd < 0) {
+		if (fd >= 0)
+			sl_sys->close(fd);
+		close_channel(a);
+		return false;
+	}
+	if (!server_make_room(server)) {
+		sl_sys->close(fd);
+		return true;
+	}
+	server->stats.adopted++;
+	conn_open(server, fd, data + HEAD_BYTES, (size_t)n - HEAD_BYTES);
+	return true;
+}
+
+static void on_channel(uv_poll_t *handle, int status, int events)
+{
+	struct adopt_channel *a = handle->data;
+	(void)events;
+	if (a->listens) {
+		accept_channels(a);
+		return;
+	}
+	char *data SL_AUTO_FREE = status ? NULL : sl_realloc(NULL, HEAD_BYTES + HANDOVER_BYTES_MAX, NULL);
+	if (!data) {
+		close_channel(a);
+		return;
+	}
+	for (int i = 0; i < MESSAGES_PER_TURN && adopt_one(a, data); i++)
+		;
+}
+
+int sl_http_server_adopt_listen(struct sl_http_server *server, const char *unix_socket_path, struct sl_error *err)
+{
+	int fd;
+	int rc = sl_net_listen_unix(unix_socket_path, SOCK_SEQPACKET, &fd, err);
+	return rc ? rc : add_channel(server, fd, unix_socket_path, err);
+}
+
+void handover_close_all(struct sl_http_server *server)
+{
+	while (server->channels)
+		close_channel(server->channels);
+	while (server->peers) {
+		struct peer_channel *p = server->peers;
+		server->peers = p->next;
+		disconnect_peer(p);
+		sl_free(p);
+	}
+}

@@ -1,0 +1,26 @@
+/* TLS 1.2 and 1.3, both sides, and the rule about who may listen where. */
+#ifndef SL_NET_TLS_H
+#define SL_NET_TLS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct sl_tls;
+struct sl_wire;
+
+/* The server's side: certificate chain and private key, PEM files. */
+int sl_tls_server_new(const char *certificate_path, const char *key_path, struct sl_tls **ret, struct sl_error *err);
+/* The client's side; verifies the chain and the name. `ca_path` NULL: the system's authorities. */
+int sl_tls_client_new(const char *ca_path, struct sl_tls **ret, struct sl_error *err);
+void sl_tls_free(struct sl_tls *tls); /* NULL is fine; not while a connection uses it */
+
+/* Inside net/: TLS on a wire whose socket is connected; the handshake happens with the first reads and writes. */
+int sl_tls_accept(struct sl_tls *tls, struct sl_wire *wire);
+int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, struct sl_error *err);
+
+/* Whether a server may listen on `host` (an address or "localhost"): on loopback always; elsewhere only with TLS and a token,
+ * else SL_E_DENIED with the way out as the hint. */
+int sl_net_bind_check(const char *host, bool has_tls, bool has_token, struct sl_error *err);
+
+#endif
