@@ -11,7 +11,7 @@ deps:
 build: deps ## build/release/sluice, with everything it needs (the default)
 	@mkdir -p build
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
-	@cmake --build --preset release
+	@cmake --build --preset release --target sluice
 
 demo: build ## the whole loop on three million real flights
 	@examples/flights/demo.sh
