@@ -15,7 +15,8 @@ struct sl_infer;
 
 struct sl_infer_info {
 	size_t features; /* columns of a row */
-	size_t outputs;  /* values per row: 1, or the number of classes */
+	size_t outputs;  /* values per row of predict: 1, or the number of classes or targets */
+	size_t margins;  /* values per row of margin: as outputs, but one per class where predict names the class (multi:softmax) */
 	size_t trees, nodes;
 	char objective[64];
 };
@@ -27,7 +28,7 @@ void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret);
 
 /* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax, value). */
 void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
-/* The same before the objective's transformation. */
+/* The same before the objective's transformation: rows x margins floats. */
 void sl_infer_margin(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
 
 #endif
