@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "os/file.h"
 
 int sl_load_fail(struct sl_loader *loader, struct sl_mark mark, int code, const char *format, ...)
 {
@@ -211,6 +212,26 @@ int sl_load_sql_params(struct sl_loader *loader, const char *text, const char *f
 		step_over(&scan, behind ? behind : scan.p + 1);
 	}
 	return 0;
+}
+
+int sl_load_sql_file(struct sl_loader *loader, const char *path, struct sl_mark mark, const char **ret)
+{
+	if (!sl_relative_path_valid(path))
+		return sl_load_fail(loader, mark, SL_E_INVALID, "'%.200s' is not a path inside the project", path);
+	char full[SL_PATH_MAX];
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_PROJECT_SQL_BYTES_MAX);
+	int rc = sl_path_join(full, loader->project->dir, path, loader->err);
+	if (rc)
+		return rc;
+	rc = sl_file_read(full, &text, loader->err);
+	if (rc == SL_E_NOT_FOUND)
+		return sl_load_fail(loader, mark, SL_E_INVALID, "the file '%s' does not exist", path);
+	if (rc)
+		return rc;
+	if (memchr(sl_buf_cstr(&text), 0, text.len) || !sl_utf8_valid(sl_buf_cstr(&text), text.len))
+		return sl_load_fail(loader, mark, SL_E_INVALID, "the file '%s' is not UTF-8 text", path);
+	*ret = sl_arena_strndup(loader->arena, sl_buf_cstr(&text), text.len);
+	return *ret ? sl_load_sql_params(loader, *ret, path, mark) : sl_load_memory(loader);
 }
 
 /* ---- texts and values -------------------------------------------------------------------------------------------------- */

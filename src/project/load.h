@@ -38,6 +38,8 @@ int sl_load_text(struct sl_loader *loader, const struct sl_yaml *node, const cha
 /* The parameters inside an SQL text or expression are noted; an unknown one is an error. `file` NULL: the text stands at `mark` in the project
  * file; else the place counts lines in `file`. */
 int sl_load_sql_params(struct sl_loader *loader, const char *text, const char *file, struct sl_mark mark);
+/* The text of an SQL file of the project (at most SL_PROJECT_SQL_BYTES_MAX), its parameters noted. A missing file is an error at `mark`. */
+int sl_load_sql_file(struct sl_loader *loader, const char *path, struct sl_mark mark, const char **ret);
 /* A typed value out of a scalar, list or map (resolved). */
 int sl_load_value(struct sl_loader *loader, const struct sl_yaml *node, struct sl_value *ret);
 /* The node as JSON with parameters and environment put in: the stuff of definitions. */

@@ -65,6 +65,7 @@ struct sl_dataset {
 	const char *name;
 	struct sl_check *checks;
 	size_t check_count;
+	struct sl_names params;          /* parameters that the checks use */
 	struct sl_mark mark;
 };
 
