@@ -86,6 +86,9 @@ static int send_connection(int channel, int fd, const char *data, size_t len)
 
 static int hand_over(struct conn *c, const char *path, struct sl_error *err)
 {
+	/* A head's limit and one read, so this cannot happen with the limits that servers use. */
+	if (c->in_len > HANDOVER_BYTES_MAX)
+		return sl_fail_at(err, SL_E_BUSY, path, "more than %d bytes were read already", HANDOVER_BYTES_MAX);
 	struct peer_channel *p = peer_at(c->server, path);
 	if (!p)
 		return sl_fail_memory(err);

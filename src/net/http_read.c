@@ -280,7 +280,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
 	struct conn *c = conn_of(parser);
 	struct request *r = c->reading;
 	c->progress_bytes += len;
-	if (!r) /* nobody wants it any more */
+	if (!r || !len) /* nobody wants it any more; nothing new after a pause */
 		return 0;
 	r->body_seen += len;
 	if (r->body_seen > r->body_limit)

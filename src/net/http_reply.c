@@ -32,6 +32,7 @@ static struct request *request_new(struct sl_http_server *server)
 	sl_buf_init(&r->out, ANSWER_COPY_MAX);
 	sl_buf_init(&r->body, SIZE_MAX / 2); /* bounded by body_limit, piece by piece */
 	r->server = server;
+	r->file_fd = -1;
 	return r;
 }
 
@@ -49,7 +50,6 @@ struct request *request_take(struct sl_http_server *server)
 	server->refs++;
 	r->next = NULL;
 	r->pub.path = r->pub.query = r->pub.target = r->pub.host = r->pub.body = "";
-	r->file_fd = -1;
 	r->stream_left = -1;
 	r->keep_alive = true;
 	return r;
@@ -76,7 +76,7 @@ static void release_borrowed(struct request *r)
 /* Ready for the next request, buffers kept. */
 static void request_clean(struct request *r)
 {
-	struct request kept = {.pub.arena = r->pub.arena, .server = r->server, .out = r->out, .body = r->body};
+	struct request kept = {.pub.arena = r->pub.arena, .server = r->server, .out = r->out, .body = r->body, .file_fd = -1};
 	sl_buf_clear(&kept.out);
 	sl_buf_clear(&kept.body);
 	*r = kept;

@@ -135,4 +135,24 @@ static inline int first_status(const struct sl_buf *in)
 	return in->len > 12 && memcmp(in->data, "HTTP/1.1 ", 9) == 0 ? atoi(in->data + 9) : 0;
 }
 
+struct fixture {
+	struct sl_loop *loop;
+	struct sl_http_server *server;
+	uint16_t port;
+};
+
+static inline void start(struct fixture *f, const struct sl_http_config *config)
+{
+	struct sl_error err = {0};
+	assert_int_equal(sl_loop_new(&f->loop, &err), 0);
+	assert_int_equal(sl_http_server_new(f->loop, config, &f->server, &err), 0);
+	assert_int_equal(sl_http_server_listen(f->server, "127.0.0.1", 0, &f->port, &err), 0);
+}
+
+static inline void stop(struct fixture *f)
+{
+	sl_http_server_free(f->server);
+	sl_loop_free(f->loop);
+}
+
 #endif

@@ -11,27 +11,6 @@ static void answer(void *context, struct sl_http_request *request)
 	sl_http_respond(request, &response);
 }
 
-struct fixture {
-	struct sl_loop *loop;
-	struct sl_http_server *server;
-	uint16_t port;
-};
-
-static void start(struct fixture *f, const struct sl_http_config *config)
-{
-	struct sl_error err = {0};
-	handled = 0;
-	assert_int_equal(sl_loop_new(&f->loop, &err), 0);
-	assert_int_equal(sl_http_server_new(f->loop, config, &f->server, &err), 0);
-	assert_int_equal(sl_http_server_listen(f->server, "127.0.0.1", 0, &f->port, &err), 0);
-}
-
-static void stop(struct fixture *f)
-{
-	sl_http_server_free(f->server);
-	sl_loop_free(f->loop);
-}
-
 /* Sends one message and waits for the end of the connection. Returns the first status. */
 static int refused_with(struct fixture *f, const char *bytes, size_t len)
 {
@@ -122,6 +101,7 @@ static void hostile_framing_is_refused(void **state)
 	static const char *const hosts[] = {"localhost"};
 	struct fixture f;
 	struct sl_http_config config = {.handler = {.request = answer}, .hosts = hosts, .host_count = 1};
+	handled = 0;
 	start(&f, &config);
 	for (size_t i = 0; i < SL_ARRAY_LEN(ROWS); i++) {
 		const struct row *row = &ROWS[i];
