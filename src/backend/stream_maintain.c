@@ -138,33 +138,38 @@ static int remove_segment(const char *folder, int64_t base, struct sl_error *err
 	return 0;
 }
 
+static int log_info(const char *folder, int64_t base, struct sl_file_info *ret, struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	int rc = sl_segment_path(path, folder, base, "log", err);
+	return rc ? rc : sl_file_info(path, ret, err);
+}
+
+/* By when a segment was last written, not by the times of its records: those are event times, which a client chooses and a replay
+ * takes from years ago. All but the last segment are sealed here. */
 static int retire(const char *folder, const struct sl_segments *segments, const struct sl_stream_options *options, struct sl_error *err)
 {
 	uint64_t total = 0;
+	struct sl_file_info info;
 	if (!options || (!options->retain_bytes && !options->retain_ms))
 		return 0;
 	for (size_t i = 0; i < segments->count; i++) {
-		char path[SL_PATH_MAX];
-		struct sl_file_info info;
-		int rc = sl_segment_path(path, folder, segments->bases[i], "log", err);
-		if (!rc)
-			rc = sl_file_info(path, &info, err);
+		int rc = log_info(folder, segments->bases[i], &info, err);
 		if (rc)
 			return rc;
 		total += info.size_bytes;
 	}
 	int64_t oldest_ms = options->retain_ms ? sl_now_ms() - options->retain_ms : INT64_MIN;
 	for (size_t i = 0; i + 1 < segments->count; i++) {
-		struct sl_seal seal;
-		int rc = sl_seal_read(folder, segments->bases[i], &seal, err);
+		int rc = log_info(folder, segments->bases[i], &info, err);
 		if (rc)
 			return rc;
-		if (seal.max_time_ms >= oldest_ms && (!options->retain_bytes || total <= options->retain_bytes))
+		if (info.mtime_ns / 1000000 >= oldest_ms && (!options->retain_bytes || total <= options->retain_bytes))
 			return 0;
-		rc = remove_segment(folder, seal.base_offset, err);
+		rc = remove_segment(folder, segments->bases[i], err);
 		if (rc)
 			return rc;
-		total -= seal.bytes < total ? seal.bytes : total;
+		total -= info.size_bytes;
 	}
 	return 0;
 }

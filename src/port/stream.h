@@ -27,7 +27,7 @@ struct sl_stream;
 struct sl_stream_options {
 	uint64_t segment_bytes;   /* 0: 64 MiB; 4 KiB to 1 GiB */
 	uint64_t retain_bytes;    /* 0: no limit; whole sealed segments go, oldest first */
-	int64_t retain_ms;        /* 0: no limit; by the newest time in the segment */
+	int64_t retain_ms;        /* 0: no limit; since the segment was last written (records carry event times, which may be years old) */
 	/* Called by sl_stream_maintain when it seals a segment, before the .sealed file is written: the place for the ledger entry. A crash between
 	 * the two makes it come again with the same digest. May be NULL. */
 	int (*on_seal)(void *context, const char *stream, int64_t base_offset, int64_t end_offset, const struct sl_hash *digest, struct sl_error *err);

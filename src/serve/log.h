@@ -1,5 +1,6 @@
-/* The prediction log: one record per answered request in the stream "predictions-<endpoint>" (docs/formats/prediction-log.md). The record's key is the
- * prediction id (ULID, 26 bytes); its time is the greatest event time of its rows.
+/* The prediction log: one record per answered request in the stream "predictions-<endpoint>" (docs/formats/prediction-log.md).
+ * The record's key is the prediction id (ULID, 26 bytes); its time is the greatest event time of its rows. A request whose
+ * values do not fit one record is logged as several, with the same key and rising `first_row`.
  */
 #ifndef SL_SERVE_LOG_H
 #define SL_SERVE_LOG_H
@@ -14,12 +15,19 @@
 #include "port/stream.h"
 #include "track/store.h"
 
+enum {
+	SL_PREDLOG_VALUE_MAX = 15 << 20, /* bytes of one record's value; a single row beyond it cannot be logged */
+	SL_PREDLOG_ROWS_MAX = 100000,    /* of one record */
+	SL_PREDLOG_COLUMNS_MAX = 10000,
+	SL_PREDLOG_OUTPUTS_MAX = 1000,   /* per row */
+};
+
 /* A logged column: the value of every row as it was received (after the endpoint's hash and drop rules). */
 struct sl_logged_column {
 	const char *name;
 	size_t name_len;
 	const struct sl_cell *cells;    /* row_count */
-	bool hashed;                    /* texts are hex SHA-256 prefixes of what came: no encoding may be tried */
+	bool hashed;                    /* texts are 32 hex digits of a keyed SHA-256 of what came: no encoding may be tried */
 };
 
 struct sl_prediction {
@@ -28,8 +36,9 @@ struct sl_prediction {
 	struct sl_hash package;
 	int64_t received_ms;
 	uint32_t latency_us;
+	size_t first_row;               /* row i here is row first_row + i of the request */
 	size_t row_count, column_count, output_count;
-	const struct sl_logged_column *columns; /* inputs, in the order received */
+	const struct sl_logged_column *columns; /* inputs, in the order of the model's columns */
 	const int64_t *times_ms;        /* event time per row; NULL: all received_ms */
 	const struct sl_cell *keys;     /* per row, the endpoint's key column; NULL: none */
 	const float *outputs;           /* row_count x output_count */
@@ -37,13 +46,15 @@ struct sl_prediction {
 
 /* Stream's name of an endpoint's log into out. */
 void sl_predlog_name(const char *endpoint, char out[160]);
-/* Appends the record's value. */
+/* Appends the record's value. SL_E_TOO_LARGE beyond out->max. */
 int sl_predlog_encode(const struct sl_prediction *prediction, struct sl_buf *out, struct sl_error *err);
 /* Reads a record back; pieces live in `arena` and in the record. SL_E_CORRUPT when it is none: every count is checked. */
 int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, struct sl_prediction *ret, struct sl_error *err);
-/* Finds a prediction in any endpoint's log by id or unique prefix of at least 10 characters: the id's own time leads to the segment. The decoded
- * prediction lives in `arena`; *ret_endpoint gets the endpoint's name, *ret_offset its offset. SL_E_NOT_FOUND; SL_E_INVALID when ambiguous. */
-int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret, char ret_endpoint[160], int64_t *ret_offset,
-		    struct sl_error *err);
+/* Finds a prediction in any endpoint's log by "<id>" or "<id>#<row>", where <id> may be a unique prefix of at least 10 characters:
+ * ids rise with the log, so about twenty looks find it. With a row, the record that holds that row of the request, else the first.
+ * The decoded prediction lives in `arena`; *ret_endpoint gets the endpoint's name, *ret_offset its offset. SL_E_NOT_FOUND;
+ * SL_E_INVALID when ambiguous. */
+int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret, char ret_endpoint[160],
+		    int64_t *ret_offset, struct sl_error *err);
 
 #endif
