@@ -21,6 +21,8 @@ char *sl_hash_hex(const struct sl_hash *hash, char out[SL_HASH_HEX + 1]);
 bool sl_hash_parse(const char *hex, struct sl_hash *ret);
 
 void sl_sha256(const void *data, size_t len, struct sl_hash *ret);
+/* Of one byte and the bytes behind it: leaves (tag 0) and nodes (tag 1) of RFC 6962 trees. */
+void sl_sha256_tagged(unsigned char tag, const void *data, size_t len, struct sl_hash *ret);
 
 /* Streaming: new, any number of adds, then end (which also makes it ready for the next message). */
 struct sl_sha256;
