@@ -1,0 +1,551 @@
+#include "os/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/process_tree.h"
+#include "os/sys.h"
+
+enum { EVENTS_FD = 3, READ_BYTES = 64 << 10, WITHOUT_PIDFD_MS = 20 };
+enum pipe_kind { PIPE_OUT, PIPE_ERR, PIPE_EVENTS, PIPE_COUNT };
+
+struct input { int fd; struct sl_buf line; bool skipping; /* the rest of a JSON line that was too long */ };
+
+struct sl_process {
+	struct sl_processes *set;
+	struct sl_process *next;
+	pid_t pid;
+	int pidfd;                    /* -1: the kernel has none */
+	char tag[128];
+	struct input inputs[PIPE_COUNT];
+	bool has_log;
+	int log_fd;                   /* -1: none, or its end was reached */
+	uint64_t log_left;
+	char now[SL_TIME_TEXT];       /* of the piece that was read last */
+	struct sl_buf log;            /* lines of one reading, written at once */
+	int64_t started_ns, deadline_ns, kill_ns; /* monotonic; 0: none */
+	int64_t timeout_ms, grace_ms;
+	void (*on_line)(void *context, char stream, const char *line, size_t len);
+	void (*on_event)(void *context, const char *line, size_t len);
+	void *context;
+	struct sl_process_end end;
+	bool exited;
+};
+
+struct sl_processes {
+	struct sl_process *first;
+	size_t running;
+	int null_fd;
+	char *piece; /* READ_BYTES */
+};
+
+int sl_processes_new(struct sl_processes **ret, struct sl_error *err)
+{
+	struct sl_processes *set = sl_alloc(sizeof *set, err);
+	if (!set)
+		return SL_E_NO_MEMORY;
+	set->null_fd = -1;
+	set->piece = sl_alloc(READ_BYTES, err);
+	int rc = set->piece ? sl_file_open("/dev/null", O_RDONLY, 0, &set->null_fd, err) : SL_E_NO_MEMORY;
+	if (rc) {
+		sl_processes_free(set);
+		return rc;
+	}
+	sl_tree_adopt();
+	*ret = set;
+	return 0;
+}
+
+void sl_processes_free(struct sl_processes *set)
+{
+	if (!set)
+		return;
+	while (set->first) {
+		struct sl_process *p = set->first;
+		if (!p->exited) {
+			sl_tree_kill(p->pid);
+			waitid(P_PID, (id_t)p->pid, &(siginfo_t){0}, WEXITED);
+		}
+		set->running -= !p->exited;
+		p->exited = true;
+		sl_process_free(p);
+	}
+	sl_tree_kill_orphans(NULL, 0);
+	sl_file_close(&set->null_fd);
+	sl_free(set->piece);
+	sl_free(set);
+}
+
+void sl_processes_freep(struct sl_processes **set) { sl_processes_free(*set); }
+size_t sl_processes_running(const struct sl_processes *set) { return set->running; }
+int sl_process_pid(const struct sl_process *process) { return process->pid; }
+
+void sl_process_free(struct sl_process *process)
+{
+	if (!process)
+		return;
+	assert(process->exited);
+	for (struct sl_process **at = &process->set->first; *at; at = &(*at)->next)
+		if (*at == process) {
+			*at = process->next;
+			break;
+		}
+	for (int i = 0; i < PIPE_COUNT; i++) {
+		sl_file_close(&process->inputs[i].fd);
+		sl_buf_done(&process->inputs[i].line);
+	}
+	sl_file_close(&process->log_fd);
+	sl_file_close(&process->pidfd);
+	sl_buf_done(&process->log);
+	sl_free(process);
+}
+
+/* ---- start ----------------------------------------------------------------------------------------------------------------- */
+
+struct launch {
+	const struct sl_process_options *options;
+	char **env;
+	char program[SL_PATH_MAX];
+	int in, out[PIPE_COUNT]; /* the child's ends */
+	pid_t parent;
+	int error;               /* errno of the child's failure, written by it: the memory is shared until exec */
+	const char *failed;      /* what failed */
+};
+
+/* Runs in the child on the parent's memory (vfork): system calls only, nothing may allocate or return. */
+static void child(struct launch *l)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	for (int s = 1; s < NSIG; s++)
+		signal(s, SIG_DFL);
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	l->failed = "the working folder";
+	bool ok = getppid() == l->parent && chdir(l->options->dir) == 0;
+	if (ok) {
+		l->failed = "its pipes";
+		/* Each is above 3 (see high_pipe), so no dup2 overwrites one that is still needed. */
+		ok = dup2(l->in, 0) >= 0 && dup2(l->out[PIPE_OUT], 1) >= 0 && dup2(l->out[PIPE_ERR], 2) >= 0 && dup2(l->out[PIPE_EVENTS], EVENTS_FD) >= 0;
+	}
+	if (ok) {
+		l->failed = l->options->argv[0];
+		syscall(SYS_close_range, EVENTS_FD + 1, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		union { const char *const *in; char *const *out; } argv = {.in = l->options->argv}; /* execve's prototype lacks a const */
+		execve(l->program, argv.out, l->env);
+	}
+	l->error = errno ? errno : ECHILD;
+	_exit(127);
+}
+
+static int spawn(struct launch *l, pid_t *ret, struct sl_error *err)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	l->parent = getpid();
+	/* No handler of ours may run in the child while it borrows our memory. */
+	sigprocmask(SIG_BLOCK, &all, &old);
+	pid_t pid = vfork();
+	if (pid == 0)
+		child(l);
+	int error = errno;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0)
+		return sl_fail_errno(err, error, l->options->argv[0], "cannot start a process");
+	if (l->error) {
+		waitpid(pid, NULL, 0);
+		return sl_fail(err, SL_E_FAILED, "cannot start '%s': %s: %s", l->options->argv[0], l->failed, strerror(l->error));
+	}
+	*ret = pid;
+	return 0;
+}
+
+static const char *environment_value(const char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+	for (; *env; env++)
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	return NULL;
+}
+
+static int find_program(struct launch *l, struct sl_error *err)
+{
+	const char *name = l->options->argv[0], *path = environment_value(l->options->env, "PATH");
+	if (strchr(name, '/')) {
+		snprintf(l->program, sizeof l->program, "%s", name);
+		return strlen(name) < sizeof l->program ? 0 : sl_fail(err, SL_E_TOO_LARGE, "the path of the program is too long");
+	}
+	for (path = path ? path : "/usr/local/bin:/usr/bin:/bin"; *path;) {
+		size_t len = strcspn(path, ":");
+		int n = snprintf(l->program, sizeof l->program, "%.*s/%s", (int)len, path, name);
+		if (len && n > 0 && n < (int)sizeof l->program && access(l->program, X_OK) == 0)
+			return 0;
+		path += len + (path[len] == ':');
+	}
+	sl_fail(err, SL_E_FAILED, "there is no program '%s'", name);
+	return sl_error_hint(err, "install it, or give its path; searched in PATH");
+}
+
+static int make_environment(struct launch *l, struct sl_error *err)
+{
+	size_t n = 0;
+	while (l->options->env[n])
+		n++;
+	l->env = sl_alloc_array(n + 2, sizeof *l->env, err);
+	char *tag = sl_alloc(sizeof SL_PROCESS_TAG + 1 + strlen(l->options->tag) + 1, err);
+	if (!l->env || !tag) {
+		sl_free(tag);
+		return SL_E_NO_MEMORY;
+	}
+	memcpy(l->env + 1, l->options->env, n * sizeof *l->env);
+	sprintf(tag, "%s=%s", SL_PROCESS_TAG, l->options->tag);
+	l->env[0] = tag; /* first, so that it wins over one that was inherited */
+	return 0;
+}
+
+/* Both ends above descriptor 3, closed on exec; ours does not block. */
+static int high_pipe(int *ret_ours, int *ret_childs, struct sl_error *err)
+{
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return sl_fail_errno(err, errno, "pipe", "cannot make a pipe");
+	for (int i = 0; i < 2; i++) {
+		int high = fds[i] > EVENTS_FD ? fds[i] : fcntl(fds[i], F_DUPFD_CLOEXEC, EVENTS_FD + 1);
+		if (high != fds[i])
+			close(fds[i]);
+		fds[i] = high;
+	}
+	*ret_ours = fds[0];
+	*ret_childs = fds[1];
+	if (fds[0] < 0 || fds[1] < 0 || fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
+		return sl_fail_errno(err, errno, "pipe", "cannot make a pipe");
+	return 0;
+}
+
+static int prepare(struct sl_processes *set, struct sl_process *p, struct launch *l, struct sl_error *err)
+{
+	l->in = set->null_fd > EVENTS_FD ? set->null_fd : fcntl(set->null_fd, F_DUPFD_CLOEXEC, EVENTS_FD + 1);
+	if (l->in != set->null_fd) {
+		sl_file_close(&set->null_fd);
+		set->null_fd = l->in;
+	}
+	int rc = find_program(l, err);
+	rc = rc ? rc : make_environment(l, err);
+	for (int i = 0; !rc && i < PIPE_COUNT; i++)
+		rc = high_pipe(&p->inputs[i].fd, &l->out[i], err);
+	if (!rc && l->options->log_path)
+		rc = sl_file_open(l->options->log_path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &p->log_fd, err);
+	return rc;
+}
+
+static struct sl_process *new_process(struct sl_processes *set, const struct sl_process_options *o, struct sl_error *err)
+{
+	struct sl_process *p = sl_alloc(sizeof *p, err);
+	if (!p)
+		return NULL;
+	*p = (struct sl_process){.set = set, .pidfd = -1, .log_fd = -1, .log_left = o->log_max_bytes ? o->log_max_bytes : SL_PROCESS_LOG_MAX,
+				 .timeout_ms = o->timeout_ms, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
+				 .on_event = o->on_event, .context = o->context, .has_log = o->log_path != NULL};
+	snprintf(p->tag, sizeof p->tag, "%s", o->tag);
+	sl_buf_init(&p->log, READ_BYTES * 4);
+	for (int i = 0; i < PIPE_COUNT; i++) {
+		p->inputs[i].fd = -1;
+		sl_buf_init(&p->inputs[i].line, i == PIPE_EVENTS ? SL_PROCESS_EVENT_MAX : SL_PROCESS_LINE_MAX);
+	}
+	p->next = set->first;
+	set->first = p;
+	return p;
+}
+
+int sl_process_start(struct sl_processes *set, const struct sl_process_options *options, struct sl_process **ret, struct sl_error *err)
+{
+	assert(options->argv[0] && options->tag[0] && strlen(options->tag) <= 100);
+	struct launch l = {.options = options, .out = {-1, -1, -1}};
+	struct sl_process *p = new_process(set, options, err);
+	if (!p)
+		return SL_E_NO_MEMORY;
+	int rc = prepare(set, p, &l, err);
+	rc = rc ? rc : spawn(&l, &p->pid, err);
+	for (int i = 0; i < PIPE_COUNT; i++)
+		sl_file_close(&l.out[i]);
+	if (l.env)
+		sl_free(l.env[0]);
+	sl_free(l.env);
+	if (rc) {
+		p->exited = true;
+		sl_process_free(p);
+		return rc;
+	}
+	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	p->started_ns = sl_monotonic_ns();
+	p->deadline_ns = p->timeout_ms ? p->started_ns + p->timeout_ms * 1000000 : 0;
+	set->running++;
+	*ret = p;
+	return 0;
+}
+
+/* ---- output ---------------------------------------------------------------------------------------------------------------- */
+
+static void flush_log(struct sl_process *p)
+{
+	size_t len = p->log.len, fits = len < p->log_left ? len : (size_t)p->log_left;
+	if (p->log_fd >= 0 && len) {
+		if (fits && sl_file_write_all(p->log_fd, p->log.data, fits, "log", NULL))
+			fits = 0; /* a full disk must not stop the step: its output is dropped and counted */
+		p->log_left -= fits;
+		p->end.dropped_bytes += len - fits;
+		if (fits < len)
+			sl_file_close(&p->log_fd);
+	}
+	sl_buf_clear(&p->log);
+}
+
+static void put_line(struct sl_process *p, int kind, const char *line, size_t len)
+{
+	if (kind == PIPE_EVENTS) {
+		if (p->on_event && len)
+			p->on_event(p->context, line, len);
+		return;
+	}
+	const char stream[] = {' ', kind == PIPE_OUT ? 'o' : 'e', ' ', 0};
+	if (p->on_line)
+		p->on_line(p->context, stream[1], line, len);
+	if (p->log_fd < 0) {
+		p->end.dropped_bytes += p->has_log ? len + 1 : 0;
+		return;
+	}
+	sl_buf_str(&p->log, p->now);
+	sl_buf_str(&p->log, stream);
+	sl_buf_add(&p->log, line, len);
+	sl_buf_char(&p->log, '\n');
+	if (p->log.len > READ_BYTES)
+		flush_log(p);
+}
+
+/* Adds to the line that is being collected; a full one is cut (output) or dropped (JSON). */
+static void collect(struct sl_process *p, int kind, const char *data, size_t len)
+{
+	struct input *in = &p->inputs[kind];
+	while (len && !in->skipping) {
+		size_t room = in->line.max - in->line.len, n = len < room ? len : room;
+		sl_buf_add(&in->line, data, n);
+		data += n;
+		len -= n;
+		if (in->line.failed || (len && kind == PIPE_EVENTS)) {
+			in->skipping = kind == PIPE_EVENTS;
+			p->end.dropped_events += kind == PIPE_EVENTS;
+			sl_buf_clear(&in->line);
+			len = in->skipping ? 0 : len;
+		} else if (len) {
+			put_line(p, kind, in->line.data, in->line.len);
+			sl_buf_clear(&in->line);
+		}
+	}
+}
+
+static void split_lines(struct sl_process *p, int kind, const char *data, size_t len)
+{
+	struct input *in = &p->inputs[kind];
+	for (const char *end; len && (end = memchr(data, '\n', len));) {
+		size_t n = (size_t)(end - data);
+		if (in->line.len == 0 && !in->skipping && n <= in->line.max) {
+			put_line(p, kind, data, n);
+		} else {
+			collect(p, kind, data, n);
+			if (!in->skipping)
+				put_line(p, kind, sl_buf_cstr(&in->line), in->line.len);
+		}
+		sl_buf_clear(&in->line);
+		in->skipping = false;
+		data = end + 1;
+		len -= n + 1;
+	}
+	collect(p, kind, data, len);
+}
+
+/* Reads one piece; false at the end or when nothing is there. */
+static bool read_piece(struct sl_process *p, int kind)
+{
+	struct input *in = &p->inputs[kind];
+	if (in->fd < 0)
+		return false;
+	ssize_t n = sl_sys->read(in->fd, p->set->piece, READ_BYTES);
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n > 0) {
+		sl_time_format(sl_now_ms(), p->now);
+		p->end.output_bytes += kind == PIPE_EVENTS ? 0 : (uint64_t)n;
+		split_lines(p, kind, p->set->piece, (size_t)n);
+		flush_log(p);
+		return true;
+	}
+	if (n == 0 || errno != EAGAIN) {
+		if (in->line.len && !in->skipping)
+			put_line(p, kind, in->line.data, in->line.len);
+		sl_buf_clear(&in->line);
+		flush_log(p);
+		sl_file_close(&in->fd);
+	}
+	return false;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------------------- */
+
+static void describe(struct sl_process *p)
+{
+	struct sl_process_end *e = &p->end;
+	char time[SL_TIME_TEXT];
+	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped;
+	if (e->timed_out)
+		snprintf(e->cause, sizeof e->cause, "timed out after %s", sl_duration_format(p->timeout_ms, time));
+	else if (e->stopped)
+		snprintf(e->cause, sizeof e->cause, "cancelled");
+	else if (e->signal == SIGKILL)
+		snprintf(e->cause, sizeof e->cause, "killed by SIGKILL (somebody's, or the kernel's when memory ran out)");
+	else if (e->signal)
+		snprintf(e->cause, sizeof e->cause, "killed by SIG%s", sigabbrev_np(e->signal) ? sigabbrev_np(e->signal) : "NAL");
+	else if (e->exit_status)
+		snprintf(e->cause, sizeof e->cause, "exit status %d", e->exit_status);
+}
+
+/* Takes the exit, ends what was left behind, reads the rest of the output. */
+static void finish(struct sl_process *p)
+{
+	struct rusage used = {0};
+	int status = 0;
+	if (wait4(p->pid, &status, 0, &used) == p->pid) {
+		p->end.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		p->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	}
+	p->exited = true;
+	p->set->running--;
+	struct sl_tree_child running[1024];
+	size_t count = 0;
+	for (const struct sl_process *other = p->set->first; other && count < SL_ARRAY_LEN(running); other = other->next)
+		if (!other->exited)
+			running[count++] = (struct sl_tree_child){other->pid, other->tag};
+	p->end.survivors = sl_tree_kill_orphans(running, count);
+	for (int i = 0; i < PIPE_COUNT; i++)
+		while (read_piece(p, i))
+			;
+	p->end.user_ms = used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000;
+	p->end.system_ms = used.ru_stime.tv_sec * 1000 + used.ru_stime.tv_usec / 1000;
+	p->end.max_rss_kb = used.ru_maxrss;
+	describe(p);
+}
+
+void sl_process_stop(struct sl_process *process)
+{
+	if (process->exited || process->kill_ns)
+		return;
+	process->end.stopped = true;
+	process->kill_ns = sl_monotonic_ns() + process->grace_ms * 1000000;
+	kill(-process->pid, SIGTERM);
+}
+
+/* Sends what is due by now; the time until the next thing is due, -1 when nothing is. */
+static int act_on_time(struct sl_processes *set, int timeout_ms)
+{
+	int64_t now = sl_monotonic_ns(), next = timeout_ms < 0 ? INT64_MAX : now + timeout_ms * INT64_C(1000000);
+	for (struct sl_process *p = set->first; p; p = p->next) {
+		if (p->exited)
+			continue;
+		if (p->deadline_ns && now >= p->deadline_ns && !p->kill_ns) {
+			p->end.timed_out = true;
+			p->kill_ns = now + p->grace_ms * 1000000;
+			kill(-p->pid, SIGTERM);
+		}
+		if (p->kill_ns && now >= p->kill_ns) {
+			sl_tree_kill(p->pid);
+			p->kill_ns = now + SL_PROCESS_GRACE_MS * INT64_C(1000000);
+		}
+		int64_t due = p->kill_ns ? p->kill_ns : p->deadline_ns;
+		next = due && due < next ? due : next;
+		if (p->pidfd < 0 && now + WITHOUT_PIDFD_MS * 1000000 < next)
+			next = now + WITHOUT_PIDFD_MS * 1000000;
+	}
+	if (next == INT64_MAX)
+		return -1;
+	int64_t ms = (next - now + 999999) / 1000000;
+	return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static bool has_ended(const struct sl_process *p)
+{
+	siginfo_t info = {0};
+	return !p->exited && waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == p->pid;
+}
+
+/* One entry per open pipe and pidfd; `ret_who` beside it, kind PIPE_COUNT for a pidfd. */
+struct watch { struct sl_process *process; int kind; };
+static size_t fill_poll(struct sl_processes *set, struct pollfd *fds, struct watch *who)
+{
+	size_t n = 0;
+	for (struct sl_process *p = set->first; p; p = p->next) {
+		if (p->exited)
+			continue;
+		for (int i = 0; i <= PIPE_COUNT; i++) {
+			int fd = i < PIPE_COUNT ? p->inputs[i].fd : p->pidfd;
+			if (fd < 0)
+				continue;
+			fds[n] = (struct pollfd){.fd = fd, .events = POLLIN};
+			who[n++] = (struct watch){p, i};
+		}
+	}
+	return n;
+}
+
+int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_process **ret, struct sl_process_end *end)
+{
+	int64_t until = timeout_ms < 0 ? INT64_MAX : sl_monotonic_ns() + timeout_ms * INT64_C(1000000);
+	while (set->running) {
+		size_t max = set->running * (PIPE_COUNT + 1);
+		struct pollfd *fds = sl_alloc_array(max, sizeof *fds, NULL);
+		struct watch *who = sl_alloc_array(max, sizeof *who, NULL);
+		int64_t now = sl_monotonic_ns();
+		int left = until == INT64_MAX ? -1 : until > now ? (int)((until - now + 999999) / 1000000) : 0;
+		int ready = -1, error = EAGAIN;
+		struct sl_process *ended = NULL;
+		if (fds && who) {
+			size_t n = fill_poll(set, fds, who);
+			ready = poll(fds, n, act_on_time(set, left));
+			error = errno;
+			for (size_t i = 0; ready > 0 && i < n; i++)
+				if (fds[i].revents && who[i].kind < PIPE_COUNT)
+					read_piece(who[i].process, who[i].kind);
+		}
+		sl_free(fds);
+		sl_free(who);
+		for (struct sl_process *p = set->first; p && !ended; p = p->next)
+			ended = has_ended(p) ? p : NULL;
+		if (ended) {
+			finish(ended);
+			*ret = ended;
+			*end = ended->end;
+			return 1;
+		}
+		if (ready < 0 && error == EINTR)
+			return 0;
+		if (sl_monotonic_ns() >= until)
+			return 0;
+	}
+	return 0;
+}
