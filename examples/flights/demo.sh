@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The whole loop on three million real flights, in about three minutes. usage: demo.sh SLUICE DATA_DIR [PROJECT_DIR]
-#   SLUICE       the program                    DATA_DIR   holds flights-3m.parquet and airports.csv
-#   PROJECT_DIR  made anew (default build/demo); the server that it leaves running stops with `sluice down`
+# The whole loop on three million real flights, in about three minutes. usage: demo.sh [SLUICE [DATA_DIR [PROJECT_DIR]]]
+#   SLUICE       the program (build/release/sluice)    DATA_DIR   holds flights-3m.parquet and airports.csv (third_party/prefix/data)
+#   PROJECT_DIR  made anew (build/demo); the server that it leaves running stops with `sluice down`
 # Nothing is staged: every alarm comes from the data. It ends with status 0 only if the story came out as it is told.
 set -euo pipefail
-sluice=$(realpath "$1") data=$(realpath "$2") project=${3:-build/demo}
-here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
+sluice=$(realpath "${1:-$root/build/release/sluice}") data=$(realpath "${2:-$root/third_party/prefix/data}") project=${3:-$root/build/demo}
+here=$root/examples/flights
 
 bold= dim= plain=
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; fi
