@@ -16,6 +16,7 @@ CREATE TABLE run (
 );
 CREATE INDEX run_parent ON run(parent, id);
 CREATE INDEX run_name ON run(name, id);
+CREATE INDEX run_running ON run(id) WHERE status = 'running'; -- keeps the look for dead runs away from the history
 CREATE TABLE run_param (run TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, name)); -- value: JSON
 CREATE TABLE run_tag (run TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, name));
 -- A point of a series; seq keeps the order in which they came. value is NULL for NaN.
