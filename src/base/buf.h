@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 
 struct sl_buf {
 	char *data;      /* always NUL-terminated behind len once anything was appended; NULL before */

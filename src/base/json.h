@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/hash.h"
 
 enum { SL_JSON_DEPTH_MAX = 100 };

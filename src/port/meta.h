@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 
 struct sl_meta;
 struct sl_stmt;
