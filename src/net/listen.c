@@ -108,15 +108,15 @@ int sl_net_connect_unix(const char *path, int type, int *ret_fd, struct sl_error
 /* Removes what a dead server left; a living one keeps its place. */
 static int clear_place(const char *path, int type, struct sl_error *err)
 {
-	if (!sl_file_exists(path))
-		return 0;
-	int fd SL_AUTO_CLOSE = -1;
+	struct sl_file_info info;
 	struct sl_error absent;
+	if (sl_file_info(path, &info, &absent))
+		return 0; /* nothing there; if it is something worse, bind will say so */
+	int fd SL_AUTO_CLOSE = -1;
 	int rc = sl_net_connect_unix(path, type, &fd, &absent);
 	if (!rc)
 		return sl_fail_at(err, SL_E_BUSY, path, "another process listens here already");
-	struct sl_file_info info;
-	if (sl_file_info(path, &info, err) == 0 && (info.is_regular || info.is_dir))
+	if (info.is_regular || info.is_dir)
 		return sl_fail_at(err, SL_E_CONFLICT, path, "exists and is not a socket");
 	return sl_sys->unlink(path) ? sl_fail_errno(err, errno, path, "cannot remove the old socket") : 0;
 }

@@ -61,10 +61,13 @@ void sl_loop_free(struct sl_loop *loop)
 		return;
 	uv_close((uv_handle_t *)&loop->before_sleep, NULL);
 	uv_close((uv_handle_t *)&loop->after_callbacks, NULL);
-	/* Closing callbacks run within one turn; those of a server free further handles, hence a few more. */
+	/* Closing callbacks run within one turn; those of a server free further handles, hence a few more. Work on other threads (a name
+	 * look-up that nobody waits for any more) is waited for. */
 	int rc = UV_EBUSY;
-	for (int i = 0; i < 8 && rc == UV_EBUSY; i++) {
-		uv_run(&loop->uv, UV_RUN_NOWAIT);
+	for (int turns = 0; turns < 8 && rc == UV_EBUSY;) {
+		bool working = loop->uv.active_reqs.count > 0;
+		uv_run(&loop->uv, working ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+		turns += !working;
 		rc = uv_loop_close(&loop->uv);
 	}
 	assert(rc == 0 || !"something of this loop was not freed before it");

@@ -127,6 +127,12 @@ int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, s
 	return 0;
 }
 
+const char *sl_tls_problem(const struct sl_wire *wire)
+{
+	long result = SSL_get_verify_result(wire->ssl);
+	return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
+}
+
 static bool is_loopback(const char *host)
 {
 	struct in_addr v4;

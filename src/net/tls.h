@@ -18,6 +18,8 @@ void sl_tls_free(struct sl_tls *tls); /* NULL is fine; not while a connection us
 /* Inside net/: TLS on a wire whose socket is connected; the handshake happens with the first reads and writes. */
 int sl_tls_accept(struct sl_tls *tls, struct sl_wire *wire);
 int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, struct sl_error *err);
+/* Why the peer's certificate was not taken, or NULL. */
+const char *sl_tls_problem(const struct sl_wire *wire);
 
 /* Whether a server may listen on `host` (an address or "localhost"): on loopback always; elsewhere only with TLS and a token,
  * else SL_E_DENIED with the way out as the hint. */
