@@ -36,7 +36,10 @@ int sl_run_reap(struct sl_track *track, struct sl_error *err);
 /* Finds one run by id or unique prefix. SL_E_NOT_FOUND, or SL_E_INVALID when ambiguous. */
 int sl_run_find(struct sl_track *track, const char *id_or_prefix, struct sl_id *ret, struct sl_error *err);
 
-/* {"program","version","libraries":{},"git":{"commit","dirty","diff"},"host","cpu","cpus","os"} of this process and folder, as JSON text. */
-int sl_environment_json(const char *project_dir, struct sl_buf *out, struct sl_error *err);
+enum { SL_DIFF_MAX_BYTES = 16 << 20 };
+/* {"program","version","host","os","machine","cpus","cpu","git":{"commit","dirty","diff"}} of this process and folder, as canonical JSON; libraries are added by the
+ * worker that loads them. `ret_diff` (may be NULL; max SL_DIFF_MAX_BYTES) gets what `git diff HEAD` says of the folder, whose SHA-256 is "diff". Starts git twice
+ * (about 10 ms): call it once per command and only when something runs. */
+int sl_environment_json(const char *project_dir, struct sl_buf *out, struct sl_buf *ret_diff, struct sl_error *err);
 
 #endif
