@@ -42,20 +42,20 @@ static bool git(const char *dir, const char *const *arguments, struct sl_buf *ou
 	return end.ok && !out->failed;
 }
 
+/* Whether `dir` or a folder above it holds ".git". */
 static bool in_git(const char *dir)
 {
 	char path[SL_PATH_MAX], probe[SL_PATH_MAX];
+	struct sl_file_info info;
 	snprintf(path, sizeof path, "%s", dir);
-	for (char *slash = path; slash; slash = strrchr(path, '/')) {
-		if (slash != path)
-			*slash = 0;
-		struct sl_file_info info;
+	for (;;) {
 		if (sl_path_join(probe, path[0] ? path : "/", ".git", NULL) == 0 && sl_file_info(probe, &info, NULL) == 0)
 			return true;
-		if (!path[0])
-			break;
+		char *slash = strrchr(path, '/');
+		if (!slash)
+			return false;
+		*slash = 0;
 	}
-	return false;
 }
 
 static bool add_git(const char *dir, yyjson_mut_doc *doc, yyjson_mut_val *into, struct sl_buf *diff)
