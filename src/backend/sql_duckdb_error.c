@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 64 << 10 };
+enum { MESSAGE_MAX = 8 << 20 }; /* a CSV error quotes its whole line */
 
 /* What each of DuckDB's kinds means here; a kind that is not listed is a failure of the user's statement or data. */
 static const struct {
@@ -110,6 +110,30 @@ static void split_message(struct sl_buf *text, char **ret_hint)
 		(*ret_hint)[0] = (char)tolower((unsigned char)(*ret_hint)[0]);
 }
 
+/* "CSV Error on Line: 7\nOriginal Line: ...\nREASON\nPossible Solution: ..." -> "line 7: REASON". The line may be megabytes long and hold
+ * anything, so the reason is looked for from behind. */
+static void shorten_csv(struct sl_buf *text)
+{
+	static const char HEAD[] = "CSV Error on Line: ";
+	long long line;
+
+	if (!text->data || strncmp(text->data, HEAD, sizeof HEAD - 1) != 0)
+		return;
+	line = strtoll(text->data + sizeof HEAD - 1, NULL, 10);
+	char *end = strstr(text->data, "\nPossible Solution");
+	if (!end)
+		end = text->data + strlen(text->data);
+	while (end > text->data && end[-1] == '\n')
+		end--;
+	*end = '\0';
+	char *reason = strrchr(text->data, '\n');
+	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(MESSAGE_MAX);
+	sl_buf_printf(&out, "line %lld: %.500s", line, reason ? reason + 1 : text->data);
+	struct sl_buf old = *text;
+	*text = out;
+	out = old;
+}
+
 static void add_hint(int code, const char *hint, struct sl_error *err)
 {
 	if (code == SL_E_NO_MEMORY)
@@ -149,6 +173,7 @@ int sl_duckdb_fail(const struct sl_sql *sql, const char *message, const struct s
 	if (sql)
 		hide_paths(sql, &text);
 	int code = code_of(type, said);
+	shorten_csv(&text);
 	split_message(&text, &hint);
 	sl_fail(err, code, "%s", code == SL_E_CANCELLED ? "cancelled" : sl_buf_cstr(&text));
 	add_hint(code, hint, err);

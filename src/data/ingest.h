@@ -37,12 +37,9 @@ struct sl_ingest_job {
 
 /* The files that `source` means, hashed; known files (same size, times and inode, and not changed in the tick in which they were hashed) are
  * not read again. `dataset` (its declared checks) may be NULL. SL_E_NOT_FOUND when there is no such file, at the source's place in sluice.yaml. Everything lives in
- * `arena`. Writes nothing but the table file_hash. */
+ * `arena`. Writes nothing but the table file_hash (data/file_hash.h). */
 int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, const struct sl_dataset *dataset,
 		      struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err);
-/* The hash of one file of the user's through the same table: code files, command inputs. */
-int sl_file_hash(struct sl_meta *meta, const char *path, struct sl_hash *ret, uint64_t *ret_size, struct sl_error *err);
-
 /* Keeps the raw bytes and fills `object`. SL_E_FAILED (retriable) when a file is not what prepare saw. */
 int sl_ingest_keep(struct sl_objects *objects, struct sl_ingest_job *job, struct sl_arena *arena, struct sl_error *err);
 
