@@ -107,6 +107,17 @@ void sl_render_value(const struct sl_term *term, const char *name, yyjson_mut_va
 	sl_term_text(term, out, state ? sl_render_state(text) : SL_STYLE_PLAIN, text);
 }
 
+/* "took_ms" is shown as "took": the value has its unit. */
+static const char *shown_name(const char *name, char out[64])
+{
+	static const char *const units[] = {"_ms", "_bytes"};
+	snprintf(out, 64, "%s", name);
+	for (size_t i = 0; i < SL_ARRAY_LEN(units); i++)
+		if (sl_str_ends(out, units[i]))
+			out[strlen(out) - strlen(units[i])] = 0;
+	return out;
+}
+
 struct table {
 	const char *names[TABLE_COLUMNS_MAX];
 	int widths[TABLE_COLUMNS_MAX];
@@ -122,7 +133,8 @@ static void add_column(struct table *t, const char *name)
 	if (t->count == TABLE_COLUMNS_MAX)
 		return;
 	t->names[t->count] = name;
-	t->widths[t->count] = sl_term_columns(name);
+	char shown[64];
+	t->widths[t->count] = sl_term_columns(shown_name(name, shown));
 	t->numbers[t->count++] = true;
 }
 
@@ -190,8 +202,10 @@ void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl
 	int left = term->width ? term->width - before_last : 0;
 	if (term->width && left < 10)
 		left = 10;
-	for (size_t c = 0; c < t.count; c++)
-		write_cell(term, &t, c, t.names[c], SL_STYLE_DIM, left, out);
+	for (size_t c = 0; c < t.count; c++) {
+		char shown[64];
+		write_cell(term, &t, c, shown_name(t.names[c], shown), SL_STYLE_DIM, left, out);
+	}
 	yyjson_mut_arr_foreach(rows, i, max, row)
 		for (size_t c = 0; c < t.count; c++) {
 			char text[CELL_BYTES];
@@ -212,7 +226,8 @@ static int label_width(yyjson_mut_val *object)
 	yyjson_mut_val *key, *value;
 	int width = 0;
 	yyjson_mut_obj_foreach(object, i, max, key, value) {
-		int columns = sl_term_columns(yyjson_mut_get_str(key));
+		char shown[64];
+		int columns = sl_term_columns(shown_name(yyjson_mut_get_str(key), shown));
 		if (!is_rows(value) && !yyjson_mut_is_obj(value) && columns > width)
 			width = columns;
 	}
@@ -221,9 +236,11 @@ static int label_width(yyjson_mut_val *object)
 
 static void write_label(const struct sl_term *term, const char *name, int indent, int width, struct sl_buf *out)
 {
+	char shown[64];
+	int blanks = width - sl_term_columns(shown_name(name, shown)) + 2;
 	sl_buf_printf(out, "%*s", indent, "");
-	sl_term_text(term, out, SL_STYLE_DIM, name);
-	sl_buf_printf(out, "%*s", width - sl_term_columns(name) + 2, "");
+	sl_term_text(term, out, SL_STYLE_DIM, shown);
+	sl_buf_printf(out, "%*s", width && blanks > 0 ? blanks : 0, "");
 }
 
 void sl_render_object(const struct sl_term *term, yyjson_mut_val *object, int indent, struct sl_buf *out)

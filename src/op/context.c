@@ -1,6 +1,8 @@
 #include "op/context.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -26,6 +28,10 @@ void sl_call_done(struct sl_call *call)
 {
 	yyjson_mut_doc_free(call->doc);
 	call->doc = NULL;
+	sl_project_freep(&call->project);
+	if (!call->store_borrowed)
+		sl_store_closep(&call->store);
+	call->store = NULL;
 	sl_arena_freep(&call->arena);
 }
 
@@ -107,3 +113,70 @@ yyjson_mut_val *sl_add_object(struct sl_call *call, yyjson_mut_val *array)
 	yyjson_mut_arr_append(array, inner);
 	return inner;
 }
+
+int sl_call_project_dir(struct sl_call *call, char out[SL_PATH_MAX], struct sl_error *err)
+{
+	if (call->store) {
+		snprintf(out, SL_PATH_MAX, "%s", call->store->project_dir);
+		return 0;
+	}
+	return sl_project_find(call->dir, out, err);
+}
+
+int sl_call_project(struct sl_call *call, struct sl_project **ret, struct sl_error *err)
+{
+	char dir[SL_PATH_MAX];
+	if (!call->project) {
+		int rc = sl_call_project_dir(call, dir, err);
+		if (!rc)
+			rc = sl_project_load(dir, NULL, 0, &call->project, err);
+		if (rc)
+			return rc;
+	}
+	*ret = call->project;
+	return 0;
+}
+
+int sl_call_store(struct sl_call *call, struct sl_store **ret, struct sl_error *err)
+{
+	char dir[SL_PATH_MAX];
+	if (!call->store) {
+		int rc = sl_call_project_dir(call, dir, err);
+		if (!rc)
+			rc = sl_store_open(dir, &call->store, err);
+		if (rc)
+			return rc;
+	}
+	*ret = call->store;
+	return 0;
+}
+
+int sl_call_path(struct sl_call *call, const char *path, char out[SL_PATH_MAX], struct sl_error *err)
+{
+	if (path[0] != '/')
+		return sl_path_join(out, call->dir, path, err);
+	if (strlen(path) >= SL_PATH_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the path is longer than %d bytes", SL_PATH_MAX - 1);
+	strcpy(out, path);
+	return 0;
+}
+
+void sl_call_line(struct sl_call *call, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	if (!call->progress.line)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	call->progress.line(call->progress.context, text);
+}
+
+void sl_call_advance(struct sl_call *call, const char *name, double fraction, const char *what)
+{
+	if (call->progress.advance)
+		call->progress.advance(call->progress.context, name, fraction, what);
+}
+
+bool sl_call_cancelled(const struct sl_call *call) { return call->cancel && *call->cancel; }

@@ -79,8 +79,8 @@ struct sl_arg_value {
 
 /* Progress of long work; members may be NULL. */
 struct sl_op_progress {
-	/* `done` of `total` units (total 0: unknown) of the named piece of work. */
-	void (*advance)(void *context, const char *name, uint64_t done, uint64_t total, const char *unit);
+	/* How far the named piece of work is: 0..1, or -1 when unknown; 1 ends it. `what`: "reading", "1.2 M rows/s" ... */
+	void (*advance)(void *context, const char *name, double fraction, const char *what);
 	/* One finished line of news. */
 	void (*line)(void *context, const char *text);
 	void *context;
