@@ -119,7 +119,7 @@ class Project:
     def up(self, *arguments, seconds=30):
         """The roles of the project on a free port, ready to answer; ended, and seen to end, afterwards."""
         port = free_port()
-        process, log = self.start("up", "--port", port, *arguments)
+        process, log = self.start("up", "--foreground", "--port", port, *arguments)
         server = Server(process, port, log)
         try:
             def ready():

@@ -1,0 +1,36 @@
+#include "api/pool.h"
+
+void sl_store_pool_init(struct sl_store_pool *pool, const char *project_dir)
+{
+	*pool = (struct sl_store_pool){.project_dir = project_dir};
+	pthread_mutex_init(&pool->mutex, NULL);
+}
+
+void sl_store_pool_done(struct sl_store_pool *pool)
+{
+	while (pool->count)
+		sl_store_close(pool->kept[--pool->count]);
+	pthread_mutex_destroy(&pool->mutex);
+}
+
+int sl_store_pool_take(struct sl_store_pool *pool, struct sl_store **ret, struct sl_error *err)
+{
+	*ret = NULL;
+	pthread_mutex_lock(&pool->mutex);
+	if (pool->count)
+		*ret = pool->kept[--pool->count];
+	pthread_mutex_unlock(&pool->mutex);
+	return *ret ? 0 : sl_store_open(pool->project_dir, ret, err);
+}
+
+void sl_store_pool_give(struct sl_store_pool *pool, struct sl_store *store)
+{
+	bool keep;
+	pthread_mutex_lock(&pool->mutex);
+	keep = store && pool->count < SL_POOL_KEPT;
+	if (keep)
+		pool->kept[pool->count++] = store;
+	pthread_mutex_unlock(&pool->mutex);
+	if (!keep)
+		sl_store_close(store);
+}

@@ -1,0 +1,403 @@
+#include "api/server.h"
+
+#include <string.h>
+
+#include "api/dispatch.h"
+#include "api/html.h"
+#include "api/metrics.h"
+#include "api/page.h"
+#include "api/pool.h"
+#include "base/str.h"
+#include "op/context.h"
+#include "op/token.h"
+
+enum { ANSWER_BYTES_MAX = 256 << 20, REFUSAL_PERIOD_MS = 1000 };
+
+struct sl_api {
+	struct sl_api_options options;
+	struct sl_loop *loop;
+	struct sl_http_server *server;
+	struct sl_store_pool pool;
+	char token[SL_TOKEN_TEXT];
+	size_t jobs;
+	int64_t refusal_at_ms;   /* when the last refusal went into the ledger */
+	int64_t refusals_left_out;
+};
+
+/* One request on its way through the pool. */
+struct job {
+	struct sl_api *api;
+	struct sl_http_request *request;
+	void (*work)(struct job *job);   /* on a pool thread */
+	struct sl_api_match match;
+	struct sl_page page;
+	struct sl_http_stats stats;
+	struct sl_error error;
+	int status;
+	const char *content_type;
+	struct sl_buf body;
+	volatile int cancelled;
+};
+
+static const struct sl_http_header FIXED_HEADERS[] = {
+	{"Server", "sluice/" SLUICE_VERSION},
+	{"X-Content-Type-Options", "nosniff"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cache-Control", "no-store"},
+	{"Content-Security-Policy",
+	 "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+};
+
+bool sl_api_is_infer_path(const char *path)
+{
+	static const char *const roots[] = {"/v2", "/invocations"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(roots); i++) {
+		size_t len = strlen(roots[i]);
+		if (strncmp(path, roots[i], len) == 0 && (!path[len] || path[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+/* ---- on a pool thread ---- */
+
+/* Runs a call with a store of the pool; a change is published in the ledger before it is answered. */
+static int run_call(void *context, struct sl_call *call, struct sl_error *err)
+{
+	struct job *job = context;
+	struct sl_store *store;
+	int rc = sl_store_pool_take(&job->api->pool, &store, err);
+	if (rc)
+		return rc;
+	bool changes = call->op->permission != SL_PERMIT_VIEW;
+	sl_ledger_set_actor(store->ledger, changes ? "api:token" : "api:anonymous");
+	call->store = store;
+	call->store_borrowed = true;
+	call->cancel = &job->cancelled;
+	call->remote = true;
+	rc = sl_call_run(call, err);
+	if (changes && !rc)
+		rc = sl_ledger_publish(store->ledger, err);
+	sl_store_pool_give(&job->api->pool, store);
+	return rc;
+}
+
+static int answer_call(struct job *job, struct sl_call *call)
+{
+	struct sl_http_request *request = job->request;
+	int rc = sl_api_arguments(call, &job->match, request->query, request->body, request->body_len, &job->error);
+	if (!rc)
+		rc = run_call(job, call, &job->error);
+	if (rc)
+		return rc;
+	job->content_type = "application/json";
+	if (call->raw)
+		sl_buf_str(&job->body, call->raw);
+	else
+		rc = sl_json_write(call->result, false, &job->body, &job->error);
+	return rc ? rc : sl_buf_check(&job->body, "the answer", &job->error);
+}
+
+static void work_op(struct job *job)
+{
+	struct sl_call call;
+	if (sl_call_begin(&call, job->match.op, job->api->options.project_dir, &job->error))
+		return;
+	answer_call(job, &call);
+	sl_call_done(&call);
+}
+
+static void work_page(struct job *job)
+{
+	job->content_type = "text/html; charset=utf-8";
+	sl_page_render(&job->page, job->api->options.project_name, job->api->options.project_dir, run_call, job, &job->body, &job->error);
+}
+
+static void work_metrics(struct job *job)
+{
+	struct sl_store *store;
+	job->content_type = SL_METRICS_TYPE;
+	if (sl_store_pool_take(&job->api->pool, &store, &job->error))
+		return;
+	sl_metrics_write(store, &job->stats, &job->body, &job->error);
+	sl_store_pool_give(&job->api->pool, store);
+}
+
+static void on_work(void *context)
+{
+	struct job *job = context;
+	if (!job->cancelled)
+		job->work(job);
+}
+
+/* ---- on the loop ---- */
+
+static void free_job(struct job *job)
+{
+	job->api->jobs--;
+	sl_buf_done(&job->body);
+	sl_free(job);
+}
+
+static void error_page(struct sl_buf *out, const char *project, const struct sl_error *error)
+{
+	sl_html_begin(out, project, "Not here");
+	sl_buf_str(out, "<p>");
+	sl_html_escape(out, error->message);
+	sl_buf_str(out, "</p><p class=\"note\">");
+	sl_html_escape(out, error->hint);
+	sl_buf_str(out, "</p>");
+	sl_html_end(out);
+}
+
+static void respond_failed_page(struct job *job)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 16);
+	error_page(&text, job->api->options.project_name, &job->error);
+	sl_http_respond(job->request, &(struct sl_http_response){.status = sl_code_http_status(job->error.code),
+		.content_type = "text/html; charset=utf-8", .body = text.data, .body_len = text.len});
+}
+
+static void on_done(void *context)
+{
+	struct job *job = context;
+	if (job->cancelled)
+		sl_fail(&job->error, SL_E_CANCELLED, "the client went away");
+	if (job->error.code && job->page.count)
+		respond_failed_page(job);
+	else if (job->error.code)
+		sl_http_respond_error(job->request, 0, &job->error);
+	else
+		sl_http_respond(job->request, &(struct sl_http_response){.status = 200, .content_type = job->content_type,
+			.body = sl_buf_cstr(&job->body), .body_len = job->body.len});
+	free_job(job);
+}
+
+static void on_gone(void *context, struct sl_http_request *request)
+{
+	(void)request;
+	((struct job *)context)->cancelled = 1;
+}
+
+static struct job *new_job(struct sl_api *api, void (*work)(struct job *), struct sl_error *err)
+{
+	if (api->jobs >= SL_API_JOBS_MAX) {
+		sl_fail(err, SL_E_BUSY, "%d requests are under way", SL_API_JOBS_MAX);
+		return NULL;
+	}
+	struct job *job = sl_alloc(sizeof *job, err);
+	if (!job)
+		return NULL;
+	job->api = api;
+	job->work = work;
+	sl_buf_init(&job->body, ANSWER_BYTES_MAX);
+	api->jobs++;
+	return job;
+}
+
+/* Takes over the job. */
+static void start(struct job *job, struct sl_http_request *request)
+{
+	struct sl_error err = {0};
+	job->request = request;
+	sl_http_request_on_gone(request, on_gone, job);
+	if (sl_loop_work(job->api->loop, on_work, on_done, job, &err) == 0)
+		return;
+	sl_http_respond_error(request, 0, &err);
+	free_job(job);
+}
+
+/* ---- refusals into the ledger ---- */
+
+struct refusal {
+	struct sl_api *api;
+	char what[512];
+	int64_t left_out;
+};
+
+static void record_refusal(void *context)
+{
+	struct refusal *refusal = context;
+	struct sl_store *store;
+	struct sl_error err = {0};
+	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
+	if (!doc || sl_store_pool_take(&refusal->api->pool, &store, &err))
+		return;
+	yyjson_mut_val *detail = yyjson_mut_obj(doc);
+	yyjson_mut_obj_add_int(doc, detail, "left_out", refusal->left_out);
+	sl_ledger_set_actor(store->ledger, "api:anonymous");
+	if (sl_meta_begin(store->meta, &err) == 0) {
+		if (sl_ledger_append(store->ledger, "request.refused", refusal->what, detail, NULL, &err) == 0)
+			sl_meta_commit(store->meta, &err);
+		else
+			sl_meta_rollback(store->meta);
+	}
+	sl_ledger_publish(store->ledger, &err);
+	sl_store_pool_give(&refusal->api->pool, store);
+}
+
+static void free_refusal(void *context) { sl_free(context); }
+
+static void note_refusal(struct sl_api *api, const struct sl_http_request *request)
+{
+	int64_t now = sl_loop_now_ms(api->loop);
+	if (api->refusal_at_ms && now - api->refusal_at_ms < REFUSAL_PERIOD_MS) {
+		api->refusals_left_out++;
+		return;
+	}
+	struct refusal *refusal = sl_alloc(sizeof *refusal, NULL);
+	if (!refusal)
+		return;
+	refusal->api = api;
+	refusal->left_out = api->refusals_left_out;
+	snprintf(refusal->what, sizeof refusal->what, "%s %.400s", sl_http_method_name(request->method), request->path);
+	api->refusal_at_ms = now;
+	api->refusals_left_out = 0;
+	if (sl_loop_work(api->loop, record_refusal, free_refusal, refusal, NULL))
+		sl_free(refusal);
+}
+
+/* ---- routing ---- */
+
+static void respond_text(struct sl_http_request *request, const char *type, const char *text)
+{
+	sl_http_respond(request, &(struct sl_http_response){.status = 200, .content_type = type, .body = text, .body_len = strlen(text),
+		.release = sl_http_borrow_arena});
+}
+
+static void serve_op(struct sl_api *api, struct sl_http_request *request)
+{
+	struct sl_error err = {0};
+	struct sl_api_match match;
+	int rc = sl_api_route(request->method, request->path, request->arena, &match, &err);
+	if (rc) {
+		sl_http_respond_error(request, rc == SL_E_INVALID ? 405 : 0, &err);
+		return;
+	}
+	const char *authorization = sl_http_request_header(request, "authorization");
+	if (sl_api_permit(match.op->permission, authorization, api->token, &err)) {
+		note_refusal(api, request);
+		sl_http_respond_error(request, authorization ? 403 : 401, &err);
+		return;
+	}
+	struct job *job = new_job(api, work_op, &err);
+	if (!job) {
+		sl_http_respond_error(request, 0, &err);
+		return;
+	}
+	job->match = match;
+	start(job, request);
+}
+
+static void serve_page(struct sl_api *api, struct sl_http_request *request)
+{
+	struct sl_error err = {0};
+	struct job *job = new_job(api, work_page, &err);
+	if (!job) {
+		sl_http_respond_error(request, 0, &err);
+		return;
+	}
+	if (sl_page_find(request->path, request->arena, &job->page, &job->error)) {
+		job->request = request;
+		respond_failed_page(job);
+		free_job(job);
+		return;
+	}
+	start(job, request);
+}
+
+static void serve_metrics(struct sl_api *api, struct sl_http_request *request)
+{
+	struct sl_error err = {0};
+	struct job *job = new_job(api, work_metrics, &err);
+	if (!job) {
+		sl_http_respond_error(request, 0, &err);
+		return;
+	}
+	sl_http_server_stats(api->server, &job->stats);
+	start(job, request);
+}
+
+static void on_request(void *context, struct sl_http_request *request)
+{
+	struct sl_api *api = context;
+	struct sl_error err = {0};
+	bool reading = request->method == SL_HTTP_GET || request->method == SL_HTTP_HEAD;
+	if (sl_str_eq(request->path, "/api/v1/openapi.json") && reading) {
+		respond_text(request, "application/json", sl_op_openapi);
+	} else if (sl_str_starts(request->path, "/api/")) {
+		serve_op(api, request);
+	} else if (!reading) {
+		sl_fail(&err, SL_E_INVALID, "%s takes GET", request->path);
+		sl_http_respond_error(request, 405, &err);
+	} else if (sl_str_eq(request->path, "/health")) {
+		respond_text(request, "application/json", "{\"status\":\"ok\"}");
+	} else if (sl_str_eq(request->path, "/metrics")) {
+		serve_metrics(api, request);
+	} else if (sl_str_eq(request->path, "/style.css")) {
+		respond_text(request, "text/css; charset=utf-8", sl_html_style);
+	} else {
+		serve_page(api, request);
+	}
+}
+
+static void on_handover_failed(void *context, struct sl_http_request *request, const struct sl_error *err)
+{
+	(void)context;
+	sl_http_respond_error(request, 503, err);
+}
+
+static void on_head(void *context, struct sl_http_request *request)
+{
+	struct sl_api *api = context;
+	struct sl_error err = {0};
+	sl_http_request_body_limit(request, SL_API_BODY_BYTES);
+	if (!sl_api_is_infer_path(request->path))
+		return;
+	if (!api->options.infer_socket) {
+		sl_fail(&err, SL_E_NOT_FOUND, "this project has no endpoint");
+		sl_error_hint(&err, "add one under 'endpoints:' in sluice.yaml, then sluice down && sluice up");
+		sl_http_respond_error(request, 0, &err);
+	} else if (sl_http_request_hand_over(request, api->options.infer_socket, on_handover_failed, api, &err)) {
+		sl_http_respond_error(request, 0, &err);
+	}
+}
+
+int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struct sl_api **ret, struct sl_error *err)
+{
+	struct sl_api *api = sl_alloc(sizeof *api, err);
+	if (!api)
+		return SL_E_NO_MEMORY;
+	api->options = *options;
+	api->loop = loop;
+	sl_store_pool_init(&api->pool, options->project_dir);
+	struct sl_http_config config = {
+		.handler = {.context = api, .head = on_head, .request = on_request},
+		.headers = FIXED_HEADERS, .header_count = SL_ARRAY_LEN(FIXED_HEADERS),
+	};
+	int rc = sl_token_read(options->store_dir, api->token, err);
+	if (!rc)
+		rc = sl_http_server_new(loop, &config, &api->server, err);
+	if (!rc)
+		rc = sl_http_server_adopt_listen(api->server, options->adopt_socket, err);
+	if (!rc)
+		rc = sl_http_server_listen_fd(api->server, options->listen_fd, err);
+	if (rc) {
+		sl_api_free(api);
+		return rc;
+	}
+	*ret = api;
+	return 0;
+}
+
+void sl_api_drain(struct sl_api *api, int64_t deadline_ms, sl_loop_fn *done, void *context)
+{
+	sl_http_server_drain(api->server, deadline_ms, done, context);
+}
+
+void sl_api_free(struct sl_api *api)
+{
+	sl_http_server_free(api->server);
+	sl_store_pool_done(&api->pool);
+	sl_free(api);
+}

@@ -1,0 +1,91 @@
+#include "app/role.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/supervisor.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "op/context.h"
+#include "op/handlers.h"
+#include "os/clock.h"
+
+/* The supervisor keeps our standard error as the role's log. */
+static void write_log(void *context, enum sl_log_level level, const char *line)
+{
+	static const char *const names[] = {"debug", "info", "warning", "error"};
+	char time[SL_TIME_TEXT];
+	(void)context;
+	fprintf(stderr, "%s %s: %s\n", sl_time_format(sl_now_ms(), time), names[level], line);
+}
+
+void sl_role_ready(void)
+{
+	sl_file_write_all(SL_ROLE_READY_FD, "1", 1, "the supervisor", NULL);
+	close(SL_ROLE_READY_FD);
+}
+
+void sl_role_stopped(void *context)
+{
+	struct sl_role *role = context;
+	sl_loop_stop(role->loop);
+}
+
+static void on_terminate(void *context, int signal_number)
+{
+	struct sl_role *role = context;
+	(void)signal_number;
+	/* Whatever hangs, the process does not outlive its supervisor's patience. */
+	alarm(SL_UP_DRAIN_MS / 1000);
+	role->stop(role->context);
+}
+
+static const struct role {
+	const char *name;
+	int (*run)(struct sl_role *role, struct sl_error *err);
+	bool serves; /* with a loop */
+} ROLES[] = {
+	{"api", sl_role_api, true},
+};
+
+/* SIGTERM before `stop` is set waits in the loop until it runs. */
+static int run_with_loop(struct sl_role *role, const struct role *kind, struct sl_error *err)
+{
+	struct sl_signal *terminate = NULL, *interrupt = NULL;
+	int rc = sl_loop_new(&role->loop, err);
+	if (!rc)
+		rc = sl_signal_new(role->loop, SIGTERM, on_terminate, role, &terminate, err);
+	if (!rc)
+		rc = sl_signal_new(role->loop, SIGINT, on_terminate, role, &interrupt, err);
+	if (!rc)
+		rc = kind->run(role, err);
+	sl_signal_free(terminate);
+	sl_signal_free(interrupt);
+	sl_loop_free(role->loop);
+	return rc;
+}
+
+int sl_op_role(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_role role = {0};
+	struct sl_project *project;
+	const char *name = sl_call_text(call, "name");
+	int rc = sl_call_project(call, &project, err);
+	sl_log_set(SL_LOG_INFO, write_log, NULL);
+	if (!rc)
+		rc = sl_path_join(role.store_dir, project->dir, ".sluice", err);
+	if (!rc && chdir(role.store_dir) != 0)
+		rc = sl_fail_errno(err, errno, role.store_dir, "enter");
+	if (rc)
+		return rc;
+	sl_call_object(call);
+	role.project = project;
+	for (size_t i = 0; i < SL_ARRAY_LEN(ROLES); i++)
+		if (sl_str_eq(ROLES[i].name, name))
+			return ROLES[i].serves ? run_with_loop(&role, &ROLES[i], err) : ROLES[i].run(&role, err);
+	return sl_fail(err, SL_E_BUG, "no role '%s'", name);
+}

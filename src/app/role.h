@@ -1,0 +1,32 @@
+/* The roles: processes that the supervisor starts as `sluice role NAME`. Each runs until SIGTERM, drains, and returns. */
+#ifndef SL_APP_ROLE_H
+#define SL_APP_ROLE_H
+
+#include "base/error.h"
+#include "net/loop.h"
+#include "os/file.h"
+#include "project/project.h"
+
+enum { SL_ROLE_DRAIN_MS = 8000 };
+
+/* Unix sockets on which roles hand connections to each other. Relative: a role's working folder is .sluice, and such a path may have 107 bytes only. */
+#define SL_ROLE_API_SOCKET "api.sock"
+#define SL_ROLE_INFER_SOCKET "infer.sock"
+
+struct sl_role {
+	const struct sl_project *project;
+	char store_dir[SL_PATH_MAX];
+	/* Of roles that serve requests; NULL in others. */
+	struct sl_loop *loop;
+	void (*stop)(void *context); /* called on SIGTERM; ends with sl_role_stopped */
+	void *context;
+};
+
+/* Tells the supervisor that the role does its work from now on. */
+void sl_role_ready(void);
+/* `role` as a struct sl_role: its loop ends. */
+void sl_role_stopped(void *role);
+
+int sl_role_api(struct sl_role *role, struct sl_error *err);
+
+#endif
