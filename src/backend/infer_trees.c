@@ -1,11 +1,10 @@
 /* The tree engine behind port/infer.h. */
-#include "port/infer.h"
+#include "backend/infer_trees.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/infer_trees.h"
 #include "backend/infer_trees_block.h"
 #include "backend/infer_trees_model.h"
 #include "base/mem.h"
@@ -71,7 +70,8 @@ static void walk_rows(const struct sl_forest *forest, const float *rows, size_t 
 		size_t to = row_count - from < AT_ONCE ? row_count : from + AT_ONCE;
 		for (size_t t = 0; t < forest->tree_count; t++)
 			for (size_t row = from; row < to; row++)
-				sums[row * forest->margins + forest->trees[t].output] += walk(&forest->trees[t], rows + row * forest->features);
+				sums[row * forest->margins + forest->trees[t].output] += walk(&forest->trees[t],
+											      rows + row * forest->features);
 	}
 }
 
@@ -153,8 +153,8 @@ static void transform(enum sl_forest_link link, float *values, size_t row_count,
 		for (size_t row = 0; row < row_count; row++)
 			softmax(values + row * outputs, outputs);
 		break;
-	case SL_LINK_IDENTITY: case SL_LINK_ARGMAX:
-		break;
+	case SL_LINK_IDENTITY:
+	case SL_LINK_ARGMAX: break;
 	}
 }
 

@@ -12,7 +12,11 @@
 #include <immintrin.h>
 
 enum {
-	NODES = 64, LEVELS = 6, LANES_MAX = 128, TABLES_MAX = LANES_MAX / 16, BARS_PER_LANE = 255,
+	NODES = 64,
+	LEVELS = 6,
+	LANES_MAX = 128,
+	TABLES_MAX = LANES_MAX / 16,
+	BARS_PER_LANE = 255,
 	ROWS_AT_ONCE = 32,  /* their lanes and the block's trees stay in the first-level cache */
 	TREES_AT_ONCE = 32, /* 32 x 384 bytes */
 };
@@ -29,28 +33,35 @@ struct sl_blocks {
 	bool chained; /* some way out is another block */
 	struct rank_table *ranks;
 	size_t rank_count;
-	float *bars;          /* of all rank tables */
-	uint32_t *outputs;    /* per tree */
+	float *bars;	   /* of all rank tables */
+	uint32_t *outputs; /* per tree */
 	/* Per block; the first `tree_count` blocks are the trees' tops. */
-	uint8_t *lane;        /* NODES each: register number x 16 + byte */
-	int8_t *bar;          /* NODES each: j - 128 */
-	uint64_t *left;       /* bit i: node i sends a missing value left */
-	uint64_t *chain;      /* bit i: way out i is a block */
-	union way_out { float leaf; uint32_t block; } *out; /* NODES each */
+	uint8_t *lane;	 /* NODES each: register number x 16 + byte */
+	int8_t *bar;	 /* NODES each: j - 128 */
+	uint64_t *left;	 /* bit i: node i sends a missing value left */
+	uint64_t *chain; /* bit i: way out i is a block */
+	union way_out {
+		float leaf;
+		uint32_t block;
+	} * out; /* NODES each */
 };
 
 void sl_blocks_free(struct sl_blocks *blocks)
 {
 	if (!blocks)
 		return;
-	void *parts[] = {blocks->ranks, blocks->bars, blocks->outputs, blocks->lane, blocks->bar, blocks->left, blocks->chain, blocks->out, blocks};
+	void *parts[] = {blocks->ranks, blocks->bars,  blocks->outputs, blocks->lane, blocks->bar,
+			 blocks->left,	blocks->chain, blocks->out,	blocks};
 	for (size_t i = 0; i < SL_ARRAY_LEN(parts); i++)
 		sl_free(parts[i]);
 }
 
-/* ---- building ---------------------------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
-struct condition { uint32_t feature; float bar; };
+struct condition {
+	uint32_t feature;
+	float bar;
+};
 
 static int compare_conditions(const void *a, const void *b)
 {
@@ -74,7 +85,8 @@ static size_t collect_conditions(const struct sl_forest *forest, struct conditio
 	return unique;
 }
 
-/* False when the lanes do not suffice. Fills ranks and bars, both of which have room for every condition (padding: twice that). */
+/* False when the lanes do not suffice. Fills ranks and bars, both of which have room for every condition (padding: twice that).
+ */
 static bool make_ranks(struct sl_blocks *blocks, const struct condition *conditions, size_t count)
 {
 	size_t lane = 0, used = 0;
@@ -87,8 +99,8 @@ static bool make_ranks(struct sl_blocks *blocks, const struct condition *conditi
 			padded *= 2;
 		if (lane + lanes > LANES_MAX)
 			return false;
-		*table = (struct rank_table){conditions[i].feature, (uint32_t)lane, (uint32_t)lanes, (uint32_t)n, (uint32_t)(padded / 2),
-					     blocks->bars + used};
+		*table = (struct rank_table){conditions[i].feature, (uint32_t)lane,	    (uint32_t)lanes,
+					     (uint32_t)n,	    (uint32_t)(padded / 2), blocks->bars + used};
 		for (size_t k = 0; k < padded; k++)
 			blocks->bars[used + k] = k < n ? conditions[i + k].bar : NAN;
 		lane += lanes;
@@ -121,8 +133,13 @@ static const struct rank_table *find_ranks(const struct sl_blocks *blocks, uint3
 }
 
 /* How many blocks a subtree takes: itself, and one for each split that stands LEVELS below its top. */
-struct pending { uint32_t tree, node; };
-struct queue { struct pending *items; size_t count, cap; };
+struct pending {
+	uint32_t tree, node;
+};
+struct queue {
+	struct pending *items;
+	size_t count, cap;
+};
 
 static int enqueue(struct queue *queue, uint32_t tree, uint32_t node, struct sl_error *err)
 {
@@ -184,7 +201,8 @@ static void fill_node(struct sl_blocks *blocks, size_t block, uint32_t i, const 
 		blocks->left[block] |= 1ull << i;
 }
 
-static void fill_block(struct sl_blocks *blocks, size_t block, const struct sl_forest_tree *tree, uint32_t top, uint32_t *next_block)
+static void fill_block(struct sl_blocks *blocks, size_t block, const struct sl_forest_tree *tree, uint32_t top,
+		       uint32_t *next_block)
 {
 	uint32_t at[2 * NODES];
 	ways_out(tree, top, at);
@@ -254,7 +272,7 @@ int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struc
 	return rc;
 }
 
-/* ---- predicting -------------------------------------------------------------------------------------------------------------- */
+/* ---- predicting ---- */
 
 /* One row's ranks, less 128 because AVX2 compares signed bytes; `low` has 0 where `high` has 255 for a missing value. */
 struct lanes {
@@ -283,8 +301,8 @@ static void rank_row(const struct sl_blocks *blocks, const float *row, struct la
 #define AVX2 __attribute__((target("avx2")))
 #define AVX2_INLINE static inline __attribute__((target("avx2"), always_inline))
 
-/* The lane that each of 32 nodes asks for. Bits 0-3 of `lane` pick the byte (all that a shuffle looks at), bits 4-6 the register; a
- * byte's bit 7 steers blendv, so shifting left by 3 makes bit 4 decide. */
+/* The lane that each of 32 nodes asks for. Bits 0-3 of `lane` pick the byte (all that a shuffle looks at), bits 4-6 the register;
+ * a byte's bit 7 steers blendv, so shifting left by 3 makes bit 4 decide. */
 AVX2_INLINE __m256i pick(const __m256i *table, size_t tables, __m256i lane)
 {
 	__m256i v[TABLES_MAX];
@@ -325,13 +343,15 @@ AVX2_INLINE __m256i descend(__m256i decisions)
 }
 
 /* Follows blocks from way out `i` of `block` to the leaf. */
-AVX2_INLINE float follow(const struct sl_blocks *blocks, size_t block, size_t i, const __m256i *high, const __m256i *low, bool missing, size_t tables)
+AVX2_INLINE float follow(const struct sl_blocks *blocks, size_t block, size_t i, const __m256i *high, const __m256i *low,
+			 bool missing, size_t tables)
 {
 	while (blocks->chain[block] >> i & 1) {
 		block = blocks->out[block * NODES + i].block;
 		uint64_t decisions = decide(blocks, block, high, tables);
 		if (missing)
-			decisions = (decisions & ~blocks->left[block]) | (decide(blocks, block, low, tables) & blocks->left[block]);
+			decisions = (decisions & ~blocks->left[block]) |
+				    (decide(blocks, block, low, tables) & blocks->left[block]);
 		size_t at = 1;
 		for (int level = 0; level < LEVELS; level++)
 			at = 2 * at + (decisions >> at & 1);
@@ -340,10 +360,10 @@ AVX2_INLINE float follow(const struct sl_blocks *blocks, size_t block, size_t i,
 	return blocks->out[block * NODES + i].leaf;
 }
 
-/* Trees [from, to) of one row. All decisions first, then all descents: the decisions are stored as they come and loaded four at a time,
- * which would stall if the stores were not long done. */
-AVX2_INLINE void add_trees(const struct sl_blocks *blocks, size_t from, size_t to, const struct lanes *lanes, float *sums, size_t tables,
-			   bool chained)
+/* Trees [from, to) of one row. All decisions first, then all descents: the decisions are stored as they come and loaded four at a
+ * time, which would stall if the stores were not long done. */
+AVX2_INLINE void add_trees(const struct sl_blocks *blocks, size_t from, size_t to, const struct lanes *lanes, float *sums,
+			   size_t tables, bool chained)
 {
 	__m256i high[TABLES_MAX], low[TABLES_MAX];
 	uint64_t decisions[TREES_AT_ONCE + 4], at[4];
@@ -353,23 +373,26 @@ AVX2_INLINE void add_trees(const struct sl_blocks *blocks, size_t from, size_t t
 	if (lanes->missing) {
 		load_tables(lanes->low, tables, low);
 		for (size_t t = from; t < to; t++)
-			decisions[t - from] =
-				(decisions[t - from] & ~blocks->left[t]) | (decide(blocks, t, low, tables) & blocks->left[t]);
+			decisions[t - from] = (decisions[t - from] & ~blocks->left[t]) |
+					      (decide(blocks, t, low, tables) & blocks->left[t]);
 	}
 	for (size_t t = from; t < to; t += 4) {
 		size_t count = to - t < 4 ? to - t : 4;
 		for (size_t k = count; k < 4; k++)
 			decisions[t - from + k] = 0;
-		_mm256_storeu_si256((__m256i *)(void *)at, descend(_mm256_loadu_si256((const __m256i *)(const void *)(decisions + (t - from)))));
+		_mm256_storeu_si256((__m256i *)(void *)at,
+				    descend(_mm256_loadu_si256((const __m256i *)(const void *)(decisions + (t - from)))));
 		for (size_t k = 0; k < count; k++) {
 			size_t i = at[k] - NODES;
-			float leaf = chained ? follow(blocks, t + k, i, high, low, lanes->missing, tables) : blocks->out[(t + k) * NODES + i].leaf;
+			float leaf = chained ? follow(blocks, t + k, i, high, low, lanes->missing, tables)
+					     : blocks->out[(t + k) * NODES + i].leaf;
 			sums[blocks->outputs[t + k]] += leaf;
 		}
 	}
 }
 
-AVX2_INLINE void add_rows(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums, size_t tables, bool chained)
+AVX2_INLINE void add_rows(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums, size_t tables,
+			  bool chained)
 {
 	struct lanes lanes[ROWS_AT_ONCE];
 	for (size_t row = 0; row < row_count; row += ROWS_AT_ONCE) {
@@ -384,16 +407,18 @@ AVX2_INLINE void add_rows(const struct sl_blocks *blocks, const float *rows, siz
 	}
 }
 
-/* One body per register count and kind, so that the loops over tables unroll and the chain test is not there when no tree needs it. */
-#define VARIANT(tables, chained) \
-	AVX2 static void add_##tables##_##chained(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums) \
-	{ \
-		add_rows(blocks, rows, row_count, sums, tables, chained); \
+/* One body per register count and kind, so that the loops over tables unroll and the chain test is not there when no tree needs
+ * it. */
+#define VARIANT(tables, chained)                                                                                                 \
+	AVX2 static void add_##tables##_##chained(const struct sl_blocks *blocks, const float *rows, size_t row_count,           \
+						  float *sums)                                                                   \
+	{                                                                                                                        \
+		add_rows(blocks, rows, row_count, sums, tables, chained);                                                        \
 	}
-VARIANT(1, 0) VARIANT(2, 0) VARIANT(4, 0) VARIANT(8, 0)
-VARIANT(1, 1) VARIANT(2, 1) VARIANT(4, 1) VARIANT(8, 1)
+VARIANT(1, 0)
+VARIANT(2, 0) VARIANT(4, 0) VARIANT(8, 0) VARIANT(1, 1) VARIANT(2, 1) VARIANT(4, 1) VARIANT(8, 1)
 
-void sl_blocks_add(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums)
+	void sl_blocks_add(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums)
 {
 	switch (blocks->tables * 2 + blocks->chained) {
 	case 2: add_1_0(blocks, rows, row_count, sums); break;

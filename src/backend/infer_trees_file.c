@@ -53,7 +53,7 @@ static int pop_children(struct stack *stack, size_t base, bool object, struct sl
 	return 0;
 }
 
-/* ---- UBJSON, the dialect that XGBoost writes: lengths are 'L' int64, arrays may be typed ---------------------------------- */
+/* ---- UBJSON, the dialect that XGBoost writes: lengths are 'L' int64, arrays may be typed ---- */
 
 struct ubj {
 	const unsigned char *data;
@@ -75,10 +75,13 @@ static uint64_t big_endian(const unsigned char *p, unsigned bytes)
 static unsigned number_bytes(int mark)
 {
 	switch (mark) {
-	case 'i': case 'U': return 1;
+	case 'i':
+	case 'U': return 1;
 	case 'I': return 2;
-	case 'l': case 'd': return 4;
-	case 'L': case 'D': return 8;
+	case 'l':
+	case 'd': return 4;
+	case 'L':
+	case 'D': return 8;
 	default: return 0;
 	}
 }
@@ -232,19 +235,18 @@ static int ubj_value(struct ubj *in, int mark, int depth, struct sl_file_value *
 	}
 	switch (mark) {
 	case 'Z': return 0;
-	case 'T': case 'F':
+	case 'T':
+	case 'F':
 		ret->kind = SL_FILE_BOOL;
 		ret->i = mark == 'T';
 		return 0;
-	case 'S':
-		ret->kind = SL_FILE_TEXT;
-		return ubj_text(in, &ret->text, &ret->len);
-	case '[': case '{':
+	case 'S': ret->kind = SL_FILE_TEXT; return ubj_text(in, &ret->text, &ret->len);
+	case '[':
+	case '{':
 		if (depth == SL_VALUE_DEPTH_MAX)
 			return ubj_fail(in, "values are nested too deep");
 		return mark == '[' ? ubj_array(in, depth + 1, ret) : ubj_object(in, depth + 1, ret);
-	default:
-		return ubj_fail(in, "an unknown type mark");
+	default: return ubj_fail(in, "an unknown type mark");
 	}
 }
 
@@ -265,7 +267,7 @@ int sl_file_read_ubj(const void *data, size_t len, struct sl_arena **ret_arena, 
 	return rc;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 struct json {
 	struct sl_arena *arena;
@@ -354,7 +356,8 @@ static int json_value(struct json *in, yyjson_val *value, int depth, struct sl_f
 	if (yyjson_is_ctn(value)) {
 		if (depth == SL_VALUE_DEPTH_MAX)
 			return sl_fail(in->err, SL_E_INVALID, "JSON is nested deeper than %d", SL_VALUE_DEPTH_MAX);
-		return yyjson_is_arr(value) && all_numbers(value) ? json_packed(in, value, ret) : json_children(in, value, depth + 1, ret);
+		return yyjson_is_arr(value) && all_numbers(value) ? json_packed(in, value, ret)
+								  : json_children(in, value, depth + 1, ret);
 	}
 	if (yyjson_is_str(value)) {
 		ret->kind = SL_FILE_TEXT;
@@ -404,7 +407,7 @@ int sl_file_read_json(const void *data, size_t len, struct sl_arena **ret_arena,
 	return rc;
 }
 
-/* ---- access ---------------------------------------------------------------------------------------------------------------- */
+/* ---- access ---- */
 
 const struct sl_file_value *sl_file_get(const struct sl_file_value *object, const char *name)
 {
@@ -427,7 +430,8 @@ bool sl_file_is_numbers(const struct sl_file_value *array)
 	if (!array || array->kind != SL_FILE_ARRAY)
 		return false;
 	for (size_t i = 0; !array->packed && i < array->len; i++)
-		if (array->items[i].kind != SL_FILE_INT && array->items[i].kind != SL_FILE_REAL && array->items[i].kind != SL_FILE_BOOL)
+		if (array->items[i].kind != SL_FILE_INT && array->items[i].kind != SL_FILE_REAL &&
+		    array->items[i].kind != SL_FILE_BOOL)
 			return false;
 	return true;
 }
@@ -442,7 +446,8 @@ int64_t sl_file_int(const struct sl_file_value *array, size_t i)
 	case 0: return array->items[i].kind == SL_FILE_REAL ? int_of_real(array->items[i].d) : array->items[i].i;
 	case 'q': memcpy(&v, array->bytes + i * sizeof v, sizeof v); return v;
 	case 'f': memcpy(&f, array->bytes + i * sizeof f, sizeof f); return int_of_real(f);
-	case 'd': case 'D': return int_of_real(packed_real(array->packed, array->bytes + i * number_bytes(array->packed)));
+	case 'd':
+	case 'D': return int_of_real(packed_real(array->packed, array->bytes + i * number_bytes(array->packed)));
 	default: return packed_int(array->packed, array->bytes + i * number_bytes(array->packed));
 	}
 }
@@ -453,7 +458,8 @@ float sl_file_float(const struct sl_file_value *array, size_t i)
 	switch (array->packed) {
 	case 0: return array->items[i].kind == SL_FILE_REAL ? (float)array->items[i].d : (float)array->items[i].i;
 	case 'f': memcpy(&f, array->bytes + i * sizeof f, sizeof f); return f;
-	case 'd': case 'D': return (float)packed_real(array->packed, array->bytes + i * number_bytes(array->packed));
+	case 'd':
+	case 'D': return (float)packed_real(array->packed, array->bytes + i * number_bytes(array->packed));
 	default: return (float)sl_file_int(array, i);
 	}
 }

@@ -1,7 +1,8 @@
 /* A model file's values, out of JSON or UBJSON alike: what is read of XGBoost's files, and nothing of their meaning.
  *
  * Bytes are hostile: every length is checked against what is left of the file, nesting is at most SL_VALUE_DEPTH_MAX, memory at
- * most 64 MiB plus eight times the file. Arrays of numbers stay packed; UBJSON is read in place, so `data` must outlive the values.
+ * most 64 MiB plus eight times the file. Arrays of numbers stay packed; UBJSON is read in place, so `data` must outlive the
+ * values.
  */
 #ifndef SL_BACKEND_INFER_TREES_FILE_H
 #define SL_BACKEND_INFER_TREES_FILE_H
@@ -20,7 +21,8 @@ enum sl_file_kind { SL_FILE_NULL, SL_FILE_BOOL, SL_FILE_INT, SL_FILE_REAL, SL_FI
 struct sl_file_member;
 struct sl_file_value {
 	enum sl_file_kind kind;
-	char packed; /* ARRAY: UBJSON's mark of each item ('d' float32, 'l' int32 ...), 'q' int64 or 'f' float32 as in memory; 0: `items` */
+	char packed; /* ARRAY: UBJSON's mark of each item ('d' float32, 'l' int32 ...), 'q' int64 or 'f' float32 as in memory; 0:
+			`items` */
 	size_t len;  /* TEXT: bytes; ARRAY: items; OBJECT: members */
 	union {
 		int64_t i; /* INT, BOOL */

@@ -10,7 +10,8 @@
 enum { TEXT_MAX = 64 };
 
 /* XGBoost keeps its parameters as text: {"num_feature": "6"}. A missing one is `fallback`. */
-static int text_int(const struct sl_file_value *object, const char *name, int64_t fallback, int64_t max, int64_t *ret, struct sl_error *err)
+static int text_int(const struct sl_file_value *object, const char *name, int64_t fallback, int64_t max, int64_t *ret,
+		    struct sl_error *err)
 {
 	const struct sl_file_value *value = sl_file_get(object, name);
 	char text[TEXT_MAX] = "";
@@ -28,7 +29,7 @@ static int text_int(const struct sl_file_value *object, const char *name, int64_
 	return 0;
 }
 
-/* ---- objectives: what XGBoost 3.2 does to base_score at load (its ProbToMargin) and to margins (PredTransform) -------------- */
+/* ---- objectives: what XGBoost 3.2 does to base_score at load (its ProbToMargin) and to margins (PredTransform) ---- */
 
 enum base_link { BASE_AS_IS, BASE_LOGIT, BASE_LOG };
 static const struct {
@@ -36,14 +37,22 @@ static const struct {
 	enum base_link base;
 	enum sl_forest_link link;
 } OBJECTIVES[] = {
-	{"binary:logistic", BASE_LOGIT, SL_LINK_SIGMOID}, {"reg:logistic", BASE_LOGIT, SL_LINK_SIGMOID},
-	{"binary:logitraw", BASE_AS_IS, SL_LINK_IDENTITY}, {"binary:hinge", BASE_AS_IS, SL_LINK_HINGE},
-	{"reg:squarederror", BASE_AS_IS, SL_LINK_IDENTITY}, {"reg:squaredlogerror", BASE_AS_IS, SL_LINK_IDENTITY},
-	{"reg:pseudohubererror", BASE_AS_IS, SL_LINK_IDENTITY}, {"reg:absoluteerror", BASE_AS_IS, SL_LINK_IDENTITY},
-	{"reg:quantileerror", BASE_AS_IS, SL_LINK_IDENTITY}, {"count:poisson", BASE_LOG, SL_LINK_EXP},
-	{"reg:gamma", BASE_LOG, SL_LINK_EXP}, {"reg:tweedie", BASE_LOG, SL_LINK_EXP},
-	{"multi:softprob", BASE_AS_IS, SL_LINK_SOFTMAX}, {"multi:softmax", BASE_AS_IS, SL_LINK_ARGMAX},
-	{"rank:ndcg", BASE_AS_IS, SL_LINK_IDENTITY}, {"rank:pairwise", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"binary:logistic", BASE_LOGIT, SL_LINK_SIGMOID},
+	{"reg:logistic", BASE_LOGIT, SL_LINK_SIGMOID},
+	{"binary:logitraw", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"binary:hinge", BASE_AS_IS, SL_LINK_HINGE},
+	{"reg:squarederror", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"reg:squaredlogerror", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"reg:pseudohubererror", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"reg:absoluteerror", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"reg:quantileerror", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"count:poisson", BASE_LOG, SL_LINK_EXP},
+	{"reg:gamma", BASE_LOG, SL_LINK_EXP},
+	{"reg:tweedie", BASE_LOG, SL_LINK_EXP},
+	{"multi:softprob", BASE_AS_IS, SL_LINK_SOFTMAX},
+	{"multi:softmax", BASE_AS_IS, SL_LINK_ARGMAX},
+	{"rank:ndcg", BASE_AS_IS, SL_LINK_IDENTITY},
+	{"rank:pairwise", BASE_AS_IS, SL_LINK_IDENTITY},
 	{"rank:map", BASE_AS_IS, SL_LINK_IDENTITY},
 };
 
@@ -59,7 +68,8 @@ static float margin_of_base(enum base_link link, float base)
 	return -logf(1.0f / p - 1.0f);
 }
 
-static int read_objective(const struct sl_file_value *learner, struct sl_forest *forest, enum base_link *ret_base, struct sl_error *err)
+static int read_objective(const struct sl_file_value *learner, struct sl_forest *forest, enum base_link *ret_base,
+			  struct sl_error *err)
 {
 	const struct sl_file_value *name = sl_file_get(sl_file_get(learner, "objective"), "name");
 	if (!name || name->kind != SL_FILE_TEXT || name->len >= sizeof forest->objective)
@@ -126,7 +136,7 @@ static int read_learner(const struct sl_file_value *learner, struct sl_forest *f
 	return forest->base ? read_base(param, base, forest, err) : SL_E_NO_MEMORY;
 }
 
-/* ---- trees ------------------------------------------------------------------------------------------------------------------- */
+/* ---- trees ---- */
 
 /* One tree's arrays in the file, all of `count` items. */
 struct tree_arrays {
@@ -140,14 +150,15 @@ static int fail_tree(struct sl_error *err, size_t tree, const char *what, const 
 	return sl_fail(err, SL_E_INVALID, "tree %zu: %s '%s'", tree, what, name);
 }
 
-static int find_array(const struct sl_file_value *tree, const char *name, struct tree_arrays *arrays, const struct sl_file_value **ret,
-		      struct sl_error *err)
+static int find_array(const struct sl_file_value *tree, const char *name, struct tree_arrays *arrays,
+		      const struct sl_file_value **ret, struct sl_error *err)
 {
 	*ret = sl_file_get(tree, name);
 	if (!sl_file_is_numbers(*ret))
 		return fail_tree(err, arrays->tree, "has no list of numbers", name);
 	if ((*ret)->len != arrays->count)
-		return sl_fail(err, SL_E_INVALID, "tree %zu: '%s' has %zu items for %zu nodes", arrays->tree, name, (*ret)->len, arrays->count);
+		return sl_fail(err, SL_E_INVALID, "tree %zu: '%s' has %zu items for %zu nodes", arrays->tree, name, (*ret)->len,
+			       arrays->count);
 	return 0;
 }
 
@@ -161,11 +172,13 @@ static int find_arrays(const struct sl_file_value *tree, size_t number, struct t
 	if (nodes == 0)
 		return sl_fail(err, SL_E_INVALID, "tree %zu: has no nodes", number);
 	if (leaf_values > 1)
-		return sl_fail(err, SL_E_INVALID, "tree %zu: leaves with %lld values are not supported", number, (long long)leaf_values);
+		return sl_fail(err, SL_E_INVALID, "tree %zu: leaves with %lld values are not supported", number,
+			       (long long)leaf_values);
 	if (id && (id->kind != SL_FILE_INT || id->i != (int64_t)number))
 		return sl_fail(err, SL_E_INVALID, "tree %zu: its id is another", number);
 	*ret = (struct tree_arrays){.tree = number, .count = (size_t)nodes};
-	if ((rc = find_array(tree, "left_children", ret, &ret->left, err)) || (rc = find_array(tree, "right_children", ret, &ret->right, err)) ||
+	if ((rc = find_array(tree, "left_children", ret, &ret->left, err)) ||
+	    (rc = find_array(tree, "right_children", ret, &ret->right, err)) ||
 	    (rc = find_array(tree, "split_indices", ret, &ret->feature, err)) ||
 	    (rc = find_array(tree, "split_conditions", ret, &ret->condition, err)) ||
 	    (rc = find_array(tree, "default_left", ret, &ret->missing_left, err)))
@@ -186,20 +199,23 @@ struct renumber {
 	uint32_t count; /* nodes found so far */
 };
 
-static int take_child(const struct tree_arrays *in, struct renumber *work, uint32_t node, const char *side, int64_t child, struct sl_error *err)
+static int take_child(const struct tree_arrays *in, struct renumber *work, uint32_t node, const char *side, int64_t child,
+		      struct sl_error *err)
 {
 	if (child < 0 || (uint64_t)child >= in->count)
-		return sl_fail(err, SL_E_INVALID, "tree %zu, node %u: its %s child %lld is beyond the tree's %zu nodes", in->tree, node, side,
-			       (long long)child, in->count);
+		return sl_fail(err, SL_E_INVALID, "tree %zu, node %u: its %s child %lld is beyond the tree's %zu nodes", in->tree,
+			       node, side, (long long)child, in->count);
 	if (work->seen[child])
-		return sl_fail(err, SL_E_INVALID, "tree %zu, node %u: its %s child %lld is reached a second time (a cycle or a shared node)",
+		return sl_fail(err, SL_E_INVALID,
+			       "tree %zu, node %u: its %s child %lld is reached a second time (a cycle or a shared node)",
 			       in->tree, node, side, (long long)child);
 	work->seen[child] = 1;
 	work->from[work->count++] = (uint32_t)child;
 	return 0;
 }
 
-static int take_split(const struct tree_arrays *in, uint32_t node, size_t features, struct sl_forest_node *ret, struct sl_error *err)
+static int take_split(const struct tree_arrays *in, uint32_t node, size_t features, struct sl_forest_node *ret,
+		      struct sl_error *err)
 {
 	int64_t feature = sl_file_int(in->feature, node);
 	if (in->split_type && sl_file_int(in->split_type, node) != 0) {
@@ -207,8 +223,8 @@ static int take_split(const struct tree_arrays *in, uint32_t node, size_t featur
 		return sl_error_hint(err, "train with the categories as numbers");
 	}
 	if (feature < 0 || (uint64_t)feature >= features)
-		return sl_fail(err, SL_E_INVALID, "tree %zu, node %u: feature %lld is beyond the model's %zu features", in->tree, node,
-			       (long long)feature, features);
+		return sl_fail(err, SL_E_INVALID, "tree %zu, node %u: feature %lld is beyond the model's %zu features", in->tree,
+			       node, (long long)feature, features);
 	if (isnan(ret->value))
 		return fail_node(err, in->tree, node, "its split condition is not a number");
 	ret->feature = (uint32_t)feature | (sl_file_int(in->missing_left, node) ? SL_FOREST_MISSING_LEFT : 0);
@@ -239,7 +255,8 @@ static int take_tree(const struct tree_arrays *in, size_t features, struct renum
 			continue;
 		}
 		nodes[k].left = work->count;
-		if ((rc = take_split(in, node, features, &nodes[k], err)) || (rc = take_child(in, work, node, "left", left, err)) ||
+		if ((rc = take_split(in, node, features, &nodes[k], err)) ||
+		    (rc = take_child(in, work, node, "left", left, err)) ||
 		    (rc = take_child(in, work, node, "right", sl_file_int(in->right, node), err)))
 			return rc;
 	}
@@ -248,8 +265,8 @@ static int take_tree(const struct tree_arrays *in, size_t features, struct renum
 	return 0;
 }
 
-static int take_trees(const struct sl_file_value *trees, const struct sl_file_value *groups, struct sl_forest *forest, struct renumber *work,
-		      struct sl_error *err)
+static int take_trees(const struct sl_file_value *trees, const struct sl_file_value *groups, struct sl_forest *forest,
+		      struct renumber *work, struct sl_error *err)
 {
 	for (size_t t = 0; t < forest->tree_count; t++) {
 		struct tree_arrays arrays;
@@ -259,7 +276,8 @@ static int take_trees(const struct sl_file_value *trees, const struct sl_file_va
 		if (rc)
 			return rc;
 		if (output < 0 || (uint64_t)output >= forest->margins)
-			return sl_fail(err, SL_E_INVALID, "tree %zu: output %lld is beyond the model's %zu", t, (long long)output, forest->margins);
+			return sl_fail(err, SL_E_INVALID, "tree %zu: output %lld is beyond the model's %zu", t, (long long)output,
+				       forest->margins);
 		if ((rc = take_tree(&arrays, forest->features, work, forest->nodes + forest->node_count, tree, err)))
 			return rc;
 		tree->output = (uint32_t)output;
@@ -318,7 +336,8 @@ static int read_booster(const struct sl_file_value *learner, struct sl_forest *f
 	if (sl_file_is_text(name, "gbtree"))
 		return read_trees(sl_file_get(booster, "model"), forest, err);
 	if (sl_file_is_text(name, "dart"))
-		return sl_fail(err, SL_E_INVALID, "booster 'dart' is not supported: its trees are weighted, and the weights depend on the call");
+		return sl_fail(err, SL_E_INVALID,
+			       "booster 'dart' is not supported: its trees are weighted, and the weights depend on the call");
 	if (sl_file_is_text(name, "gblinear"))
 		return sl_fail(err, SL_E_INVALID, "booster 'gblinear' is not supported: it has no trees");
 	return sl_fail(err, SL_E_INVALID, "the model names no booster that is known");

@@ -8,16 +8,19 @@
 #include "base/error.h"
 
 enum {
-	SL_FOREST_TREES_MAX = 100000, SL_FOREST_NODES_MAX = 50000000, SL_FOREST_FEATURES_MAX = 1000000, SL_FOREST_OUTPUTS_MAX = 10000,
+	SL_FOREST_TREES_MAX = 100000,
+	SL_FOREST_NODES_MAX = 50000000,
+	SL_FOREST_FEATURES_MAX = 1000000,
+	SL_FOREST_OUTPUTS_MAX = 10000,
 	SL_FOREST_BYTES_MAX = 1 << 30,
 };
 
 /* Nodes of one tree stand in breadth-first order, children side by side: the right one is left + 1. Node 0 is the root.
  * A value goes left when it is < `value` in float32; a missing one (NaN) by MISSING_LEFT. */
 struct sl_forest_node {
-	float value;      /* split condition, never NaN; of a leaf: what it adds, finite */
+	float value;	  /* split condition, never NaN; of a leaf: what it adds, finite */
 	uint32_t feature; /* below the forest's `features`; the highest bit is MISSING_LEFT */
-	uint32_t left;    /* 0: a leaf */
+	uint32_t left;	  /* 0: a leaf */
 };
 #define SL_FOREST_MISSING_LEFT 0x80000000u
 
@@ -25,7 +28,7 @@ struct sl_forest_tree {
 	const struct sl_forest_node *nodes;
 	uint32_t node_count;
 	uint32_t output; /* which margin it adds to */
-	uint32_t depth;  /* splits on the longest way */
+	uint32_t depth;	 /* splits on the longest way */
 };
 
 /* How margins become predictions. */
@@ -37,13 +40,14 @@ struct sl_forest {
 	struct sl_forest_tree *trees;
 	size_t tree_count;
 	size_t features;
-	size_t margins;               /* values per row before the link: 1, the classes or the targets */
-	float *base;                  /* `margins` values that sums start from */
+	size_t margins; /* values per row before the link: 1, the classes or the targets */
+	float *base;	/* `margins` values that sums start from */
 	enum sl_forest_link link;
 	char objective[64];
 };
 
-/* `format` as port/infer.h. SL_E_INVALID names the tree and the node ("tree 3, node 17: its left child 90 is beyond the tree's 63 nodes"). */
+/* `format` as port/infer.h. SL_E_INVALID names the tree and the node ("tree 3, node 17: its left child 90 is beyond the tree's 63
+ * nodes"). */
 int sl_forest_read(const char *format, const void *data, size_t len, struct sl_forest *ret, struct sl_error *err);
 void sl_forest_done(struct sl_forest *forest);
 

@@ -13,21 +13,24 @@ enum { SL_SLICES_MAX = 1000 }; /* values per slice column; the rest are counted 
 
 struct sl_evaluate_request {
 	const struct sl_package *package;
-	const struct sl_infer *infer;      /* its model, loaded */
-	const struct sl_evaluate *spec;    /* target "" = the package's; model is not looked at */
+	const struct sl_infer *infer;	   /* its model, loaded */
+	const struct sl_evaluate *spec;	   /* target "" = the package's; model is not looked at */
 	const struct sl_sql_table *table;  /* the data; named spec->data */
 	const struct sl_sql_param *params; /* for `where`; ones it does not use are fine */
 	size_t param_count;
 	int threads;
 	uint64_t memory_bytes;
-	const volatile int *cancel;        /* may be NULL */
+	const volatile int *cancel;					    /* may be NULL */
 	void (*progress)(void *context, double fraction, const char *what); /* may be NULL */
 	void *context;
 };
 
-/* *ret gets the scores over all rows. `json` (may be NULL) gets one object (docs/training.md): {"rows","metrics":{},"confusion":[[]],"calibration":[
- * {"from","to","rows","predicted","observed"}],"slices":[{"column","value","rows","metrics":{}}]}. Rows without a label are left out and counted
+/* *ret gets the scores over all rows. `json` (may be NULL) gets one object (docs/training.md):
+ * {"rows","metrics":{},"confusion":[[]],"calibration":[
+ * {"from","to","rows","predicted","observed"}],"slices":[{"column","value","rows","metrics":{}}]}. Rows without a label are left
+ * out and counted
  * ("unlabelled"). SL_E_FAILED when no labelled row is left. */
-int sl_learn_evaluate(const struct sl_evaluate_request *request, struct sl_scores *ret, struct sl_buf *json, struct sl_error *err);
+int sl_learn_evaluate(const struct sl_evaluate_request *request, struct sl_scores *ret, struct sl_buf *json,
+		      struct sl_error *err);
 
 #endif
