@@ -11,7 +11,7 @@ void sl_json_freep(yyjson_doc **doc) { yyjson_doc_free(*doc); }
 void sl_json_mut_freep(yyjson_mut_doc **doc) { yyjson_mut_doc_free(*doc); }
 
 /* yyjson parses without recursion but later walks of ours recurse: refuse depth before building anything. */
-static bool depth_ok(const char *text, size_t len)
+bool sl_json_depth_ok(const char *text, size_t len)
 {
 	int depth = 0;
 	bool in_string = false;
@@ -113,7 +113,7 @@ static void fail_at_offset(struct sl_error *err, const char *where, const char *
 
 yyjson_doc *sl_json_parse(const char *text, size_t len, const char *where, struct sl_error *err)
 {
-	if (!depth_ok(text, len)) {
+	if (!sl_json_depth_ok(text, len)) {
 		sl_fail_at(err, SL_E_INVALID, where, "JSON is nested deeper than %d", SL_JSON_DEPTH_MAX);
 		return NULL;
 	}

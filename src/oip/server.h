@@ -1,0 +1,37 @@
+/* HTTP face of the endpoints: /v2 (Open Inference Protocol, REST) and /invocations (MLflow scoring). Lives in the role `infer`.
+ *
+ *   request --> endpoint, version --> rows --> sl_predict (encode, trees, log) --> answer      all on the loop's thread, one after the other
+ *
+ * A request is answered at once: nothing is queued here, so a version that is promoted meanwhile cannot mix into an answer. Other paths are handed over,
+ * with their connection, to the role `api`.
+ *
+ * Limits: body 64 MiB, JSON 100 deep and 256 MiB in memory, 100,000 rows and 4 million values per request.
+ */
+#ifndef SL_OIP_SERVER_H
+#define SL_OIP_SERVER_H
+
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "project/project.h"
+#include "track/store.h"
+
+struct sl_oip_options {
+	struct sl_store *store;             /* these outlive the server */
+	const struct sl_project *project;
+	int listen_fd;                      /* ours from now on; -1: none */
+	const char *adopt_socket;           /* where other roles hand connections to us; NULL: nowhere */
+	const char *api_socket;             /* of the role that answers the other paths; NULL: those are 404 */
+};
+
+struct sl_oip;
+int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struct sl_oip **ret, struct sl_error *err);
+/* Answers what is under way, then calls `done`. */
+void sl_oip_drain(struct sl_oip *oip, int64_t deadline_ms, sl_loop_fn *done, void *context);
+void sl_oip_free(struct sl_oip *oip); /* after the loop has ended; NULL is fine */
+/* For tests that listen by themselves. */
+struct sl_http_server *sl_oip_http(struct sl_oip *oip);
+
+/* True for paths that are answered here: /v2..., /invocations, /ping, /version, /endpoints/NAME/invocations. */
+bool sl_oip_is_path(const char *path);
+
+#endif

@@ -1,0 +1,490 @@
+#include "oip/v2.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "oip/answer.h"
+#include "oip/column.h"
+
+/* ---- datatypes ---- */
+
+enum family { FAMILY_BOOL, FAMILY_INT, FAMILY_UINT, FAMILY_FLOAT, FAMILY_BYTES };
+
+struct datatype {
+	const char *name;
+	enum family family;
+	unsigned bytes; /* of a raw element */
+};
+
+static const struct datatype DATATYPES[] = {
+	{"FP32", FAMILY_FLOAT, 4}, {"INT64", FAMILY_INT, 8}, {"BYTES", FAMILY_BYTES, 0}, {"FP64", FAMILY_FLOAT, 8}, {"BOOL", FAMILY_BOOL, 1},
+	{"INT32", FAMILY_INT, 4}, {"INT16", FAMILY_INT, 2}, {"INT8", FAMILY_INT, 1},
+	{"UINT8", FAMILY_UINT, 1}, {"UINT16", FAMILY_UINT, 2}, {"UINT32", FAMILY_UINT, 4}, {"UINT64", FAMILY_UINT, 8},
+};
+
+static const struct datatype *find_datatype(yyjson_val *name)
+{
+	for (size_t i = 0; i < SL_ARRAY_LEN(DATATYPES); i++)
+		if (yyjson_equals_str(name, DATATYPES[i].name))
+			return &DATATYPES[i];
+	return NULL;
+}
+
+/* ---- the request's parts ---- */
+
+struct tensor {
+	const char *name;
+	size_t name_len;
+	const struct datatype *type;
+	size_t rows, width; /* width 1 but for a matrix */
+	yyjson_val *data;   /* or raw */
+	const unsigned char *raw;
+	size_t raw_len;
+	ptrdiff_t slot;     /* SL_SLOT_NONE: the matrix */
+	bool ignored;       /* `extra: ignore`, and the model has no such column */
+};
+
+struct reading {
+	struct sl_served *served;
+	struct sl_rows *rows;
+	struct tensor *tensors;
+	size_t count;
+	const unsigned char *raw, *raw_end; /* what raw tensors have not taken */
+};
+
+/* A member that may stand there once. */
+static int take_member(yyjson_val **member, yyjson_val *value, const char *name, struct sl_error *err)
+{
+	if (*member)
+		return sl_fail(err, SL_E_INVALID, "'%s' stands twice", name);
+	*member = value;
+	return 0;
+}
+
+struct members {
+	const char *const *names;
+	yyjson_val **values;
+	size_t count;
+};
+
+/* The known members of an object; others are passed over. */
+static int take_members(yyjson_val *object, const struct members *members, struct sl_error *err)
+{
+	yyjson_obj_iter it = yyjson_obj_iter_with(object);
+	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));)
+		for (size_t i = 0; i < members->count; i++)
+			if (yyjson_equals_str(key, members->names[i])) {
+				int rc = take_member(&members->values[i], yyjson_obj_iter_get_val(key), members->names[i], err);
+				if (rc)
+					return rc;
+				break;
+			}
+	return 0;
+}
+
+static int take_shape(yyjson_val *shape, struct tensor *ret, struct sl_error *err)
+{
+	size_t dims = yyjson_arr_size(shape);
+	uint64_t sizes[2] = {0, 1};
+	if (!yyjson_is_arr(shape) || dims < 1 || dims > 2)
+		return sl_fail(err, SL_E_INVALID, "input '%s': its shape must be [rows] or [rows, columns]", ret->name);
+	for (size_t i = 0; i < dims; i++) {
+		yyjson_val *size = yyjson_arr_get(shape, i);
+		if (!yyjson_is_uint(size))
+			return sl_fail(err, SL_E_INVALID, "input '%s': its shape holds %s, expected whole numbers from 0", ret->name, sl_body_kind(size));
+		sizes[i] = yyjson_get_uint(size);
+	}
+	if (sizes[0] > SL_ROWS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name, (unsigned long long)sizes[0], SL_ROWS_MAX);
+	if (!sizes[0] || !sizes[1] || sizes[1] > SL_FEATURES_MAX)
+		return sl_fail(err, SL_E_INVALID, "input '%s': a size in its shape is impossible", ret->name);
+	ret->rows = (size_t)sizes[0];
+	ret->width = (size_t)sizes[1];
+	return 0;
+}
+
+static int take_raw(struct reading *reading, yyjson_val *size, struct tensor *ret, struct sl_error *err)
+{
+	uint64_t want = yyjson_get_uint(size);
+	if (!yyjson_is_uint(size) || want > (uint64_t)(reading->raw_end - reading->raw))
+		return sl_fail(err, SL_E_INVALID, "input '%s': its binary_data_size is more than the bytes that came", ret->name);
+	ret->raw = reading->raw;
+	ret->raw_len = (size_t)want;
+	reading->raw += want;
+	if (ret->type->bytes && want != (uint64_t)ret->rows * ret->width * ret->type->bytes)
+		return sl_fail(err, SL_E_INVALID, "input '%s': %llu bytes came for %zu values of %s", ret->name, (unsigned long long)want, ret->rows * ret->width,
+			       ret->type->name);
+	return 0;
+}
+
+static int take_tensor(struct reading *reading, yyjson_val *input, struct tensor *ret, struct sl_error *err)
+{
+	enum { NAME, SHAPE, DATATYPE, DATA, PARAMETERS, COUNT };
+	static const char *const names[COUNT] = {"name", "shape", "datatype", "data", "parameters"};
+	yyjson_val *values[COUNT] = {0};
+	if (!yyjson_is_obj(input))
+		return sl_fail(err, SL_E_INVALID, "'inputs' holds %s, expected objects", sl_body_kind(input));
+	int rc = take_members(input, &(struct members){names, values, COUNT}, err);
+	if (rc)
+		return rc;
+	if (!yyjson_is_str(values[NAME]))
+		return sl_fail(err, SL_E_INVALID, "an input has no 'name'");
+	ret->name = yyjson_get_str(values[NAME]);
+	ret->name_len = yyjson_get_len(values[NAME]);
+	ret->type = find_datatype(values[DATATYPE]);
+	if (!ret->type)
+		return sl_fail(err, SL_E_INVALID, "input '%s': its datatype must be FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL or BYTES", ret->name);
+	rc = take_shape(values[SHAPE], ret, err);
+	yyjson_val *raw_size = yyjson_obj_get(values[PARAMETERS], "binary_data_size");
+	if (rc || raw_size)
+		return rc ? rc : take_raw(reading, raw_size, ret, err);
+	ret->data = values[DATA];
+	if (!yyjson_is_arr(ret->data))
+		return sl_fail(err, SL_E_INVALID, "input '%s' has no 'data' array", ret->name);
+	return 0;
+}
+
+/* ---- which tensor is which column ---- */
+
+static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
+{
+	struct tensor *tensor = &reading->tensors[i];
+	const struct sl_served *served = reading->served;
+	tensor->slot = sl_served_slot(served, tensor->name, tensor->name_len, i);
+	if (tensor->rows != reading->tensors[0].rows)
+		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu rows, '%s' has %zu", tensor->name, tensor->rows, reading->tensors[0].name,
+			       reading->tensors[0].rows);
+	if (tensor->slot != SL_SLOT_NONE && tensor->width == 1)
+		return 0;
+	size_t features = served->package.feature_count;
+	if (tensor->width == 1 && (features != 1 || reading->count > 1)) {
+		tensor->ignored = sl_endpoint_spec(served->endpoint)->ignore_extra;
+		return tensor->ignored ? 0 : sl_unknown_column(served, tensor->name, err);
+	}
+	if (tensor->width != features)
+		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu columns, the model has %zu", tensor->name, tensor->width, features);
+	tensor->slot = SL_SLOT_NONE;
+	return 0;
+}
+
+/* ---- values ---- */
+
+static int wrong_element(const struct tensor *tensor, size_t index, const char *found, struct sl_error *err)
+{
+	return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is %s, its datatype is %s", tensor->name, index, found, tensor->type->name);
+}
+
+static bool int_fits(const struct datatype *type, int64_t v)
+{
+	if (type->family == FAMILY_UINT)
+		return v >= 0 && (type->bytes >= 8 || v < (int64_t)1 << (8 * type->bytes));
+	return type->bytes >= 8 || (v >= -((int64_t)1 << (8 * type->bytes - 1)) && v < (int64_t)1 << (8 * type->bytes - 1));
+}
+
+static int json_element(const struct tensor *tensor, yyjson_val *value, size_t index, struct sl_cell *ret, struct sl_error *err)
+{
+	if (!sl_body_cell(value, ret))
+		return wrong_element(tensor, index, sl_body_kind(value), err);
+	enum sl_cell_kind kind = ret->kind;
+	if (kind == SL_CELL_NULL)
+		return 0;
+	switch (tensor->type->family) {
+	case FAMILY_BOOL:
+		return kind == SL_CELL_BOOL ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
+	case FAMILY_INT:
+	case FAMILY_UINT:
+		if (kind != SL_CELL_INT && !(tensor->type->family == FAMILY_UINT && tensor->type->bytes == 8 && yyjson_is_uint(value)))
+			return wrong_element(tensor, index, sl_body_kind(value), err);
+		return kind != SL_CELL_INT || int_fits(tensor->type, ret->i) ? 0 : wrong_element(tensor, index, "out of range", err);
+	case FAMILY_FLOAT:
+		if (kind == SL_CELL_INT)
+			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)ret->i};
+		return ret->kind == SL_CELL_DOUBLE ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
+	default:
+		return kind == SL_CELL_TEXT ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
+	}
+}
+
+/* Where element `index` (row-major) of a tensor goes. */
+static struct sl_cell *cell_of(struct reading *reading, const struct tensor *tensor, size_t index)
+{
+	size_t row = index / tensor->width, slot = tensor->slot == SL_SLOT_NONE ? index % tensor->width : (size_t)tensor->slot;
+	return &reading->rows->cells[slot * tensor->rows + row];
+}
+
+/* Row `row` of nested data. */
+static int fill_nested_row(struct reading *reading, const struct tensor *tensor, yyjson_val *values, size_t row, struct sl_error *err)
+{
+	if (!yyjson_is_arr(values) || yyjson_arr_size(values) != tensor->width)
+		return sl_fail(err, SL_E_INVALID, "input '%s': row %zu of its data is no array of %zu", tensor->name, row, tensor->width);
+	size_t index = row * tensor->width;
+	yyjson_arr_iter it = yyjson_arr_iter_with(values);
+	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
+		int rc = json_element(tensor, value, index, cell_of(reading, tensor, index), err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int fill_from_json(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
+{
+	size_t have = yyjson_arr_size(tensor->data), index = 0;
+	bool nested = yyjson_is_arr(yyjson_arr_get_first(tensor->data));
+	if (have != (nested ? tensor->rows : tensor->rows * tensor->width))
+		return sl_fail(err, SL_E_INVALID, "input '%s': its data has %zu %s, its shape says %zu", tensor->name, have, nested ? "rows" : "elements",
+			       nested ? tensor->rows : tensor->rows * tensor->width);
+	yyjson_arr_iter it = yyjson_arr_iter_with(tensor->data);
+	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
+		int rc = nested ? fill_nested_row(reading, tensor, value, index, err)
+				: json_element(tensor, value, index, cell_of(reading, tensor, index), err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static uint64_t raw_bits(const unsigned char *p, unsigned bytes)
+{
+	uint64_t v = 0;
+	for (unsigned i = 0; i < bytes; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+static void raw_element(const struct datatype *type, const unsigned char *p, struct sl_cell *ret)
+{
+	uint64_t bits = raw_bits(p, type->bytes);
+	float f;
+	*ret = (struct sl_cell){.kind = SL_CELL_INT};
+	switch (type->family) {
+	case FAMILY_BOOL:
+		*ret = (struct sl_cell){.kind = SL_CELL_BOOL, .b = bits != 0};
+		break;
+	case FAMILY_INT:
+		ret->i = (int64_t)(bits << (64 - 8 * type->bytes)) >> (64 - 8 * type->bytes);
+		break;
+	case FAMILY_UINT:
+		if (bits <= INT64_MAX)
+			ret->i = (int64_t)bits;
+		else
+			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)bits};
+		break;
+	default:
+		ret->kind = SL_CELL_DOUBLE;
+		if (type->bytes == 4) {
+			uint32_t low = (uint32_t)bits;
+			memcpy(&f, &low, sizeof f);
+			ret->d = f;
+		} else {
+			memcpy(&ret->d, &bits, sizeof bits);
+		}
+	}
+}
+
+/* BYTES: each element is its length, 4 bytes little-endian, and its bytes. */
+static int fill_raw_texts(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
+{
+	const unsigned char *p = tensor->raw, *end = p + tensor->raw_len;
+	for (size_t i = 0; i < tensor->rows * tensor->width; i++) {
+		uint64_t len = end - p < 4 ? UINT64_MAX : raw_bits(p, 4);
+		if (len > (uint64_t)(end - p) - 4)
+			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu goes beyond its binary data", tensor->name, i);
+		if (!sl_utf8_valid((const char *)p + 4, (size_t)len))
+			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is not UTF-8", tensor->name, i);
+		*cell_of(reading, tensor, i) = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)len, .text = (const char *)p + 4};
+		p += 4 + len;
+	}
+	return p == end ? 0 : sl_fail(err, SL_E_INVALID, "input '%s' has more binary data than elements", tensor->name);
+}
+
+static int fill_tensor(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
+{
+	size_t first = tensor->slot == SL_SLOT_NONE ? 0 : (size_t)tensor->slot;
+	if (tensor->ignored)
+		return 0;
+	for (size_t i = 0; i < tensor->width; i++) {
+		if (reading->rows->given[first + i])
+			return sl_fail(err, SL_E_INVALID, "column '%s' is given twice", reading->served->slots[first + i]);
+		reading->rows->given[first + i] = 1;
+	}
+	if (!tensor->raw)
+		return fill_from_json(reading, tensor, err);
+	if (tensor->type->family == FAMILY_BYTES)
+		return fill_raw_texts(reading, tensor, err);
+	for (size_t i = 0; i < tensor->rows * tensor->width; i++)
+		raw_element(tensor->type, tensor->raw + i * tensor->type->bytes, cell_of(reading, tensor, i));
+	return 0;
+}
+
+/* ---- the whole request ---- */
+
+static int take_outputs(const struct sl_served *served, yyjson_val *outputs, bool *binary, struct sl_error *err)
+{
+	if (!outputs)
+		return 0;
+	if (!yyjson_is_arr(outputs))
+		return sl_fail(err, SL_E_INVALID, "'outputs' is %s, expected an array", sl_body_kind(outputs));
+	yyjson_arr_iter it = yyjson_arr_iter_with(outputs);
+	for (yyjson_val *output; (output = yyjson_arr_iter_next(&it));) {
+		yyjson_val *name = yyjson_obj_get(output, "name"), *wants = yyjson_obj_get(yyjson_obj_get(output, "parameters"), "binary_data");
+		if (!yyjson_equals_str(name, served->package.output)) {
+			sl_fail(err, SL_E_INVALID, "the model has no output '%s'", yyjson_is_str(name) ? yyjson_get_str(name) : "");
+			return sl_error_hint(err, "it has '%s'", served->package.output);
+		}
+		if (wants)
+			*binary = yyjson_get_bool(wants);
+	}
+	return 0;
+}
+
+static int take_request(struct reading *reading, yyjson_val *root, struct sl_arena *arena, struct sl_v2_request *ret, struct sl_error *err)
+{
+	enum { ID, PARAMETERS, INPUTS, OUTPUTS, COUNT };
+	static const char *const names[COUNT] = {"id", "parameters", "inputs", "outputs"};
+	yyjson_val *values[COUNT] = {0};
+	int rc = take_members(root, &(struct members){names, values, COUNT}, err);
+	if (rc)
+		return rc;
+	if (values[ID] && (!yyjson_is_str(values[ID]) || yyjson_get_len(values[ID]) > SL_V2_ID_MAX))
+		return sl_fail(err, SL_E_INVALID, "'id' must be text of at most %d bytes", SL_V2_ID_MAX);
+	ret->id = yyjson_get_str(values[ID]);
+	ret->id_len = yyjson_get_len(values[ID]);
+	if (values[PARAMETERS] && !yyjson_is_obj(values[PARAMETERS]))
+		return sl_fail(err, SL_E_INVALID, "'parameters' is %s, expected an object", sl_body_kind(values[PARAMETERS]));
+	ret->binary_output = yyjson_get_bool(yyjson_obj_get(values[PARAMETERS], "binary_data_output"));
+	rc = take_outputs(reading->served, values[OUTPUTS], &ret->binary_output, err);
+	if (rc)
+		return rc;
+	reading->count = yyjson_arr_size(values[INPUTS]);
+	if (!reading->count)
+		return sl_fail(err, SL_E_INVALID, "'inputs' must be an array of tensors");
+	if (reading->count > reading->served->slot_count + SL_NAME_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "'inputs' has %zu tensors, the model has %zu columns", reading->count, reading->served->slot_count);
+	reading->tensors = sl_arena_array(arena, reading->count, sizeof *reading->tensors);
+	if (!reading->tensors)
+		return sl_fail_memory(err);
+	size_t i = 0;
+	yyjson_arr_iter it = yyjson_arr_iter_with(values[INPUTS]);
+	for (yyjson_val *input; !rc && (input = yyjson_arr_iter_next(&it)); i++)
+		rc = take_tensor(reading, input, &reading->tensors[i], err);
+	return rc;
+}
+
+int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len, struct sl_arena *arena,
+	       struct sl_rows *rows, struct sl_v2_request *ret, struct sl_error *err)
+{
+	struct reading reading = {.served = served, .rows = rows};
+	*ret = (struct sl_v2_request){0};
+	if (json_len > len)
+		return sl_fail(err, SL_E_INVALID, "Inference-Header-Content-Length is more than the body");
+	reading.raw = (const unsigned char *)body + json_len;
+	reading.raw_end = (const unsigned char *)body + len;
+	int rc = sl_body_parse(parser, body, json_len, &ret->doc, err);
+	if (!rc)
+		rc = take_request(&reading, yyjson_doc_get_root(ret->doc), arena, ret, err);
+	if (!rc && reading.raw != reading.raw_end)
+		rc = sl_fail(err, SL_E_INVALID, "%zu bytes follow that belong to no tensor", (size_t)(reading.raw_end - reading.raw));
+	for (size_t i = 0; !rc && i < reading.count; i++)
+		rc = place_tensor(&reading, i, err);
+	if (!rc)
+		rc = sl_rows_begin(rows, served, reading.tensors[0].rows, err);
+	for (size_t i = 0; !rc && i < reading.count; i++)
+		rc = fill_tensor(&reading, &reading.tensors[i], err);
+	return rc;
+}
+
+void sl_v2_end(struct sl_v2_request *request) { sl_body_end(&request->doc); }
+
+/* ---- answers ---- */
+
+static void write_raw(struct sl_buf *out, const float *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t bits;
+		memcpy(&bits, &values[i], sizeof bits);
+		sl_buf_u32le(out, bits);
+	}
+}
+
+void sl_v2_write(const struct sl_v2_request *request, const struct sl_rows *rows, const struct sl_id *id, struct sl_buf *out, size_t *ret_json_len)
+{
+	const struct sl_served *served = rows->served;
+	size_t width = served->package.output_count, count = rows->count * width;
+	sl_buf_str(out, "{\"model_name\":\"");
+	sl_buf_str(out, sl_endpoint_spec(served->endpoint)->name); /* a name of ours: nothing in it needs an escape */
+	sl_buf_str(out, "\",\"model_version\":\"");
+	sl_buf_str(out, served->version_text);
+	if (request->id) {
+		sl_buf_str(out, "\",\"id\":");
+		sl_json_string(out, request->id, request->id_len);
+		sl_buf_str(out, ",\"parameters\":{\"prediction_id\":\"");
+	} else {
+		sl_buf_str(out, "\",\"parameters\":{\"prediction_id\":\"");
+	}
+	sl_buf_add(out, id->text, SL_ID_LEN);
+	sl_buf_str(out, "\",\"model_version\":\"");
+	sl_buf_str(out, served->version_text);
+	sl_buf_str(out, "\"},\"outputs\":[{\"name\":\"");
+	sl_buf_str(out, served->package.output);
+	sl_buf_printf(out, width > 1 ? "\",\"datatype\":\"FP32\",\"shape\":[%zu,%zu]," : "\",\"datatype\":\"FP32\",\"shape\":[%zu],", rows->count, width);
+	if (request->binary_output) {
+		sl_buf_printf(out, "\"parameters\":{\"binary_data_size\":%zu}}]}", count * sizeof(float));
+		*ret_json_len = out->len;
+		write_raw(out, rows->outputs, count);
+		return;
+	}
+	sl_buf_str(out, "\"data\":");
+	sl_answer_floats(out, rows->outputs, count, 1, false);
+	sl_buf_str(out, "}]}");
+	*ret_json_len = out->len;
+}
+
+static const char *datatype_of(const struct sl_feature *feature)
+{
+	switch (feature->kind) {
+	case SL_SQL_BOOL:
+		return "BOOL";
+	case SL_SQL_INT:
+		return "INT64";
+	case SL_SQL_DOUBLE:
+		return "FP64";
+	default:
+		return "BYTES";
+	}
+}
+
+static void write_property(struct sl_buf *out, const char *name, const char *value)
+{
+	sl_buf_str(out, out->data[out->len - 1] == '{' ? "\"" : ",\"");
+	sl_buf_str(out, name);
+	sl_buf_str(out, "\":");
+	sl_json_string(out, value, strlen(value));
+}
+
+void sl_v2_metadata(const struct sl_served *served, const struct sl_endpoint *spec, struct sl_buf *out)
+{
+	const struct sl_package *package = &served->package;
+	char hex[SL_HASH_HEX + 1];
+	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[\"%s\"],\"platform\":\"sluice_%s\",\"inputs\":[", spec->name, served->version_text,
+		      package->algorithm);
+	for (size_t i = 0; i < package->feature_count; i++) {
+		sl_buf_str(out, i ? ",{\"name\":" : "{\"name\":");
+		sl_json_string(out, package->features[i].name, strlen(package->features[i].name));
+		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype_of(&package->features[i]));
+	}
+	sl_buf_printf(out, "],\"outputs\":[{\"name\":\"%s\",\"datatype\":\"FP32\",\"shape\":[-1", package->output);
+	if (package->output_count > 1)
+		sl_buf_printf(out, ",%zu", package->output_count);
+	sl_buf_str(out, "]}],\"properties\":{");
+	write_property(out, "model", spec->model);
+	write_property(out, "package", sl_hash_hex(&package->hash, hex));
+	write_property(out, "task", sl_task_name(package->task));
+	write_property(out, "target", package->target);
+	if (spec->key[0])
+		write_property(out, "key", spec->key);
+	if (spec->time[0])
+		write_property(out, "time", spec->time);
+	sl_buf_str(out, "}}");
+}

@@ -1,0 +1,238 @@
+#include "serve/endpoint.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "serve/writer.h"
+#include "track/model.h"
+
+struct sl_endpoint_state {
+	const struct sl_endpoint *spec;
+	struct sl_served *now;
+	struct sl_predlog *log;
+	struct sl_error problem;
+	struct sl_hash refused;  /* the package that could not be loaded: it is not tried again */
+	struct sl_endpoint_stats stats;
+};
+
+struct sl_serving {
+	struct sl_store *store;
+	struct sl_endpoint_state *endpoints;
+	size_t count;
+};
+
+/* ---- one loaded version ---- */
+
+void sl_served_ref(struct sl_served *served)
+{
+	assert(served->references > 0);
+	served->references++;
+}
+
+void sl_served_unref(struct sl_served *served)
+{
+	if (!served)
+		return;
+	assert(served->references > 0);
+	if (--served->references)
+		return;
+	sl_infer_free(served->infer);
+	sl_map_free(served->by_name);
+	sl_arena_free(served->arena); /* `served` itself lives in it */
+}
+
+static size_t add_slot(struct sl_served *served, const char *name)
+{
+	served->slots[served->slot_count] = name;
+	served->slot_lens[served->slot_count] = strlen(name);
+	return served->slot_count++;
+}
+
+/* The slot of an extra column: a feature's, when it is one. */
+static size_t extra_slot(struct sl_served *served, const char *name)
+{
+	for (size_t i = 0; i < served->slot_count; i++)
+		if (strcmp(served->slots[i], name) == 0)
+			return i;
+	return add_slot(served, name);
+}
+
+static int make_slots(struct sl_served *served, const struct sl_endpoint *spec, struct sl_error *err)
+{
+	size_t features = served->package.feature_count;
+	served->slots = sl_arena_array(served->arena, features + 2, sizeof *served->slots);
+	served->slot_lens = sl_arena_array(served->arena, features + 2, sizeof *served->slot_lens);
+	served->by_name = sl_map_new(err);
+	if (!served->slots || !served->slot_lens || !served->by_name)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < features; i++)
+		add_slot(served, served->package.features[i].name);
+	served->key_slot = spec->key[0] ? extra_slot(served, spec->key) : SIZE_MAX;
+	served->time_slot = spec->time[0] ? extra_slot(served, spec->time) : SIZE_MAX;
+	for (size_t i = 0; i < served->slot_count; i++) {
+		int rc = sl_map_set(served->by_name, served->slots[i], &served->slots[i], NULL, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, const struct sl_model_version *version, struct sl_served **ret,
+		struct sl_error *err)
+{
+	struct sl_arena *arena = sl_arena_new(0, err);
+	struct sl_served *served = arena ? sl_arena_alloc(arena, sizeof *served) : NULL;
+	if (!served) {
+		sl_arena_free(arena);
+		return sl_fail_memory(err);
+	}
+	served->arena = arena;
+	served->endpoint = endpoint;
+	served->version = version->version;
+	served->references = 1;
+	snprintf(served->version_text, sizeof served->version_text, "%lld", (long long)version->version);
+	int rc = sl_package_read(serving->store->objects, &version->hash, arena, &served->package, err);
+	if (!rc)
+		rc = sl_package_load(serving->store->objects, NULL, &served->package, &served->infer, err);
+	if (!rc)
+		rc = make_slots(served, endpoint->spec, err);
+	if (rc) {
+		sl_served_unref(served);
+		return rc;
+	}
+	*ret = served;
+	return 0;
+}
+
+ptrdiff_t sl_served_slot(const struct sl_served *served, const char *name, size_t len, size_t guess)
+{
+	if (guess < served->slot_count && served->slot_lens[guess] == len && memcmp(served->slots[guess], name, len) == 0)
+		return (ptrdiff_t)guess;
+	char text[SL_NAME_MAX + 1];
+	if (len > SL_NAME_MAX) { /* columns of a table may have longer names than things of ours */
+		for (size_t i = 0; i < served->slot_count; i++)
+			if (served->slot_lens[i] == len && memcmp(served->slots[i], name, len) == 0)
+				return (ptrdiff_t)i;
+		return SL_SLOT_NONE;
+	}
+	memcpy(text, name, len);
+	text[len] = 0;
+	const char **slot = strlen(text) == len ? sl_map_get(served->by_name, text) : NULL;
+	return slot ? slot - served->slots : SL_SLOT_NONE;
+}
+
+const char *sl_served_nearest(const struct sl_served *served, const char *name)
+{
+	return sl_str_nearest(name, served->slots, served->slot_count);
+}
+
+/* ---- following the aliases ---- */
+
+static void set_problem(struct sl_endpoint_state *endpoint, const struct sl_error *problem)
+{
+	bool news = problem->code != endpoint->problem.code || strcmp(problem->message, endpoint->problem.message) != 0;
+	endpoint->problem = *problem;
+	if (news && problem->code)
+		sl_log(SL_LOG_WARNING, "endpoint '%s': %s%s%s", endpoint->spec->name, problem->where, problem->where[0] ? ": " : "", problem->message);
+}
+
+/* 1 when another version answers now. */
+static int follow(struct sl_serving *serving, struct sl_endpoint_state *endpoint)
+{
+	struct sl_error err = {0};
+	struct sl_model_version version;
+	struct sl_served *fresh = NULL;
+	const struct sl_endpoint *spec = endpoint->spec;
+	int rc = sl_model_find(&serving->store->track, spec->model, spec->alias, &version, &err);
+	if (rc) {
+		/* What answers goes on answering: a registry that cannot be read is no reason to stop. */
+		set_problem(endpoint, &err);
+		return 0;
+	}
+	struct sl_served *now = endpoint->now;
+	if (now && now->version == version.version && sl_hash_eq(&now->package.hash, &version.hash)) {
+		set_problem(endpoint, &err);
+		return 0;
+	}
+	if (endpoint->problem.code && sl_hash_eq(&endpoint->refused, &version.hash))
+		return 0;
+	rc = load(serving, endpoint, &version, &fresh, &err);
+	if (rc) {
+		endpoint->refused = version.hash;
+		sl_error_context(&err, "model '%s' version %lld cannot be served", spec->model, (long long)version.version);
+		set_problem(endpoint, &err);
+		return 0;
+	}
+	endpoint->refused = (struct sl_hash){0};
+	endpoint->now = fresh;
+	sl_served_unref(now);
+	set_problem(endpoint, &err);
+	sl_log(SL_LOG_INFO, "endpoint '%s' answers with model '%s' version %s", spec->name, spec->model, fresh->version_text);
+	return 1;
+}
+
+int sl_serving_refresh(struct sl_serving *serving)
+{
+	int swapped = 0;
+	for (size_t i = 0; i < serving->count; i++)
+		swapped += follow(serving, &serving->endpoints[i]);
+	return swapped;
+}
+
+int sl_serving_open(struct sl_store *store, const struct sl_project *project, struct sl_serving **ret, struct sl_error *err)
+{
+	struct sl_serving *serving = sl_alloc(sizeof *serving, err);
+	if (!serving)
+		return SL_E_NO_MEMORY;
+	serving->store = store;
+	serving->endpoints = sl_alloc_array(project->endpoint_count + 1, sizeof *serving->endpoints, err);
+	int rc = serving->endpoints ? 0 : SL_E_NO_MEMORY;
+	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
+		struct sl_endpoint_state *endpoint = &serving->endpoints[serving->count++];
+		endpoint->spec = &project->endpoints[i];
+		if (endpoint->spec->log_all)
+			rc = sl_predlog_open(store, endpoint->spec, &endpoint->log, err);
+	}
+	if (rc) {
+		sl_serving_close(serving);
+		return rc;
+	}
+	sl_serving_refresh(serving);
+	*ret = serving;
+	return 0;
+}
+
+void sl_serving_close(struct sl_serving *serving)
+{
+	if (!serving)
+		return;
+	for (size_t i = 0; i < serving->count; i++) {
+		sl_served_unref(serving->endpoints[i].now);
+		sl_predlog_close(serving->endpoints[i].log);
+	}
+	sl_free(serving->endpoints);
+	sl_free(serving);
+}
+
+size_t sl_serving_count(const struct sl_serving *serving) { return serving->count; }
+struct sl_endpoint_state *sl_serving_at(const struct sl_serving *serving, size_t i) { return &serving->endpoints[i]; }
+
+struct sl_endpoint_state *sl_serving_find(const struct sl_serving *serving, const char *name, size_t len)
+{
+	for (size_t i = 0; i < serving->count; i++) {
+		const char *have = serving->endpoints[i].spec->name;
+		if (strlen(have) == len && memcmp(have, name, len) == 0)
+			return &serving->endpoints[i];
+	}
+	return NULL;
+}
+
+const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint) { return endpoint->spec; }
+struct sl_served *sl_endpoint_now(const struct sl_endpoint_state *endpoint) { return endpoint->now; }
+const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpoint) { return &endpoint->problem; }
+struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint) { return &endpoint->stats; }
+struct sl_predlog *sl_endpoint_log(const struct sl_endpoint_state *endpoint) { return endpoint->log; }

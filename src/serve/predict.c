@@ -1,0 +1,175 @@
+#include "serve/predict.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "os/clock.h"
+#include "serve/writer.h"
+
+enum { ARENA_LIMIT = 256 << 20 };
+
+/* At least `count` elements of `size_bytes` at *array; old content is lost. */
+static int room(void **array, size_t *cap, size_t count, size_t size_bytes, struct sl_error *err)
+{
+	if (count <= *cap)
+		return 0;
+	sl_free(*array);
+	*cap = 0;
+	*array = sl_alloc_array(count, size_bytes, err);
+	if (!*array)
+		return SL_E_NO_MEMORY;
+	*cap = count;
+	return 0;
+}
+
+#define ROOM(array, cap, count) room((void **)&(array), &(cap), (count), sizeof *(array), err)
+
+int sl_rows_begin(struct sl_rows *rows, struct sl_served *served, size_t count, struct sl_error *err)
+{
+	assert(!rows->served);
+	if (!count)
+		return sl_fail(err, SL_E_INVALID, "the request has no row");
+	if (count > SL_ROWS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %d are taken", count, SL_ROWS_MAX);
+	size_t cells = count * served->slot_count;
+	if (cells > SL_ROWS_CELLS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells, SL_ROWS_CELLS_MAX);
+	int rc = ROOM(rows->cells, rows->cells_cap, cells);
+	if (!rc)
+		rc = ROOM(rows->given, rows->slots_cap, served->slot_count);
+	if (!rc)
+		rc = ROOM(rows->features, rows->features_cap, count * served->package.feature_count);
+	if (!rc)
+		rc = ROOM(rows->outputs, rows->outputs_cap, count * served->package.output_count);
+	if (!rc)
+		rc = ROOM(rows->times_ms, rows->times_cap, count);
+	if (!rc && !rows->arena && !(rows->arena = sl_arena_new(ARENA_LIMIT, err)))
+		rc = SL_E_NO_MEMORY;
+	if (rc)
+		return rc;
+	memset(rows->cells, 0, cells * sizeof *rows->cells);
+	memset(rows->given, 0, served->slot_count);
+	rows->count = count;
+	rows->served = served;
+	sl_served_ref(served);
+	return 0;
+}
+
+void sl_rows_done(struct sl_rows *rows)
+{
+	sl_served_unref(rows->served);
+	sl_free(rows->cells);
+	sl_free(rows->given);
+	sl_free(rows->features);
+	sl_free(rows->outputs);
+	sl_free(rows->times_ms);
+	sl_arena_free(rows->arena);
+	*rows = (struct sl_rows){0};
+}
+
+void sl_rows_end(struct sl_rows *rows)
+{
+	if (rows->cells_cap > SL_ROWS_KEEP_CELLS) {
+		sl_rows_done(rows);
+		return;
+	}
+	sl_served_unref(rows->served);
+	rows->served = NULL;
+	if (rows->arena)
+		sl_arena_reset(rows->arena);
+}
+
+static int check_given(const struct sl_rows *rows, struct sl_error *err)
+{
+	const struct sl_served *served = rows->served;
+	for (size_t i = 0; i < served->package.feature_count; i++)
+		if (!rows->given[i])
+			return sl_fail(err, SL_E_INVALID, "column '%s' is missing", served->slots[i]);
+	return 0;
+}
+
+static int encode(struct sl_rows *rows, struct sl_error *err)
+{
+	const struct sl_package *package = &rows->served->package;
+	size_t width = package->feature_count;
+	uint64_t unseen = 0;
+	for (size_t f = 0; f < width; f++) {
+		const struct sl_cell *cells = rows->cells + f * rows->count;
+		for (size_t row = 0; row < rows->count; row++) {
+			int rc = sl_encode(&package->features[f], &cells[row], &rows->features[row * width + f], err);
+			if (rc < 0)
+				return rows->count > 1 ? sl_error_context(err, "row %zu", row) : rc;
+			unseen += rc == SL_ENCODED_UNSEEN;
+		}
+	}
+	sl_endpoint_stats(rows->served->endpoint)->unseen += unseen;
+	return 0;
+}
+
+static int event_time(const struct sl_cell *cell, int64_t received_ms, int64_t *ret, struct sl_error *err)
+{
+	char text[SL_TIME_TEXT * 2];
+	switch (cell->kind) {
+	case SL_CELL_NULL:
+		*ret = received_ms;
+		return 0;
+	case SL_CELL_INT:
+		*ret = cell->i / 1000; /* microseconds, as in tables */
+		return 0;
+	case SL_CELL_TEXT:
+		snprintf(text, sizeof text, "%.*s", (int)(cell->len < sizeof text ? cell->len : sizeof text - 1), cell->text);
+		if (sl_time_parse(text, ret))
+			return 0;
+		return sl_fail(err, SL_E_INVALID, "'%s' is not a time", text);
+	default:
+		return sl_fail(err, SL_E_INVALID, "a time is text like \"2001-03-01T10:30\" or whole microseconds since 1970");
+	}
+}
+
+/* *ret stays NULL when every row's time is that of the request. */
+static int event_times(struct sl_rows *rows, int64_t received_ms, const int64_t **ret, struct sl_error *err)
+{
+	const struct sl_served *served = rows->served;
+	*ret = NULL;
+	if (served->time_slot == SIZE_MAX || !rows->given[served->time_slot])
+		return 0;
+	const struct sl_cell *cells = rows->cells + served->time_slot * rows->count;
+	for (size_t row = 0; row < rows->count; row++) {
+		int rc = event_time(&cells[row], received_ms, &rows->times_ms[row], err);
+		if (rc)
+			return sl_error_context(err, "row %zu: column '%s'", row, served->slots[served->time_slot]);
+	}
+	*ret = rows->times_ms;
+	return 0;
+}
+
+int sl_predict(struct sl_rows *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
+{
+	struct sl_endpoint_state *endpoint = rows->served->endpoint;
+	struct sl_predlog *log = sl_endpoint_log(endpoint);
+	const int64_t *times_ms;
+	struct sl_id id;
+	int rc = check_given(rows, err);
+	if (!rc)
+		rc = encode(rows, err);
+	if (!rc)
+		rc = sl_id_new(&id, err);
+	if (!rc)
+		rc = event_times(rows, sl_id_time_ms(&id), &times_ms, err);
+	if (rc)
+		return rc;
+	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
+	int64_t latency_us = (sl_monotonic_ns() - started_ns) / 1000;
+	if (log)
+		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us, err);
+	if (rc)
+		return sl_error_context(err, "the prediction could not be logged");
+	struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
+	stats->requests++;
+	stats->rows += rows->count;
+	stats->latency_us += (uint64_t)latency_us;
+	*ret_id = id;
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* One request: its values, put into slots by a face in whatever form they came; then encoded, answered and logged in one go.
+ *
+ *   rows_begin --> cells filled column by column or row by row, `given` set --> predict --> outputs, id --> rows_end
+ *
+ * The memory is kept from request to request: warm, nothing is allocated. Texts are borrowed from the request and must live until rows_end.
+ */
+#ifndef SL_SERVE_PREDICT_H
+#define SL_SERVE_PREDICT_H
+
+#include "base/id.h"
+#include "learn/encode.h"
+#include "serve/endpoint.h"
+
+enum {
+	SL_ROWS_MAX = 100000,             /* of one request */
+	SL_ROWS_CELLS_MAX = 4 << 20,      /* rows x slots */
+	SL_ROWS_KEEP_CELLS = 64 * 1024,   /* memory beyond this is given back after the request */
+};
+
+struct sl_rows {
+	struct sl_served *served;
+	size_t count;
+	struct sl_cell *cells;   /* of slot s and row r: cells[s * count + r]; null at first */
+	unsigned char *given;    /* per slot: 1 when the request has this column */
+	float *features;         /* count x features, row-major */
+	float *outputs;          /* count x outputs, row-major */
+	int64_t *times_ms;
+	struct sl_arena *arena;  /* hashed texts, log columns */
+	size_t cells_cap, slots_cap, features_cap, outputs_cap, times_cap;
+};
+
+/* Takes a reference to `served`. SL_E_TOO_LARGE beyond the limits; SL_E_INVALID for no row. */
+int sl_rows_begin(struct sl_rows *rows, struct sl_served *served, size_t count, struct sl_error *err);
+/* Gives the reference back; harmless when there is none. */
+void sl_rows_end(struct sl_rows *rows);
+void sl_rows_done(struct sl_rows *rows); /* frees the memory */
+
+/* Encodes, answers, logs. On success rows->outputs is filled and *ret_id is the prediction's id, which the log has when this returns (unless
+ * the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID names the column and the row;
+ * SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
+int sl_predict(struct sl_rows *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
+
+#endif
