@@ -40,7 +40,8 @@ static int pop_children(struct stack *stack, size_t base, bool object, struct sl
 		struct sl_file_member *members = sl_arena_array(arena, count + 1, sizeof *members);
 		if (!members)
 			return sl_fail_memory(err);
-		memcpy(members, stack->items + base, count * sizeof *members);
+		if (count > 0)
+			memcpy(members, stack->items + base, count * sizeof *members);
 		ret->members = members;
 		return 0;
 	}

@@ -36,7 +36,8 @@ static void consume(struct conn *c, size_t len)
 		r->out_done += n;
 		len -= n;
 		n = least(len, r->borrowed_left);
-		r->borrowed += n;
+		if (n > 0)
+			r->borrowed += n;
 		r->borrowed_left -= n;
 		len -= n;
 	}
