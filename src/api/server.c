@@ -50,13 +50,13 @@ static const struct sl_http_header FIXED_HEADERS[] = {
 
 bool sl_api_is_infer_path(const char *path)
 {
-	static const char *const roots[] = {"/v2", "/invocations"};
+	static const char *const roots[] = {"/v2", "/invocations", "/ping", "/version"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(roots); i++) {
 		size_t len = strlen(roots[i]);
 		if (strncmp(path, roots[i], len) == 0 && (!path[len] || path[len] == '/'))
 			return true;
 	}
-	return false;
+	return sl_str_starts(path, "/endpoints/") && sl_str_ends(path, "/invocations");
 }
 
 /* ---- on a pool thread ---- */

@@ -50,6 +50,7 @@ static const struct role {
 	bool serves; /* with a loop */
 } ROLES[] = {
 	{"api", sl_role_api, true},
+	{"infer", sl_role_infer, true},
 };
 
 /* SIGTERM before `stop` is set waits in the loop until it runs. */

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "os/clock.h"
+#include "track/notify.h"
 
 static int finish(struct sl_track *track, int rc, struct sl_error *err)
 {
@@ -13,6 +14,15 @@ static int finish(struct sl_track *track, int rc, struct sl_error *err)
 		rc = sl_meta_commit(track->meta, err);
 	if (rc)
 		sl_meta_rollback(track->meta);
+	return rc;
+}
+
+/* An alias has moved: the roles that serve it shall look. */
+static int finish_move(struct sl_track *track, int rc, struct sl_error *err)
+{
+	rc = finish(track, rc, err);
+	if (!rc && track->dir)
+		sl_notify_ring(track->dir);
 	return rc;
 }
 
@@ -135,7 +145,7 @@ int sl_model_alias(struct sl_track *track, const char *model, const char *alias,
 	int rc = check_name("an alias", alias, err);
 	if (!rc)
 		rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, set_alias(track, model, alias, version, reason, force, err), err);
+	return rc ? rc : finish_move(track, set_alias(track, model, alias, version, reason, force, err), err);
 }
 
 /* The version that stood before the present one. Moves that were rolled back do not count: two rollbacks go back two versions, not to and fro. The moves
@@ -178,7 +188,7 @@ static int roll_back(struct sl_track *track, const char *model, const char *alia
 int sl_model_rollback(struct sl_track *track, const char *model, const char *alias, int64_t *ret_version, struct sl_error *err)
 {
 	int rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, roll_back(track, model, alias, ret_version, err), err);
+	return rc ? rc : finish_move(track, roll_back(track, model, alias, ret_version, err), err);
 }
 
 static int read_version(struct sl_stmt *stmt, struct sl_model_version *ret, struct sl_error *err)

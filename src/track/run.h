@@ -10,7 +10,12 @@
 #include "ledger/ledger.h"
 #include "port/meta.h"
 
-struct sl_track { struct sl_meta *meta; struct sl_ledger *ledger; }; /* what every call here needs; borrowed */
+/* What every call here needs; borrowed. */
+struct sl_track {
+	struct sl_meta *meta;
+	struct sl_ledger *ledger;
+	const char *dir; /* .sluice, to tell running roles of a change (track/notify.h); NULL: nobody is told */
+};
 
 struct sl_run_start {
 	const char *kind, *name, *reason;

@@ -70,7 +70,7 @@ static int open_ports(struct sl_store *store, bool create, struct sl_error *err)
 		rc = sl_path_join(key, store->dir, "key", err);
 	if (!rc)
 		rc = sl_ledger_open(path, key, store->meta, &store->ledger, err);
-	store->track = (struct sl_track){store->meta, store->ledger};
+	store->track = (struct sl_track){store->meta, store->ledger, store->dir};
 	return rc;
 }
 
