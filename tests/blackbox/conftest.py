@@ -5,7 +5,7 @@
         done = project.sluice("run", "features", status=0)     # CompletedProcess with .stdout and .stderr as text
         runs = project.json("ls", "run")                        # --json, parsed
         with project.up() as server:                            # the roles of the project, on a port of its own
-            requests.get(server.url + "/health")
+            assert server.get("/health").status_code == 200
 
 SLUICE_BIN names the program; the default is build/dev/sluice.
 """
@@ -13,14 +13,11 @@ import contextlib
 import json
 import os
 import pathlib
-import signal
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "third_party" / "prefix" / "data"
@@ -39,43 +36,33 @@ def wait_until(condition, seconds=30, what="the condition"):
         time.sleep(0.02)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def alive(pid):
+    """Whether the process runs; one that ended and waits to be asked for its status does not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 class Server:
-    """A running `sluice up`."""
+    """A running server of a project; `url`, `token`, and the roles as `sluice up` told them."""
 
-    def __init__(self, process, port, log):
-        self.process, self.port, self.log = process, port, log
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, project, told):
+        self.project, self.url, self.port, self.pid, self.roles = project, told["url"], told["port"], told["pid"], told["roles"]
+        token = project.root / ".sluice" / "key" / "token"
+        self.token = token.read_text().strip() if token.exists() else ""
 
-    def get(self, path):
-        """(status, text) of a GET, also when the status says failure."""
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as failure:
-            return failure.code, failure.read().decode()
+    def get(self, path, **options):
+        return requests.get(self.url + path, timeout=30, **options)
 
-    def answers(self):
-        try:
-            return self.get("/health")[0] == 200
-        except OSError:
-            return False
+    def post(self, path, **options):
+        return requests.post(self.url + path, timeout=120, **options)
 
-    def stop(self, seconds=30):
-        """Asks it to end as a service manager does, and returns its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            raise AssertionError(f"`sluice up` did not end within {seconds} s of SIGTERM:\n{self.log.read_text()[-4000:]}") from None
+    def role_pid(self, name):
+        return next(role["pid"] for role in self.roles if role["name"] == name)
+
+    def logs(self):
+        return "\n".join(f"-- {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in sorted(self.project.root.glob(".sluice/log/*.log")))
 
 
 class Project:
@@ -116,19 +103,17 @@ class Project:
                                     stdout=out, stderr=subprocess.STDOUT, start_new_session=True), log
 
     @contextlib.contextmanager
-    def up(self, *arguments, seconds=30):
-        """The roles of the project on a free port, ready to answer; ended, and seen to end, afterwards."""
-        port = free_port()
-        process, log = self.start("up", "--foreground", "--port", port, *arguments)
-        server = Server(process, port, log)
+    def up(self, *arguments):
+        """The server of the project on a free port, every role ready; `down`, and seen to be down, afterwards."""
+        server = Server(self, self.json("up", "--port", 0, *arguments))
         try:
-            def ready():
-                assert process.poll() is None, f"`sluice up` ended with {process.returncode}:\n{log.read_text()[-4000:]}"
-                return server.answers()
-            wait_until(ready, seconds, "an answer of /health")
             yield server
+        except BaseException:
+            print(server.logs())
+            raise
         finally:
-            server.stop()
+            self.sluice("down", status=0)
+            wait_until(lambda: not alive(server.pid), what="the end of the supervisor")
 
 
 @pytest.fixture(scope="session")
