@@ -1,0 +1,128 @@
+/* promote, rollback, approve: which version of a model answers. */
+#include "track/model.h"
+
+#include <string.h>
+
+#include "op/context.h"
+#include "op/handlers.h"
+#include "op/resolve.h"
+
+/* "delay", "delay@3", "model:delay@challenger" */
+static int find_version(struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
+{
+	int rc = sl_ref_parse(sl_call_text(call, "model"), ref, err);
+	if (!rc && ref->kind != SL_REF_ANY && ref->kind != SL_REF_MODEL)
+		rc = sl_fail(err, SL_E_INVALID, "'%s' is no model", sl_call_text(call, "model"));
+	return rc ? rc : sl_model_find(&store->track, ref->name, ref->version, version, err);
+}
+
+static void put_result(struct sl_call *call, const char *model, const char *alias, int64_t version, int64_t before)
+{
+	yyjson_mut_val *result = sl_call_object(call);
+	sl_put_text(call, result, "model", model);
+	sl_put_text(call, result, "alias", alias);
+	sl_put_int(call, result, "version", version);
+	if (before)
+		sl_put_int(call, result, "before", before);
+}
+
+static int64_t present_version(struct sl_store *store, const char *model, const char *alias)
+{
+	int64_t version = 0;
+	sl_meta_int(store->meta, 0, &version, NULL, "SELECT version FROM model_alias WHERE model = ?1 AND alias = ?2", "ss", model, alias);
+	return version;
+}
+
+static const char *reason(const struct sl_call *call, const char *otherwise)
+{
+	const char *text = sl_call_text(call, "reason");
+	return text ? text : otherwise;
+}
+
+int sl_op_promote(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_store *store;
+	struct sl_ref ref;
+	struct sl_model_version version;
+	const char *alias = sl_call_text(call, "alias");
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = find_version(call, store, &ref, &version, err);
+	if (rc)
+		return rc;
+	if (!ref.version[0]) {
+		sl_fail(err, SL_E_INVALID, "promote needs a version: %s@N", ref.name);
+		return sl_error_hint(err, "sluice ls models %s", ref.name);
+	}
+	int64_t before = present_version(store, ref.name, alias);
+	rc = sl_model_alias(&store->track, ref.name, alias, version.version, reason(call, "promoted by hand"), sl_call_flag(call, "force"), err);
+	if (!rc)
+		put_result(call, ref.name, alias, version.version, before);
+	return rc;
+}
+
+int sl_op_rollback(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_store *store;
+	const char *alias = sl_call_text(call, "alias");
+	struct sl_ref ref;
+	int64_t version = 0;
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = sl_ref_parse(sl_call_text(call, "model"), &ref, err);
+	if (!rc && ref.version[0])
+		rc = sl_fail(err, SL_E_INVALID, "rollback takes a model, not a version; sluice promote %s moves to one", sl_call_text(call, "model"));
+	if (rc)
+		return rc;
+	int64_t before = present_version(store, ref.name, alias);
+	rc = sl_model_rollback(&store->track, ref.name, alias, &version, err);
+	if (!rc)
+		put_result(call, ref.name, alias, version, before);
+	return rc;
+}
+
+/* Ready and champion in one transaction: nobody sees an approved version that does not answer. */
+static int approve(struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	char *gate = NULL, *metrics = NULL;
+	int rc = sl_meta_query(store->meta, &stmt, err, "SELECT gate, metrics FROM model_version WHERE model = ?1 AND version = ?2", "si", model,
+			       version->version);
+	if (!rc)
+		rc = sl_stmt_step(stmt, err);
+	if (rc != 1)
+		return rc < 0 ? rc : sl_fail(err, SL_E_NOT_FOUND, "model '%s' has no version %lld", model, (long long)version->version);
+	gate = sl_arena_strdup(call->arena, sl_stmt_text(stmt, 0));
+	metrics = sl_arena_strdup(call->arena, sl_stmt_text(stmt, 1));
+	if (!gate || !metrics)
+		return sl_fail_memory(err);
+	rc = sl_model_gate(&store->track, model, version->version, "ready", gate, metrics, err);
+	return rc ? rc : sl_model_alias(&store->track, model, "champion", version->version, reason(call, "approved"), false, err);
+}
+
+int sl_op_approve(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_store *store;
+	struct sl_ref ref;
+	struct sl_model_version version;
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = find_version(call, store, &ref, &version, err);
+	if (!rc && strcmp(version.status, "waiting") != 0) {
+		sl_fail(err, SL_E_CONFLICT, "%s@%lld does not wait for approval: it is %s", ref.name, (long long)version.version, version.status);
+		return sl_error_hint(err, "sluice ls models %s", ref.name);
+	}
+	if (!rc)
+		rc = sl_meta_begin(store->meta, err);
+	if (rc)
+		return rc;
+	int64_t before = present_version(store, ref.name, "champion");
+	rc = approve(call, store, ref.name, &version, err);
+	if (!rc)
+		rc = sl_meta_commit(store->meta, err);
+	else
+		sl_meta_rollback(store->meta);
+	if (!rc)
+		put_result(call, ref.name, "champion", version.version, before);
+	return rc;
+}

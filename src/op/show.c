@@ -1,0 +1,275 @@
+/* show REF: one thing with everything known about it. */
+#include <string.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "data/dataset.h"
+#include "op/context.h"
+#include "op/handlers.h"
+#include "op/resolve.h"
+#include "track/model.h"
+
+/* A list under `name`, left out when empty. */
+static int put_rows(struct sl_call *call, yyjson_mut_val *object, const char *name, struct sl_stmt *stmt, struct sl_error *err)
+{
+	yyjson_mut_val *rows = yyjson_mut_arr(call->doc);
+	int rc = sl_call_rows(call, rows, stmt, err);
+	if (!rc && yyjson_mut_arr_size(rows))
+		yyjson_mut_obj_add_val(call->doc, object, name, rows);
+	return rc;
+}
+
+/* Rows (name, value) as members of an object. */
+static int put_members(struct sl_call *call, yyjson_mut_val *object, const char *name, struct sl_stmt *stmt, struct sl_error *err)
+{
+	yyjson_mut_val *members = yyjson_mut_obj(call->doc);
+	int rc;
+	while ((rc = sl_stmt_step(stmt, err)) == 1) {
+		const char *text = sl_stmt_text(stmt, 1);
+		yyjson_doc *doc SL_AUTO_JSON = yyjson_read(text, strlen(text), 0);
+		yyjson_mut_val *value = doc ? yyjson_val_mut_copy(call->doc, yyjson_doc_get_root(doc)) : sl_call_json_text(call, text);
+		yyjson_mut_obj_add(members, sl_call_json_text(call, sl_stmt_text(stmt, 0)), value);
+	}
+	if (!rc && yyjson_mut_obj_size(members))
+		yyjson_mut_obj_add_val(call->doc, object, name, members);
+	return rc;
+}
+
+/* ---- run ---- */
+
+static int show_run_lists(struct sl_call *call, struct sl_meta *meta, const char *id, yyjson_mut_val *out, struct sl_error *err)
+{
+	static const struct { const char *name, *sql; bool members; } LISTS[] = {
+		{"params", "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name", true},
+		{"metrics",
+		 "SELECT m.name, m.value FROM run_metric m JOIN (SELECT name, max(seq) AS seq FROM run_metric WHERE run = ?1 GROUP BY name) l"
+		 " ON l.name = m.name AND l.seq = m.seq WHERE m.run = ?1 ORDER BY m.name", true},
+		{"tags", "SELECT name, value FROM run_tag WHERE run = ?1 ORDER BY name", true},
+		{"inputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_input WHERE run = ?1 ORDER BY kind, name", false},
+		{"outputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_output WHERE run = ?1 ORDER BY kind, name", false},
+		{"artifacts", "SELECT path AS path, size_bytes AS size_bytes, hash AS hash FROM run_artifact WHERE run = ?1 ORDER BY path", false},
+		{"steps",
+		 "SELECT id AS id, kind AS kind, name AS name, status AS status, ended_ms - started_ms AS took_ms,"
+		 " CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE parent = ?1 ORDER BY id", false},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(LISTS); i++) {
+		struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+		int rc = sl_meta_query(meta, &stmt, err, LISTS[i].sql, "s", id);
+		if (!rc)
+			rc = LISTS[i].members ? put_members(call, out, LISTS[i].name, stmt, err) : put_rows(call, out, LISTS[i].name, stmt, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int show_run(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	struct sl_id id;
+	int rc = sl_run_find(&store->track, ref->name, &id, err);
+	if (!rc)
+		rc = sl_meta_query(store->meta, &stmt, err,
+			"SELECT id AS id, kind AS run_kind, name AS name, status AS status, reason AS reason, cause AS cause, started_ms AS \"started:time\","
+			" ended_ms AS \"ended:time\", ended_ms - started_ms AS took_ms, parent AS parent, fingerprint AS fingerprint, record AS record,"
+			" environment AS \"environment:json\" FROM run WHERE id = ?1", "s", id.text);
+	if (rc)
+		return rc;
+	rc = sl_call_row(call, out, stmt, err);
+	return rc < 0 ? rc : show_run_lists(call, store->meta, id.text, out, err);
+}
+
+/* ---- dataset ---- */
+
+static int show_columns(struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_manifest manifest;
+	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
+	if (rc)
+		return rc;
+	sl_put_int(call, out, "files", (int64_t)manifest.file_count);
+	yyjson_mut_val *columns = sl_put_array(call, out, "columns");
+	for (size_t i = 0; i < manifest.column_count; i++) {
+		yyjson_mut_val *column = sl_add_object(call, columns);
+		sl_put_text(call, column, "name", manifest.columns[i].name);
+		sl_put_text(call, column, "type", manifest.columns[i].type);
+	}
+	return 0;
+}
+
+static int show_dataset(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_dataset_head head;
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	char hex[SL_HASH_HEX + 1];
+	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
+	if (rc)
+		return rc;
+	sl_put_text(call, out, "name", ref->name);
+	sl_put_text(call, out, "version", sl_hash_hex(&head.hash, hex));
+	sl_put_int(call, out, "rows", (int64_t)head.rows);
+	sl_put_int(call, out, "size_bytes", (int64_t)head.size_bytes);
+	sl_put_time(call, out, "created", head.created_ms);
+	sl_put_text(call, out, "run", head.run.text);
+	rc = show_columns(call, store, &head.hash, out, err);
+	if (!rc)
+		rc = sl_meta_query(store->meta, &stmt, err,
+			"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows FROM check_result"
+			" WHERE dataset = ?1 AND hash = ?2 ORDER BY seq", "ss", ref->name, hex);
+	return rc ? rc : put_rows(call, out, "checks", stmt, err);
+}
+
+/* ---- model ---- */
+
+static int show_aliases(struct sl_call *call, struct sl_store *store, const char *model, int64_t version, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	yyjson_mut_val *aliases = sl_put_array(call, out, "aliases");
+	int rc = sl_meta_query(store->meta, &stmt, err, "SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias", "si", model, version);
+	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
+		yyjson_mut_arr_append(aliases, sl_call_json_text(call, sl_stmt_text(stmt, 0)));
+		rc = 0;
+	}
+	return rc;
+}
+
+static int show_moves(struct sl_call *call, struct sl_store *store, const char *model, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT alias AS alias, previous AS \"from\", version AS \"to\", moved_ms AS \"moved:time\", actor AS actor, reason AS reason FROM alias_move"
+		" WHERE model = ?1 ORDER BY seq DESC LIMIT 20", "s", model);
+	return rc ? rc : put_rows(call, out, "moves", stmt, err);
+}
+
+static int show_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_model_version version;
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_model_find(&store->track, ref->name, ref->version, &version, err);
+	if (!rc)
+		rc = sl_meta_query(store->meta, &stmt, err,
+			"SELECT model AS name, version AS version, status AS status, created_ms AS \"created:time\", run AS run, hash AS hash,"
+			" metrics AS \"metrics:json\", gate AS \"gate:json\" FROM model_version WHERE model = ?1 AND version = ?2", "si", ref->name, version.version);
+	if (rc)
+		return rc;
+	rc = sl_call_row(call, out, stmt, err);
+	if (rc >= 0)
+		rc = show_aliases(call, store, ref->name, version.version, out, err);
+	return rc ? rc : show_moves(call, store, ref->name, out, err);
+}
+
+/* ---- what the project file defines ---- */
+
+static int show_monitor(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *state SL_AUTO_STMT = NULL, *windows SL_AUTO_STMT = NULL;
+	sl_put_text(call, out, "name", ref->name);
+	int rc = sl_meta_query(store->meta, &state, err, "SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", ref->name);
+	if (!rc)
+		rc = sl_call_row(call, out, state, err);
+	if (rc == 0)
+		sl_put_text(call, out, "level", "ok");
+	if (rc >= 0)
+		rc = sl_meta_query(store->meta, &windows, err,
+			"SELECT from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows, evidence AS \"evidence:json\" FROM monitor_window"
+			" WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", ref->name, sl_call_int(call, "limit"));
+	return rc ? rc : put_rows(call, out, "windows", windows, err);
+}
+
+static int show_trigger(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	sl_put_text(call, out, "name", ref->name);
+	int rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, reason AS reason FROM trigger_firing"
+		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2", "si", ref->name, sl_call_int(call, "limit"));
+	return rc ? rc : put_rows(call, out, "firings", stmt, err);
+}
+
+static int show_step(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_project *project;
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_call_project(call, &project, err);
+	const struct sl_step *step = rc ? NULL : sl_project_step(project, ref->name);
+	if (!rc && !step)
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no step '%s'", ref->name);
+	if (rc)
+		return rc;
+	sl_put_text(call, out, "name", step->name);
+	sl_put_json(call, out, "definition", step->definition);
+	rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT id AS id, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS took_ms,"
+		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2", "si", ref->name,
+		sl_call_int(call, "limit"));
+	return rc ? rc : put_rows(call, out, "runs", stmt, err);
+}
+
+static int show_source(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_project *project;
+	(void)store;
+	int rc = sl_call_project(call, &project, err);
+	const struct sl_source *source = rc ? NULL : sl_project_source(project, ref->name);
+	if (!rc && !source)
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no source '%s'", ref->name);
+	if (rc)
+		return rc;
+	sl_put_text(call, out, "name", source->name);
+	sl_put_text(call, out, "path", source->path);
+	sl_put_json(call, out, "definition", source->definition);
+	return 0;
+}
+
+static int show_endpoint(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_project *project;
+	struct sl_model_version version;
+	int rc = sl_call_project(call, &project, err);
+	const struct sl_endpoint *endpoint = rc ? NULL : sl_project_endpoint(project, ref->name);
+	if (!rc && !endpoint)
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no endpoint '%s'", ref->name);
+	if (rc)
+		return rc;
+	sl_put_text(call, out, "name", endpoint->name);
+	sl_put_text(call, out, "model", endpoint->model);
+	sl_put_text(call, out, "alias", endpoint->alias);
+	sl_put_text(call, out, "log", endpoint->log_all ? "all" : "none");
+	sl_put_text(call, out, "key", *endpoint->key ? endpoint->key : NULL);
+	sl_put_text(call, out, "time", *endpoint->time ? endpoint->time : NULL);
+	if (sl_model_find(&store->track, endpoint->model, endpoint->alias, &version, NULL) == 0)
+		sl_put_int(call, out, "version", version.version);
+	return 0;
+}
+
+static int show_file(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	sl_put_text(call, out, "name", ref->name);
+	int rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT hash AS hash, run AS run FROM run_input WHERE kind = 'file' AND name = ?1 ORDER BY run DESC LIMIT ?2", "si", ref->name,
+		sl_call_int(call, "limit"));
+	return rc ? rc : put_rows(call, out, "read_by", stmt, err);
+}
+
+int sl_op_show(struct sl_call *call, struct sl_error *err)
+{
+	static int (*const SHOW[])(struct sl_call *, struct sl_store *, const struct sl_ref *, yyjson_mut_val *, struct sl_error *) = {
+		[SL_REF_DATASET] = show_dataset, [SL_REF_MODEL] = show_model, [SL_REF_RUN] = show_run, [SL_REF_STEP] = show_step,
+		[SL_REF_ENDPOINT] = show_endpoint, [SL_REF_SOURCE] = show_source, [SL_REF_MONITOR] = show_monitor, [SL_REF_TRIGGER] = show_trigger,
+		[SL_REF_FILE] = show_file,
+	};
+	struct sl_store *store;
+	struct sl_ref ref;
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = sl_resolve(call, store, sl_call_text(call, "ref"), &ref, err);
+	if (rc)
+		return rc;
+	if (ref.kind >= (int)SL_ARRAY_LEN(SHOW) || !SHOW[ref.kind])
+		return sl_fail(err, SL_E_INVALID, "show does not know %s", sl_ref_kind_name(ref.kind));
+	yyjson_mut_val *result = sl_call_object(call);
+	sl_put_text(call, result, "kind", sl_ref_kind_name(ref.kind));
+	return SHOW[ref.kind](call, store, &ref, result, err);
+}
