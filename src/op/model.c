@@ -1,6 +1,7 @@
 /* promote, rollback, approve: which version of a model answers. */
 #include "track/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "op/context.h"
@@ -100,6 +101,20 @@ static int approve(struct sl_call *call, struct sl_store *store, const char *mod
 	return rc ? rc : sl_model_alias(&store->track, model, "champion", version->version, reason(call, "approved"), false, err);
 }
 
+/* Without a version: the newest that waits. */
+static int find_waiting(struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
+{
+	int64_t newest = 0;
+	int rc = find_version(call, store, ref, version, err);
+	if (rc || ref->version[0])
+		return rc;
+	rc = sl_meta_int(store->meta, 0, &newest, err, "SELECT max(version) FROM model_version WHERE model = ?1 AND status = 'waiting'", "s", ref->name);
+	if (rc || !newest)
+		return rc;
+	snprintf(ref->version, sizeof ref->version, "%lld", (long long)newest);
+	return sl_model_find(&store->track, ref->name, ref->version, version, err);
+}
+
 int sl_op_approve(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
@@ -107,7 +122,7 @@ int sl_op_approve(struct sl_call *call, struct sl_error *err)
 	struct sl_model_version version;
 	int rc = sl_call_store(call, &store, err);
 	if (!rc)
-		rc = find_version(call, store, &ref, &version, err);
+		rc = find_waiting(call, store, &ref, &version, err);
 	if (!rc && strcmp(version.status, "waiting") != 0) {
 		sl_fail(err, SL_E_CONFLICT, "%s@%lld does not wait for approval: it is %s", ref.name, (long long)version.version, version.status);
 		return sl_error_hint(err, "sluice ls models %s", ref.name);
