@@ -48,17 +48,6 @@ static const struct sl_http_header FIXED_HEADERS[] = {
 	 "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 };
 
-bool sl_api_is_infer_path(const char *path)
-{
-	static const char *const roots[] = {"/v2", "/invocations", "/ping", "/version"};
-	for (size_t i = 0; i < SL_ARRAY_LEN(roots); i++) {
-		size_t len = strlen(roots[i]);
-		if (strncmp(path, roots[i], len) == 0 && (!path[len] || path[len] == '/'))
-			return true;
-	}
-	return sl_str_starts(path, "/endpoints/") && sl_str_ends(path, "/invocations");
-}
-
 /* ---- on a pool thread ---- */
 
 /* Runs a call with a store of the pool; a change is published in the ledger before it is answered. */
@@ -352,7 +341,7 @@ static void on_head(void *context, struct sl_http_request *request)
 	struct sl_api *api = context;
 	struct sl_error err = {0};
 	sl_http_request_body_limit(request, SL_API_BODY_BYTES);
-	if (!sl_api_is_infer_path(request->path))
+	if (!api->options.is_infer_path(request->path))
 		return;
 	if (!api->options.infer_socket) {
 		sl_fail(&err, SL_E_NOT_FOUND, "this project has no endpoint");

@@ -18,7 +18,8 @@ struct sl_api_options {
 	const char *project_dir, *store_dir, *project_name; /* outlive the server */
 	int listen_fd;                                      /* ours from now on */
 	const char *adopt_socket;                           /* where other roles hand connections to us */
-	const char *infer_socket;                           /* of the role that answers /v2 and /invocations; NULL: none */
+	const char *infer_socket;                           /* of the role that answers predictions; NULL: none */
+	bool (*is_infer_path)(const char *path);            /* which paths those are */
 };
 
 struct sl_api;
@@ -26,8 +27,5 @@ int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struc
 /* Answers what is under way, then calls `done`. */
 void sl_api_drain(struct sl_api *api, int64_t deadline_ms, sl_loop_fn *done, void *context);
 void sl_api_free(struct sl_api *api); /* after the loop has ended */
-
-/* True for paths that the role `infer` answers. */
-bool sl_api_is_infer_path(const char *path);
 
 #endif

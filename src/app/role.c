@@ -51,6 +51,7 @@ static const struct role {
 } ROLES[] = {
 	{"api", sl_role_api, true},
 	{"infer", sl_role_infer, true},
+	{"infer", sl_role_infer, true},
 };
 
 /* SIGTERM before `stop` is set waits in the loop until it runs. */

@@ -2,6 +2,7 @@
 
 #include "api/server.h"
 #include "app/supervisor.h"
+#include "oip/server.h"
 #include "os/sys.h"
 
 struct api_role {
@@ -21,6 +22,7 @@ int sl_role_api(struct sl_role *role, struct sl_error *err)
 	struct sl_api_options options = {
 		.project_dir = role->project->dir, .store_dir = role->store_dir, .project_name = role->project->name, .listen_fd = SL_ROLE_LISTEN_FD,
 		.adopt_socket = SL_ROLE_API_SOCKET, .infer_socket = role->project->endpoint_count ? SL_ROLE_INFER_SOCKET : NULL,
+		.is_infer_path = sl_oip_is_path,
 	};
 	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
 	sl_sys->unlink(SL_ROLE_API_SOCKET);

@@ -1,7 +1,7 @@
 #include "app/role.h"
-
 #include "app/supervisor.h"
 #include "oip/server.h"
+#include "os/sys.h"
 
 struct infer_role {
 	struct sl_role *role;
@@ -21,10 +21,13 @@ int sl_role_infer(struct sl_role *role, struct sl_error *err)
 	int rc = sl_store_open(role->project->dir, &store, err);
 	if (rc)
 		return rc;
+	sl_ledger_set_actor(store->ledger, "infer");
 	struct sl_oip_options options = {
 		.store = store, .project = role->project, .listen_fd = SL_ROLE_LISTEN_FD,
 		.adopt_socket = SL_ROLE_INFER_SOCKET, .api_socket = SL_ROLE_API_SOCKET,
 	};
+	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
+	sl_sys->unlink(SL_ROLE_INFER_SOCKET);
 	rc = sl_oip_new(role->loop, &options, &self.oip, err);
 	if (rc)
 		return rc;

@@ -151,6 +151,8 @@ static void describe_end(struct role *role, int status)
 	else
 		snprintf(how, sizeof how, "ended with status %d", WEXITSTATUS(status));
 	sl_role_log_take_tail(&role->log, tail, sizeof tail);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		tail[0] = 0;
 	snprintf(role->state->reason, sizeof role->state->reason, "%s%s%s", how, tail[0] ? ": " : "", tail);
 }
 
