@@ -94,7 +94,7 @@ void sl_answer_floats(struct sl_buf *out, const float *values, size_t count, siz
 	out->len += (size_t)(p - start);
 }
 
-void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type, const struct sl_rows *rows,
+void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type, const struct sl_inputs *rows,
 			  const struct sl_id *id, const struct sl_http_header *more)
 {
 	struct sl_http_header headers[3] = {

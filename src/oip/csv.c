@@ -113,7 +113,7 @@ static int typed_cell(const struct sl_served *served, size_t slot, const struct 
 	return sl_str_double(text, &ret->d) ? 0 : SL_E_INVALID;
 }
 
-static int set_field(struct sl_rows *rows, ptrdiff_t slot, size_t row, const struct field *field, size_t line, struct sl_error *err)
+static int set_field(struct sl_inputs *rows, ptrdiff_t slot, size_t row, const struct field *field, size_t line, struct sl_error *err)
 {
 	if (slot == SL_SLOT_NONE)
 		return 0;
@@ -169,7 +169,7 @@ static int read_header(struct csv *csv, const struct sl_served *served, struct h
 	return 0;
 }
 
-static int read_line(struct csv *csv, const struct header *header, struct sl_rows *rows, size_t row, struct sl_error *err)
+static int read_line(struct csv *csv, const struct header *header, struct sl_inputs *rows, size_t row, struct sl_error *err)
 {
 	struct field field = {0};
 	size_t line = csv->line;
@@ -185,7 +185,7 @@ static int read_line(struct csv *csv, const struct header *header, struct sl_row
 	return 0;
 }
 
-int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, struct sl_arena *arena, struct sl_rows *rows, struct sl_error *err)
+int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	struct csv csv = {.p = text, .end = text + len, .line = 1, .arena = arena};
 	struct header header = {0};
@@ -195,7 +195,7 @@ int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, s
 		csv.p += 3;
 	int rc = read_header(&csv, served, &header, err);
 	if (!rc)
-		rc = sl_rows_begin(rows, served, count_lines(csv.p, csv.end), err);
+		rc = sl_inputs_begin(rows, served, count_lines(csv.p, csv.end), err);
 	for (size_t i = 0; !rc && i < header.count; i++) {
 		if (header.slots[i] == SL_SLOT_NONE)
 			continue;

@@ -5,7 +5,7 @@
 #include "oip/answer.h"
 #include "oip/column.h"
 
-static int give(struct sl_rows *rows, ptrdiff_t slot, struct sl_error *err)
+static int give(struct sl_inputs *rows, ptrdiff_t slot, struct sl_error *err)
 {
 	if (slot == SL_SLOT_NONE)
 		return 0;
@@ -15,7 +15,7 @@ static int give(struct sl_rows *rows, ptrdiff_t slot, struct sl_error *err)
 	return 0;
 }
 
-static int set_cell(struct sl_rows *rows, ptrdiff_t slot, size_t row, yyjson_val *value, struct sl_error *err)
+static int set_cell(struct sl_inputs *rows, ptrdiff_t slot, size_t row, yyjson_val *value, struct sl_error *err)
 {
 	struct sl_cell ignored;
 	struct sl_cell *cell = slot == SL_SLOT_NONE ? &ignored : &rows->cells[(size_t)slot * rows->count + row];
@@ -28,7 +28,7 @@ static int set_cell(struct sl_rows *rows, ptrdiff_t slot, size_t row, yyjson_val
 /* ---- dataframe_split, and instances by position ---- */
 
 /* Names of columns to slots. */
-static int take_columns(yyjson_val *columns, struct sl_rows *rows, ptrdiff_t *slots, struct sl_error *err)
+static int take_columns(yyjson_val *columns, struct sl_inputs *rows, ptrdiff_t *slots, struct sl_error *err)
 {
 	size_t i = 0;
 	yyjson_arr_iter it = yyjson_arr_iter_with(columns);
@@ -45,7 +45,7 @@ static int take_columns(yyjson_val *columns, struct sl_rows *rows, ptrdiff_t *sl
 	return 0;
 }
 
-static int fill_matrix(yyjson_val *data, struct sl_rows *rows, const ptrdiff_t *slots, size_t width, struct sl_error *err)
+static int fill_matrix(yyjson_val *data, struct sl_inputs *rows, const ptrdiff_t *slots, size_t width, struct sl_error *err)
 {
 	size_t row = 0;
 	yyjson_arr_iter it = yyjson_arr_iter_with(data);
@@ -63,7 +63,7 @@ static int fill_matrix(yyjson_val *data, struct sl_rows *rows, const ptrdiff_t *
 	return 0;
 }
 
-static int read_split(yyjson_val *split, struct sl_served *served, struct sl_arena *arena, struct sl_rows *rows, struct sl_error *err)
+static int read_split(yyjson_val *split, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	yyjson_val *columns = yyjson_obj_get(split, "columns"), *data = yyjson_obj_get(split, "data");
 	size_t width = yyjson_arr_size(columns);
@@ -72,18 +72,18 @@ static int read_split(yyjson_val *split, struct sl_served *served, struct sl_are
 	ptrdiff_t *slots = sl_arena_array(arena, width + 1, sizeof *slots);
 	if (!slots)
 		return sl_fail_memory(err);
-	int rc = sl_rows_begin(rows, served, yyjson_arr_size(data), err);
+	int rc = sl_inputs_begin(rows, served, yyjson_arr_size(data), err);
 	if (!rc)
 		rc = take_columns(columns, rows, slots, err);
 	return rc ? rc : fill_matrix(data, rows, slots, width, err);
 }
 
 /* Values in the order of the model's columns. */
-static int read_positions(yyjson_val *instances, struct sl_served *served, struct sl_arena *arena, struct sl_rows *rows, struct sl_error *err)
+static int read_positions(yyjson_val *instances, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	size_t width = served->package.feature_count;
 	ptrdiff_t *slots = sl_arena_array(arena, width + 1, sizeof *slots);
-	int rc = slots ? sl_rows_begin(rows, served, yyjson_arr_size(instances), err) : sl_fail_memory(err);
+	int rc = slots ? sl_inputs_begin(rows, served, yyjson_arr_size(instances), err) : sl_fail_memory(err);
 	for (size_t i = 0; !rc && i < width; i++) {
 		slots[i] = (ptrdiff_t)i;
 		rows->given[i] = 1;
@@ -94,7 +94,7 @@ static int read_positions(yyjson_val *instances, struct sl_served *served, struc
 /* ---- dataframe_records ---- */
 
 /* `stamps` tells, per slot, the last row that gave it, counted from 1. */
-static int fill_record(yyjson_val *record, struct sl_rows *rows, size_t row, uint32_t *stamps, struct sl_error *err)
+static int fill_record(yyjson_val *record, struct sl_inputs *rows, size_t row, uint32_t *stamps, struct sl_error *err)
 {
 	size_t i = 0;
 	if (!yyjson_is_obj(record))
@@ -120,11 +120,11 @@ static int fill_record(yyjson_val *record, struct sl_rows *rows, size_t row, uin
 	return 0;
 }
 
-static int read_records(yyjson_val *records, struct sl_served *served, struct sl_arena *arena, struct sl_rows *rows, struct sl_error *err)
+static int read_records(yyjson_val *records, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	size_t row = 0;
 	uint32_t *stamps = sl_arena_array(arena, served->slot_count, sizeof *stamps);
-	int rc = stamps ? sl_rows_begin(rows, served, yyjson_arr_size(records), err) : sl_fail_memory(err);
+	int rc = stamps ? sl_inputs_begin(rows, served, yyjson_arr_size(records), err) : sl_fail_memory(err);
 	yyjson_arr_iter it = yyjson_arr_iter_with(records);
 	for (yyjson_val *record; !rc && (record = yyjson_arr_iter_next(&it)); row++)
 		rc = fill_record(record, rows, row, stamps, err);
@@ -133,7 +133,7 @@ static int read_records(yyjson_val *records, struct sl_served *served, struct sl
 
 /* ---- inputs: columns ---- */
 
-static int fill_column(struct sl_rows *rows, ptrdiff_t slot, yyjson_val *values, const char *name, struct sl_error *err)
+static int fill_column(struct sl_inputs *rows, ptrdiff_t slot, yyjson_val *values, const char *name, struct sl_error *err)
 {
 	size_t row = 0;
 	if (!yyjson_is_arr(values) || yyjson_arr_size(values) != rows->count)
@@ -147,7 +147,7 @@ static int fill_column(struct sl_rows *rows, ptrdiff_t slot, yyjson_val *values,
 	return 0;
 }
 
-static int read_columns(yyjson_val *inputs, struct sl_served *served, struct sl_rows *rows, struct sl_error *err)
+static int read_columns(yyjson_val *inputs, struct sl_served *served, struct sl_inputs *rows, struct sl_error *err)
 {
 	size_t i = 0;
 	yyjson_obj_iter it = yyjson_obj_iter_with(inputs);
@@ -155,7 +155,7 @@ static int read_columns(yyjson_val *inputs, struct sl_served *served, struct sl_
 		return sl_fail(err, SL_E_INVALID, "'inputs' must be an object with an array per column");
 	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it)); i++) {
 		yyjson_val *values = yyjson_obj_iter_get_val(key);
-		int rc = i ? 0 : sl_rows_begin(rows, served, yyjson_arr_size(values), err);
+		int rc = i ? 0 : sl_inputs_begin(rows, served, yyjson_arr_size(values), err);
 		if (rc)
 			return rc;
 		ptrdiff_t slot = sl_column_slot(served, yyjson_get_str(key), yyjson_get_len(key), i, &rc, err);
@@ -169,7 +169,7 @@ static int read_columns(yyjson_val *inputs, struct sl_served *served, struct sl_
 	return 0;
 }
 
-int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_arena *arena, struct sl_rows *rows, struct sl_error *err)
+int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	enum { SPLIT, RECORDS, INSTANCES, INPUTS, PARAMS, COUNT };
 	static const char *const names[COUNT] = {"dataframe_split", "dataframe_records", "instances", "inputs", "params"};
@@ -202,7 +202,7 @@ int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_ar
 	return read_records(value, served, arena, rows, err);
 }
 
-void sl_invocations_write(const struct sl_rows *rows, struct sl_buf *out)
+void sl_invocations_write(const struct sl_inputs *rows, struct sl_buf *out)
 {
 	size_t width = rows->served->package.output_count;
 	sl_buf_str(out, "{\"predictions\":");

@@ -27,7 +27,7 @@ struct sl_oip {
 	struct sl_watch *bell;
 	int bell_fd;
 	/* Kept from request to request. */
-	struct sl_rows rows;
+	struct sl_inputs rows;
 	struct sl_body_parser parser;
 	struct sl_buf out;
 };
@@ -184,7 +184,7 @@ static void infer(struct sl_oip *oip, struct sl_http_request *request, struct sl
 	else
 		answer_infer(oip, request, &v2, &id);
 	sl_v2_end(&v2);
-	sl_rows_end(&oip->rows);
+	sl_inputs_end(&oip->rows);
 	trim(oip);
 }
 
@@ -245,7 +245,7 @@ static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct s
 			sl_answer_prediction(request, &oip->out, JSON, &oip->rows, &id, NULL);
 	}
 	sl_body_end(&doc);
-	sl_rows_end(&oip->rows);
+	sl_inputs_end(&oip->rows);
 	trim(oip);
 }
 
@@ -523,7 +523,7 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_watch_free(oip->bell);
 	sl_timer_free(oip->timer);
 	sl_file_close(&oip->bell_fd);
-	sl_rows_done(&oip->rows);
+	sl_inputs_done(&oip->rows);
 	sl_serving_close(oip->serving);
 	sl_body_parser_done(&oip->parser);
 	sl_buf_done(&oip->out);

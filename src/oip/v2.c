@@ -47,7 +47,7 @@ struct tensor {
 
 struct reading {
 	struct sl_served *served;
-	struct sl_rows *rows;
+	struct sl_inputs *rows;
 	struct tensor *tensors;
 	size_t count;
 	const unsigned char *raw, *raw_end; /* what raw tensors have not taken */
@@ -95,8 +95,8 @@ static int take_shape(yyjson_val *shape, struct tensor *ret, struct sl_error *er
 			return sl_fail(err, SL_E_INVALID, "input '%s': its shape holds %s, expected whole numbers from 0", ret->name, sl_body_kind(size));
 		sizes[i] = yyjson_get_uint(size);
 	}
-	if (sizes[0] > SL_ROWS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name, (unsigned long long)sizes[0], SL_ROWS_MAX);
+	if (sizes[0] > SL_INPUTS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name, (unsigned long long)sizes[0], SL_INPUTS_MAX);
 	if (!sizes[0] || !sizes[1] || sizes[1] > SL_FEATURES_MAX)
 		return sl_fail(err, SL_E_INVALID, "input '%s': a size in its shape is impossible", ret->name);
 	ret->rows = (size_t)sizes[0];
@@ -373,7 +373,7 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 }
 
 int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len, struct sl_arena *arena,
-	       struct sl_rows *rows, struct sl_v2_request *ret, struct sl_error *err)
+	       struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
 	struct reading reading = {.served = served, .rows = rows};
 	*ret = (struct sl_v2_request){0};
@@ -389,7 +389,7 @@ int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const ch
 	for (size_t i = 0; !rc && i < reading.count; i++)
 		rc = place_tensor(&reading, i, err);
 	if (!rc)
-		rc = sl_rows_begin(rows, served, reading.tensors[0].rows, err);
+		rc = sl_inputs_begin(rows, served, reading.tensors[0].rows, err);
 	for (size_t i = 0; !rc && i < reading.count; i++)
 		rc = fill_tensor(&reading, &reading.tensors[i], err);
 	return rc;
@@ -408,7 +408,7 @@ static void write_raw(struct sl_buf *out, const float *values, size_t count)
 	}
 }
 
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_rows *rows, const struct sl_id *id, struct sl_buf *out, size_t *ret_json_len)
+void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out, size_t *ret_json_len)
 {
 	const struct sl_served *served = rows->served;
 	size_t width = served->package.output_count, count = rows->count * width;

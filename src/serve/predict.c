@@ -26,16 +26,16 @@ static int room(void **array, size_t *cap, size_t count, size_t size_bytes, stru
 
 #define ROOM(array, cap, count) room((void **)&(array), &(cap), (count), sizeof *(array), err)
 
-int sl_rows_begin(struct sl_rows *rows, struct sl_served *served, size_t count, struct sl_error *err)
+int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t count, struct sl_error *err)
 {
 	assert(!rows->served);
 	if (!count)
 		return sl_fail(err, SL_E_INVALID, "the request has no row");
-	if (count > SL_ROWS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %d are taken", count, SL_ROWS_MAX);
+	if (count > SL_INPUTS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %d are taken", count, SL_INPUTS_MAX);
 	size_t cells = count * served->slot_count;
-	if (cells > SL_ROWS_CELLS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells, SL_ROWS_CELLS_MAX);
+	if (cells > SL_INPUTS_CELLS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells, SL_INPUTS_CELLS_MAX);
 	int rc = ROOM(rows->cells, rows->cells_cap, cells);
 	if (!rc)
 		rc = ROOM(rows->given, rows->slots_cap, served->slot_count);
@@ -57,7 +57,7 @@ int sl_rows_begin(struct sl_rows *rows, struct sl_served *served, size_t count, 
 	return 0;
 }
 
-void sl_rows_done(struct sl_rows *rows)
+void sl_inputs_done(struct sl_inputs *rows)
 {
 	sl_served_unref(rows->served);
 	sl_free(rows->cells);
@@ -66,13 +66,13 @@ void sl_rows_done(struct sl_rows *rows)
 	sl_free(rows->outputs);
 	sl_free(rows->times_ms);
 	sl_arena_free(rows->arena);
-	*rows = (struct sl_rows){0};
+	*rows = (struct sl_inputs){0};
 }
 
-void sl_rows_end(struct sl_rows *rows)
+void sl_inputs_end(struct sl_inputs *rows)
 {
-	if (rows->cells_cap > SL_ROWS_KEEP_CELLS) {
-		sl_rows_done(rows);
+	if (rows->cells_cap > SL_INPUTS_KEEP_CELLS) {
+		sl_inputs_done(rows);
 		return;
 	}
 	sl_served_unref(rows->served);
@@ -81,7 +81,7 @@ void sl_rows_end(struct sl_rows *rows)
 		sl_arena_reset(rows->arena);
 }
 
-static int check_given(const struct sl_rows *rows, struct sl_error *err)
+static int check_given(const struct sl_inputs *rows, struct sl_error *err)
 {
 	const struct sl_served *served = rows->served;
 	for (size_t i = 0; i < served->package.feature_count; i++)
@@ -90,7 +90,7 @@ static int check_given(const struct sl_rows *rows, struct sl_error *err)
 	return 0;
 }
 
-static int encode(struct sl_rows *rows, struct sl_error *err)
+static int encode(struct sl_inputs *rows, struct sl_error *err)
 {
 	const struct sl_package *package = &rows->served->package;
 	size_t width = package->feature_count;
@@ -129,7 +129,7 @@ static int event_time(const struct sl_cell *cell, int64_t received_ms, int64_t *
 }
 
 /* *ret stays NULL when every row's time is that of the request. */
-static int event_times(struct sl_rows *rows, int64_t received_ms, const int64_t **ret, struct sl_error *err)
+static int event_times(struct sl_inputs *rows, int64_t received_ms, const int64_t **ret, struct sl_error *err)
 {
 	const struct sl_served *served = rows->served;
 	*ret = NULL;
@@ -145,7 +145,7 @@ static int event_times(struct sl_rows *rows, int64_t received_ms, const int64_t 
 	return 0;
 }
 
-int sl_predict(struct sl_rows *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
+int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
 {
 	struct sl_endpoint_state *endpoint = rows->served->endpoint;
 	struct sl_predlog *log = sl_endpoint_log(endpoint);

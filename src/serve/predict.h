@@ -12,12 +12,12 @@
 #include "serve/endpoint.h"
 
 enum {
-	SL_ROWS_MAX = 100000,             /* of one request */
-	SL_ROWS_CELLS_MAX = 4 << 20,      /* rows x slots */
-	SL_ROWS_KEEP_CELLS = 64 * 1024,   /* memory beyond this is given back after the request */
+	SL_INPUTS_MAX = 100000,             /* of one request */
+	SL_INPUTS_CELLS_MAX = 4 << 20,      /* rows x slots */
+	SL_INPUTS_KEEP_CELLS = 64 * 1024,   /* memory beyond this is given back after the request */
 };
 
-struct sl_rows {
+struct sl_inputs {
 	struct sl_served *served;
 	size_t count;
 	struct sl_cell *cells;   /* of slot s and row r: cells[s * count + r]; null at first */
@@ -30,14 +30,14 @@ struct sl_rows {
 };
 
 /* Takes a reference to `served`. SL_E_TOO_LARGE beyond the limits; SL_E_INVALID for no row. */
-int sl_rows_begin(struct sl_rows *rows, struct sl_served *served, size_t count, struct sl_error *err);
+int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t count, struct sl_error *err);
 /* Gives the reference back; harmless when there is none. */
-void sl_rows_end(struct sl_rows *rows);
-void sl_rows_done(struct sl_rows *rows); /* frees the memory */
+void sl_inputs_end(struct sl_inputs *rows);
+void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
 /* Encodes, answers, logs. On success rows->outputs is filled and *ret_id is the prediction's id, which the log has when this returns (unless
  * the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID names the column and the row;
  * SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
-int sl_predict(struct sl_rows *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
+int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
 
 #endif

@@ -120,7 +120,7 @@ static int hash_cell(const struct sl_predlog *log, const struct sl_cell *cell, s
 }
 
 /* The cells of a slot as its rule lets them be logged. */
-static int logged_cells(const struct sl_predlog *log, const struct sl_rows *rows, size_t slot, enum rule rule, const struct sl_cell **ret,
+static int logged_cells(const struct sl_predlog *log, const struct sl_inputs *rows, size_t slot, enum rule rule, const struct sl_cell **ret,
 			struct sl_error *err)
 {
 	const struct sl_cell *cells = rows->cells + slot * rows->count;
@@ -139,7 +139,7 @@ static int logged_cells(const struct sl_predlog *log, const struct sl_rows *rows
 	return 0;
 }
 
-static int fill_columns(const struct sl_predlog *log, struct sl_rows *rows, struct sl_prediction *p, struct sl_error *err)
+static int fill_columns(const struct sl_predlog *log, struct sl_inputs *rows, struct sl_prediction *p, struct sl_error *err)
 {
 	const struct sl_served *served = rows->served;
 	struct sl_logged_column *columns = sl_arena_array(rows->arena, served->slot_count + 1, sizeof *columns);
@@ -205,7 +205,7 @@ static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole
 	return rc ? rc : append_rows(log, whole, columns, first + count / 2, count - count / 2, err);
 }
 
-int sl_predlog_append(struct sl_predlog *log, struct sl_rows *rows, const struct sl_id *id, const int64_t *times_ms, uint32_t latency_us,
+int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms, uint32_t latency_us,
 		      struct sl_error *err)
 {
 	enum { KEEP_BYTES = 256 * 1024 };
