@@ -94,7 +94,8 @@ void sl_http_encode(struct sl_buf *out, const char *text)
 {
 	static const char HEX[] = "0123456789ABCDEF";
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		bool plain = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || strchr("-._~", *p);
+		bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
+		bool plain = letter || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
 		if (plain) {
 			sl_buf_char(out, (char)*p);
 		} else {

@@ -312,7 +312,8 @@ static int write_request(struct sl_http_exchange *x, const struct sl_http_call *
 			return sl_fail_at(err, SL_E_INVALID, h->name, "not a header that may be sent");
 		sl_buf_printf(out, "%s: %s\r\n", h->name, h->value);
 	}
-	bool has_body = call->body_len || call->method == SL_HTTP_POST || call->method == SL_HTTP_PUT || call->method == SL_HTTP_PATCH;
+	bool has_body = call->body_len || call->method == SL_HTTP_POST || call->method == SL_HTTP_PUT ||
+		call->method == SL_HTTP_PATCH;
 	if (call->source && call->source_length < 0)
 		sl_buf_str(out, "Transfer-Encoding: chunked\r\n");
 	else if (call->source)

@@ -1,7 +1,7 @@
 /* HTTP/1.1 client: keep-alive connections per host, time-outs, limits; asynchronous on a loop, or one blocking call.
  *
- * For the command line, replay, webhooks. Redirects are reported, not followed: where a secret or a policy goes along, the caller must
- * decide. Names are looked up on another thread; an address that `allow_address` refuses is not connected to. */
+ * For the command line, replay, webhooks. Redirects are reported, not followed: where a secret or a policy goes along, the
+ * caller must decide. Names are looked up on another thread; an address that `allow_address` refuses is not connected to. */
 #ifndef SL_NET_HTTP_CLIENT_H
 #define SL_NET_HTTP_CLIENT_H
 
@@ -26,8 +26,8 @@ struct sl_http_client_config {
 	uint32_t connections_per_host; /* 16; further calls wait */
 	uint32_t header_bytes;         /* 64 KiB of one answer */
 	uint64_t body_bytes;           /* 64 MiB of one answer that is gathered; streamed ones have no limit */
-	/* Optional: whether to connect to this numeric address ("127.0.0.1"), chosen after the look-up, so that a name cannot change its
-	 * meaning between check and use. */
+	/* Optional: whether to connect to this numeric address ("127.0.0.1"), chosen after the look-up, so that a name
+	 * cannot change its meaning between check and use. */
 	bool (*allow_address)(void *context, const char *address, uint16_t port);
 	void *context;
 };
@@ -64,16 +64,16 @@ struct sl_http_call {
 	sl_http_done_fn *done;     /* called exactly once, never before sl_http_client_start returned */
 	void *context;             /* of source, sink and done */
 };
-/* Everything in `call` is copied. *ret (may be NULL) may be cancelled until `done` is called. A call on a kept connection that the
- * server closed before a byte of the answer is tried once more on a new one, unless its body has a source. */
+/* Everything in `call` is copied. *ret (may be NULL) may be cancelled until `done` is called. A call on a kept connection
+ * that the server closed before a byte of the answer is tried once more on a new one, unless its body has a source. */
 struct sl_http_exchange;
 int sl_http_client_start(struct sl_http_client *client, const struct sl_http_call *call, struct sl_http_exchange **ret,
 	struct sl_error *err);
 /* `done` is called with SL_E_CANCELLED, before this returns. */
 void sl_http_exchange_cancel(struct sl_http_exchange *exchange);
 
-/* One call on a loop of its own; `call->done` and context of it are not used. The answer's body goes to `ret_body` unless there is a
- * sink, a header of the answer is found in ret_headers ("name: value\r\n" each; may be NULL). */
+/* One call on a loop of its own; `call->done` and context of it are not used. The answer's body goes to `ret_body` unless
+ * there is a sink, a header of the answer is found in ret_headers ("name: value\r\n" each; may be NULL). */
 int sl_http_fetch(const struct sl_http_client_config *config, const struct sl_http_call *call, int *ret_status,
 	struct sl_buf *ret_headers, struct sl_buf *ret_body, struct sl_error *err);
 

@@ -155,7 +155,8 @@ static int on_headers_complete(llhttp_t *parser)
 	x->answer.status = parser->status_code;
 	parser->upgrade = 0;
 	if (parser->status_code == 101)
-		return stop_parser(sl_fail_at(&c->error, SL_E_INVALID, x->url.authority, "the server changed the protocol unasked"));
+		return stop_parser(sl_fail_at(&c->error, SL_E_INVALID, x->url.authority,
+			"the server changed the protocol unasked"));
 	if (build_headers(c))
 		return HPE_USER;
 	return x->method == SL_HTTP_HEAD;
@@ -219,7 +220,8 @@ static void fail_parse(struct client_conn *c, enum llhttp_errno error)
 	}
 	struct sl_error err;
 	const char *reason = llhttp_get_error_reason(&c->parser);
-	sl_fail_at(&err, SL_E_INVALID, c->host->name, "malformed answer: %s", reason && *reason ? reason : llhttp_errno_name(error));
+	sl_fail_at(&err, SL_E_INVALID, c->host->name, "malformed answer: %s",
+		reason && *reason ? reason : llhttp_errno_name(error));
 	fail(c, &err);
 }
 

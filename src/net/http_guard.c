@@ -1,5 +1,5 @@
-/* What a well-formed request must satisfy before a room sees it: a target that stays in its folder, a Host that is ours, an Origin that
- * is this Host. */
+/* What a well-formed request must satisfy before a room sees it: a target that stays in its folder, a Host that is ours, an
+ * Origin that is this Host. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -37,8 +37,11 @@ static bool host_is_ours(const struct conn *c, const char *host)
 			return true;
 	if (c->local_port == 0)
 		return c->loopback && strcasecmp(host, "localhost") == 0;
-	return c->loopback && (is_local_name(host, "127.0.0.1", c->local_port) || is_local_name(host, "localhost", c->local_port) ||
-			       is_local_name(host, "[::1]", c->local_port));
+	static const char *const names[] = {"127.0.0.1", "localhost", "[::1]"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
+		if (c->loopback && is_local_name(host, names[i], c->local_port))
+			return true;
+	return false;
 }
 
 static int check_host(const struct conn *c, struct request *r)
@@ -58,7 +61,8 @@ static int check_host(const struct conn *c, struct request *r)
 	if (!host)
 		return refuse(c->server, 400, SL_E_INVALID, "HTTP/1.1 demands one", "the Host header is missing");
 	if (!host_is_ours(c, host))
-		return refuse(c->server, 403, SL_E_DENIED, "use the address that the server printed, or add the name to its hosts",
+		return refuse(c->server, 403, SL_E_DENIED,
+			"use the address that the server printed, or add the name to its hosts",
 			"Invalid Host header - possible DNS rebinding attack detected");
 	r->pub.host = host;
 	return 0;

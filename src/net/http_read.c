@@ -1,6 +1,6 @@
-/* Bytes to requests. The head of a request stays in one contiguous region until it is complete (in the shared read buffer when it
- * came in one piece, else in c->in), so the parser's callbacks only note where its parts are, and one copy into the request's arena
- * ends it. Bodies are never held here. */
+/* Bytes to requests. The head of a request stays in one contiguous region until it is complete (in the shared read buffer
+ * when it came in one piece, else in c->in), so the parser's callbacks only note where its parts are, and one copy into the
+ * request's arena ends it. Bodies are never held here. */
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
@@ -162,8 +162,8 @@ static int check_version_and_method(const struct conn *c, struct request *r)
 {
 	const llhttp_t *p = &c->parser;
 	if (p->http_major != 1 || p->http_minor > 1)
-		return refuse(c->server, 505, SL_E_INVALID, "use HTTP/1.1", "HTTP version %u.%u is not served here", p->http_major,
-			p->http_minor);
+		return refuse(c->server, 505, SL_E_INVALID, "use HTTP/1.1", "HTTP version %u.%u is not served here",
+			p->http_major, p->http_minor);
 	if (!our_method(p->method, &r->pub.method))
 		return refuse(c->server, 501, SL_E_INVALID, NULL, "the method %s is not served here",
 			llhttp_method_name((llhttp_method_t)p->method));
@@ -181,7 +181,8 @@ static int check_framing(const struct conn *c, struct request *r)
 		const struct sl_http_header *h = &r->pub.headers[i];
 		if (strcmp(h->name, "transfer-encoding") == 0) {
 			if (chunked || r->http_1_0)
-				return refuse(c->server, 400, SL_E_INVALID, NULL, "Transfer-Encoding may stand once, in HTTP/1.1");
+				return refuse(c->server, 400, SL_E_INVALID, NULL,
+					"Transfer-Encoding may stand once, in HTTP/1.1");
 			if (strcasecmp(h->value, "chunked") != 0)
 				return refuse(c->server, 501, SL_E_INVALID, "send the body as it is, or chunked",
 					"Transfer-Encoding other than 'chunked' is not understood");
@@ -372,6 +373,8 @@ static bool run_parser(struct conn *c, size_t len)
 			break;
 		}
 		if (error != HPE_PAUSED) {
+			if (c->no_more) /* answered already; nobody cares what the rest looks like */
+				return true;
 			if (!c->server->refusal_status) /* none of our callbacks stopped it */
 				refuse_malformed(c, error);
 			return false;
@@ -402,7 +405,8 @@ static bool save_head(struct conn *c)
 static void load_head(struct conn *c)
 {
 	if (c->saved_head)
-		memcpy(c->server->head, c->saved_head, sizeof *c->saved_head + c->saved_head->count * sizeof c->saved_head->fields[0]);
+		memcpy(c->server->head, c->saved_head,
+			sizeof *c->saved_head + c->saved_head->count * sizeof c->saved_head->fields[0]);
 	else
 		memset(c->server->head, 0, sizeof *c->server->head);
 }

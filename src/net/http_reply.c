@@ -1,6 +1,6 @@
-/* Requests and their answers. An answer is written into the request's own output: head and copied bytes in `out`, then borrowed bytes or
- * a stretch of a file. http_write.c takes the outputs of a connection in order. Requests and their buffers are reused: a warm server
- * answers without allocating. */
+/* Requests and their answers. An answer is written into the request's own output: head and copied bytes in `out`, then
+ * borrowed bytes or a stretch of a file. http_write.c takes the outputs of a connection in order. Requests and their
+ * buffers are reused: a warm server answers without allocating. */
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
@@ -175,9 +175,10 @@ static void add_date(struct sl_http_server *server, struct sl_buf *out)
 		int64_t wall = sl_now_ms();
 		struct sl_civil t;
 		sl_civil_from_ms(wall, &t);
-		server->date_len = (size_t)snprintf(server->date, sizeof server->date, "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n",
-			DAYS + 3 * t.weekday, t.day % 100, MONTHS + 3 * (t.month - 1), t.year % 10000, t.hour % 100, t.minute % 100,
-			t.second % 100);
+		server->date_len = (size_t)snprintf(server->date, sizeof server->date,
+			"Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n",
+			DAYS + 3 * t.weekday, t.day % 100, MONTHS + 3 * (t.month - 1), t.year % 10000, t.hour % 100,
+			t.minute % 100, t.second % 100);
 		server->date_until_ms = now + 1000 - wall % 1000;
 	}
 	sl_buf_add(out, server->date, server->date_len);
@@ -217,7 +218,8 @@ static void add_framing(struct request *r, int status, int64_t length)
 	}
 }
 
-/* An answer before the end of the request's body: a short rest is read and dropped, else the connection ends behind the answer. */
+/* An answer before the end of the request's body: a short rest is read and dropped, else the connection ends behind the
+ * answer. */
 static void stop_reading_body(struct request *r)
 {
 	struct conn *c = r->conn;
@@ -259,7 +261,8 @@ static bool may_be_sent(const struct sl_http_response *response)
 	if (response->content_type && !sl_http_header_value_valid(response->content_type))
 		return false;
 	for (size_t i = 0; i < response->header_count; i++)
-		if (!sl_http_header_name_valid(response->headers[i].name) || !sl_http_header_value_valid(response->headers[i].value))
+		if (!sl_http_header_name_valid(response->headers[i].name) ||
+			!sl_http_header_value_valid(response->headers[i].value))
 			return false;
 	return true;
 }

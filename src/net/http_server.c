@@ -118,7 +118,8 @@ static int fill_server(struct sl_http_server *server, const struct sl_http_confi
 	return server->head && server->scratch ? 0 : SL_E_NO_MEMORY;
 }
 
-int sl_http_server_new(struct sl_loop *loop, const struct sl_http_config *config, struct sl_http_server **ret, struct sl_error *err)
+int sl_http_server_new(struct sl_loop *loop, const struct sl_http_config *config, struct sl_http_server **ret,
+	struct sl_error *err)
 {
 	assert(config->handler.request);
 	struct sl_http_server *server = sl_alloc(sizeof *server, err);
@@ -229,7 +230,8 @@ static int add_listener(struct sl_http_server *server, int fd, const char *path,
 	return 0;
 }
 
-int sl_http_server_listen(struct sl_http_server *server, const char *address, uint16_t port, uint16_t *ret_port, struct sl_error *err)
+int sl_http_server_listen(struct sl_http_server *server, const char *address, uint16_t port, uint16_t *ret_port,
+	struct sl_error *err)
 {
 	int fd;
 	int rc = sl_net_listen(address, port, &fd, ret_port, err);

@@ -2,17 +2,19 @@
  *
  *      connection --bytes--> strict parser --> head() --body--> request() --> sl_http_respond() --> end of the turn --> socket
  *
- * A request is given to the room above in two calls. head() has method, path and headers and says how the body shall come; without
- * it the body is gathered whole. request() has the body. Either may answer, at once or later. Answers of one connection leave in the
- * order of their requests, those of one loop turn in one write.
+ * A request is given to the room above in two calls. head() has method, path and headers and says how the body shall come;
+ * without it the body is gathered whole. request() has the body. Either may answer, at once or later. Answers of one
+ * connection leave in the order of their requests, those of one loop turn in one write.
  *
  * The contract of a request: whoever got it finishes it exactly once, with sl_http_respond, sl_http_respond_error,
- * sl_http_respond_file, sl_http_stream_end or a hand-over, also after the client has gone (then the answer is dropped). Until then
- * the request, its arena and its body stay valid; after that none of them may be touched. Everything happens on the loop's thread.
+ * sl_http_respond_file, sl_http_stream_end or a hand-over, also after the client has gone (then the answer is dropped).
+ * Until then the request, its arena and its body stay valid; after that none of them may be touched. Everything happens on
+ * the loop's thread.
  *
- * What is refused here, before any room sees it: framing that two parsers could read in two ways (two lengths, length and chunks, folded
- * headers, bare line ends, blanks before a colon, signs and prefixes in numbers, NUL), a Host that is not ours, a write from another
- * origin, whatever is beyond the limits, a path that leaves its folder. Where the framing is in doubt the connection is closed. */
+ * What is refused here, before any room sees it: framing that two parsers could read in two ways (two lengths, length and
+ * chunks, folded headers, bare line ends, blanks before a colon, signs and prefixes in numbers, NUL), a Host that is not
+ * ours, a write from another origin, whatever is beyond the limits, a path that leaves its folder. Where the framing is in
+ * doubt the connection is closed. */
 #ifndef SL_NET_HTTP_SERVER_H
 #define SL_NET_HTTP_SERVER_H
 
@@ -72,8 +74,8 @@ struct sl_http_handler {
 	void (*head)(void *context, struct sl_http_request *request);
 	/* The body is in `request`. Not called when head() answered, handed over, or chose to stream. */
 	void (*request)(void *context, struct sl_http_request *request);
-	/* Optional. Once per loop turn in which requests came or answers were made, before any answer is written: the place to make a
-	 * log durable for all of them at once. May itself answer requests; those leave in the same turn. */
+	/* Optional. Once per loop turn in which requests came or answers were made, before any answer is written: the place
+	 * to make a log durable for all of them at once. May itself answer requests; those leave in the same turn. */
 	void (*before_flush)(void *context);
 	/* Optional. The body of every error answer, refusals of the server included. `path` is NULL when none was understood.
 	 * Appends to `body` and may set *content_type. Without it: {"error":{"code","message","hint"}}. */
@@ -86,9 +88,9 @@ struct sl_http_handler {
 struct sl_http_config {
 	struct sl_http_handler handler; /* request() is needed */
 	struct sl_http_limits limits;
-	/* Which Host headers are ours. "name" takes any port, "name:port" only that; upper and lower case are one. Always ours, when
-	 * the connection came over loopback: 127.0.0.1, [::1] and localhost, each with exactly the connection's port (a bare one
-	 * means port 80); over a unix socket: localhost. The array is copied. */
+	/* Which Host headers are ours. "name" takes any port, "name:port" only that; upper and lower case are one. Always
+	 * ours, when the connection came over loopback: 127.0.0.1, [::1] and localhost, each with exactly the connection's
+	 * port (a bare one means port 80); over a unix socket: localhost. The array is copied. */
 	const char *const *hosts;
 	size_t host_count;
 	/* Put into every answer (Server, X-Content-Type-Options, ...); copied. */
@@ -127,16 +129,17 @@ void sl_http_server_stats(const struct sl_http_server *server, struct sl_http_st
 /* Another limit than the server's for this route. */
 void sl_http_request_body_limit(struct sl_http_request *request, uint64_t body_bytes);
 
-/* The body comes in pieces as they arrive, in constant memory; request() is not called. `len` 0 is the end of the body, after which
- * `piece` is not called again; nor after the client has gone. */
+/* The body comes in pieces as they arrive, in constant memory; request() is not called. `len` 0 is the end of the body,
+ * after which `piece` is not called again; nor after the client has gone. */
 typedef void sl_http_piece_fn(void *context, struct sl_http_request *request, const char *data, size_t len);
 void sl_http_request_body_stream(struct sl_http_request *request, sl_http_piece_fn *piece, void *context);
 /* Between pause and resume no piece comes and the client is made to wait. At any time while the body is coming. */
 void sl_http_request_pause(struct sl_http_request *request);
 void sl_http_request_resume(struct sl_http_request *request);
 
-/* `fn` is called at most once: the client closed, timed out or broke the rules before the answer was written. The request is still to
- * be finished; work for it can be cancelled. A client that only shut down its sending side still gets the answer. */
+/* `fn` is called at most once: the client closed, timed out or broke the rules before the answer was written. The request
+ * is still to be finished; work for it can be cancelled. A client that only shut down its sending side still gets the
+ * answer. */
 typedef void sl_http_request_fn(void *context, struct sl_http_request *request);
 void sl_http_request_on_gone(struct sl_http_request *request, sl_http_request_fn *fn, void *context);
 bool sl_http_request_gone(const struct sl_http_request *request);
@@ -150,8 +153,8 @@ struct sl_http_response {
 	size_t header_count;
 	const void *body;
 	size_t body_len;
-	/* NULL: the body is copied. Else it is borrowed until release(release_context), called exactly once, also when the client has
-	 * gone. sl_http_borrow_arena: lives in the request's arena (or for ever), nothing to release. */
+	/* NULL: the body is copied. Else it is borrowed until release(release_context), called exactly once, also when the
+	 * client has gone. sl_http_borrow_arena: lives in the request's arena (or for ever), nothing to release. */
 	sl_loop_fn *release;
 	void *release_context;
 	bool close; /* close the connection behind this answer */
@@ -162,8 +165,8 @@ void sl_http_borrow_arena(void *context);
 void sl_http_respond(struct sl_http_request *request, const struct sl_http_response *response);
 /* Answers with an error; status 0 means that of the error's code. 503 gets Retry-After: 1. */
 void sl_http_respond_error(struct sl_http_request *request, int status, const struct sl_error *error);
-/* Answers with `len` bytes of a file from `offset` on, in constant memory. Takes over `fd`. A file that turns out shorter cuts the
- * connection, so that the client sees a broken answer and not a wrong one. */
+/* Answers with `len` bytes of a file from `offset` on, in constant memory. Takes over `fd`. A file that turns out shorter
+ * cuts the connection, so that the client sees a broken answer and not a wrong one. */
 void sl_http_respond_file(struct sl_http_request *request, const struct sl_http_response *head, int fd, uint64_t offset,
 	uint64_t len);
 
@@ -183,13 +186,13 @@ void sl_http_stream_abort(struct sl_http_request *request);
 
 /* ---- hand-over: several roles behind one port ----
  *
- * Whoever accepted a connection may pass it on, at the beginning of a request, to the role whose request it is: descriptor and the bytes
- * read so far go over a unix socket (SOCK_SEQPACKET, one message per connection), and the other server goes on as if it had
- * accepted it. Later requests come to that server first, which may pass the connection on in its turn. */
+ * Whoever accepted a connection may pass it on, at the beginning of a request, to the role whose request it is: descriptor
+ * and the bytes read so far go over a unix socket (SOCK_SEQPACKET, one message per connection), and the other server goes
+ * on as if it had accepted it. Later requests come to that server first, which may pass the connection on in its turn. */
 
-/* Only inside head(). Waits until earlier answers are written. On success the request is finished. If the other role is not there or
- * full, `failed` is called (SL_E_BUSY) and the request goes on here: answer it with sl_http_respond_error, which says 503 and
- * Retry-After. SL_E_CONFLICT at once, with nothing changed: a TLS connection cannot be handed over. */
+/* Only inside head(). Waits until earlier answers are written. On success the request is finished. If the other role is not
+ * there or full, `failed` is called (SL_E_BUSY) and the request goes on here: answer it with sl_http_respond_error, which
+ * says 503 and Retry-After. SL_E_CONFLICT at once, with nothing changed: a TLS connection cannot be handed over. */
 typedef void sl_http_handover_fn(void *context, struct sl_http_request *request, const struct sl_error *err);
 int sl_http_request_hand_over(struct sl_http_request *request, const char *unix_socket_path, sl_http_handover_fn *failed,
 	void *context, struct sl_error *err);

@@ -8,8 +8,9 @@
  *   http_write.c   outputs to the socket, at the end of a turn
  *   http_handover.c  connections from and to other processes
  *
- * Nothing in a callback of the parser or of a room writes to a socket or frees a connection: that happens at the end of the turn (for a
- * "dirty" connection) or directly in a poll callback. So a room may do anything with its request inside any callback. */
+ * Nothing in a callback of the parser or of a room writes to a socket or frees a connection: that happens at the end of the
+ * turn (for a "dirty" connection) or directly in a poll callback. So a room may do anything with its request inside any
+ * callback. */
 #ifndef SL_NET_HTTP_SERVER_INTERNAL_H
 #define SL_NET_HTTP_SERVER_INTERNAL_H
 

@@ -17,8 +17,8 @@ struct sl_url {
 	char authority[SL_URL_HOST_MAX + 16]; /* as the Host header wants it */
 	char target[SL_URL_TARGET_MAX + 1];   /* "/path?query"; the fragment is left out */
 };
-/* "http://host[:port][/path][?query]", "https://...", "unix:/socket:/path". SL_E_INVALID for everything else: user names, blanks, control
- * characters and bytes above 127 included. */
+/* "http://host[:port][/path][?query]", "https://...", "unix:/socket:/path". SL_E_INVALID for everything else: user names,
+ * blanks, control characters and bytes above 127 included. */
 int sl_url_parse(const char *text, struct sl_url *ret, struct sl_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Outputs to the socket. At the end of a loop turn every connection that has something is written once: what one turn answered on it
- * leaves in one call. */
+/* Outputs to the socket. At the end of a loop turn every connection that has something is written once: what one turn
+ * answered on it leaves in one call. */
 #include <assert.h>
 
 #include "net/http_server_internal.h"

@@ -79,7 +79,8 @@ static int unix_address(const char *path, union address *ret, struct sl_error *e
 	memset(ret, 0, sizeof *ret);
 	ret->local.sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof ret->local.sun_path) {
-		sl_fail_at(err, SL_E_TOO_LARGE, path, "the path of a unix socket is at most %zu bytes", sizeof ret->local.sun_path - 1);
+		sl_fail_at(err, SL_E_TOO_LARGE, path, "the path of a unix socket is at most %zu bytes",
+			sizeof ret->local.sun_path - 1);
 		return sl_error_hint(err, "use a folder with a shorter path");
 	}
 	memcpy(ret->local.sun_path, path, strlen(path));

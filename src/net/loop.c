@@ -61,8 +61,8 @@ void sl_loop_free(struct sl_loop *loop)
 		return;
 	uv_close((uv_handle_t *)&loop->before_sleep, NULL);
 	uv_close((uv_handle_t *)&loop->after_callbacks, NULL);
-	/* Closing callbacks run within one turn; those of a server free further handles, hence a few more. Work on other threads (a name
-	 * look-up that nobody waits for any more) is waited for. */
+	/* Closing callbacks run within one turn; those of a server free further handles, hence a few more. Work on other
+	 * threads (a name look-up that nobody waits for any more) is waited for. */
 	int rc = UV_EBUSY;
 	for (int turns = 0; turns < 8 && rc == UV_EBUSY;) {
 		bool working = loop->uv.active_reqs.count > 0;

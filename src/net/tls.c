@@ -1,5 +1,6 @@
-/* OpenSSL on the connection's own descriptor, not on memory buffers: the sockets are non-blocking, the loop tells when to go on, and
- * nothing is copied twice. Idle connections give their buffers back (SSL_MODE_RELEASE_BUFFERS: 34 KB each otherwise). */
+/* OpenSSL on the connection's own descriptor, not on memory buffers: the sockets are non-blocking, the loop tells when to
+ * go on, and nothing is copied twice. Idle connections give their buffers back (SSL_MODE_RELEASE_BUFFERS: 34 KB each
+ * otherwise). */
 #include "net/tls.h"
 
 #include <arpa/inet.h>
@@ -37,7 +38,8 @@ static int tls_new(const SSL_METHOD *method, struct sl_tls **ret, struct sl_erro
 	}
 	SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION);
 	SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(tls->context,
+		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	*ret = tls;
 	return 0;
 }
@@ -69,7 +71,8 @@ int sl_tls_client_new(const char *ca_path, struct sl_tls **ret, struct sl_error 
 	if (rc)
 		return rc;
 	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
-	int loaded = ca_path ? SSL_CTX_load_verify_locations(tls->context, ca_path, NULL) : SSL_CTX_set_default_verify_paths(tls->context);
+	int loaded = ca_path ? SSL_CTX_load_verify_locations(tls->context, ca_path, NULL)
+		: SSL_CTX_set_default_verify_paths(tls->context);
 	if (loaded != 1) {
 		sl_tls_free(tls);
 		return fail_ssl(err, SL_E_INVALID, ca_path, "cannot load the certificate authorities");

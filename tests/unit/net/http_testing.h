@@ -100,8 +100,11 @@ static inline void peer_say(struct peer *p, const char *text) { peer_send(p, tex
 static inline size_t count_of(const struct sl_buf *in, const char *text)
 {
 	size_t n = 0;
-	for (const char *at = in->len ? in->data : NULL; at && (at = memmem(at, in->len - (size_t)(at - in->data), text, strlen(text))); at++)
+	const char *at = in->len ? in->data : NULL;
+	while (at && (at = memmem(at, in->len - (size_t)(at - in->data), text, strlen(text)))) {
 		n++;
+		at++;
+	}
 	return n;
 }
 

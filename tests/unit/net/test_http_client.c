@@ -252,7 +252,8 @@ static void bodies_stream_up(void **state)
 	for (int announced = 0; announced < 2; announced++) {
 		struct stream s = {.left = 5000000};
 		snprintf(b->url, sizeof b->url, "http://127.0.0.1:%u/up", b->f.port);
-		struct sl_http_call c = {.method = SL_HTTP_PUT, .url = b->url, .source = source, .source_length = announced ? 5000000 : -1,
+		struct sl_http_call c = {.method = SL_HTTP_PUT, .url = b->url, .source = source,
+			.source_length = announced ? 5000000 : -1,
 			.done = stream_done, .context = &s};
 		assert_int_equal(sl_http_client_start(b->client, &c, NULL, &err), 0);
 		turn_until(b->f.loop, stream_is_done, &s);
@@ -371,7 +372,8 @@ static void answers_are_limited(void **state)
 static void a_stale_connection_is_tried_anew(void **state)
 {
 	struct both *b = *state;
-	static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkeep", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew",
+	static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkeep",
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew",
 		NULL};
 	struct script s;
 	struct sl_error err;
@@ -394,8 +396,10 @@ static void urls(void **state)
 	struct sl_url u;
 	struct sl_error err;
 	static const struct { const char *text, *host; unsigned port; const char *target; } good[] = {
-		{"http://h", "h", 80, "/"}, {"https://h/", "h", 443, "/"}, {"HTTP://h:8080?q", "h", 8080, "/?q"}, {"http://[::1]:9/x", "::1", 9, "/x"},
-		{"http://h/a?b#c", "h", 80, "/a?b"}, {"unix:/run/x.sock:/a", "/run/x.sock", 0, "/a"}, {"unix:/run/x.sock", "/run/x.sock", 0, "/"},
+		{"http://h", "h", 80, "/"}, {"https://h/", "h", 443, "/"}, {"HTTP://h:8080?q", "h", 8080, "/?q"},
+		{"http://[::1]:9/x", "::1", 9, "/x"},
+		{"http://h/a?b#c", "h", 80, "/a?b"}, {"unix:/run/x.sock:/a", "/run/x.sock", 0, "/a"},
+		{"unix:/run/x.sock", "/run/x.sock", 0, "/"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(good); i++) {
 		assert_int_equal(sl_url_parse(good[i].text, &u, &err), 0);
@@ -403,8 +407,10 @@ static void urls(void **state)
 		assert_string_equal(u.target, good[i].target);
 		assert_int_equal(u.port, good[i].port);
 	}
-	static const char *const bad[] = {"", "h", "ftp://h", "http://", "http:///x", "http://h:0", "http://h:65536", "http://h:x", "http://h:", "http://a@h/",
-		"http://[::1", "http://[::1]x", "http://h/a b", "http://h/\r\nX: y", "http://h\n", "http://\xc3\xa4/", "unix:rel:/x"};
+	static const char *const bad[] = {"", "h", "ftp://h", "http://", "http:///x", "http://h:0", "http://h:65536",
+		"http://h:x", "http://h:", "http://a@h/",
+		"http://[::1", "http://[::1]x", "http://h/a b", "http://h/\r\nX: y", "http://h\n", "http://\xc3\xa4/",
+		"unix:rel:/x"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++)
 		if (sl_url_parse(bad[i], &u, &err) != SL_E_INVALID)
 			fail_msg("'%s' was taken", bad[i]);
@@ -443,8 +449,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(calls_share_a_connection), TEST(many_calls_wait_their_turn), TEST(a_silent_server_is_given_up),
-		TEST(a_call_can_be_cancelled_anywhere), TEST(nobody_there), TEST(addresses_can_be_forbidden), TEST(bodies_stream_up),
-		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(answers_are_limited), TEST(a_stale_connection_is_tried_anew),
+		TEST(a_call_can_be_cancelled_anywhere), TEST(nobody_there), TEST(addresses_can_be_forbidden),
+		TEST(bodies_stream_up),
+		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(answers_are_limited),
+		TEST(a_stale_connection_is_tried_anew),
 		cmocka_unit_test(urls), TEST(unix_sockets_work_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

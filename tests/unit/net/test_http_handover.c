@@ -24,7 +24,8 @@ struct pair {
 static void respond(struct role *role, struct sl_http_request *request)
 {
 	role->answered++;
-	char *text = sl_arena_printf(request->arena, "%c:%s %s #%zu.", role->name, sl_http_method_name(request->method), request->path,
+	char *text = sl_arena_printf(request->arena, "%c:%s %s #%zu.", role->name, sl_http_method_name(request->method),
+		request->path,
 		request->body_len);
 	struct sl_http_response response = {.status = 200, .body = text, .body_len = strlen(text)};
 	sl_http_respond(request, &response);
@@ -137,7 +138,8 @@ static void a_pipelined_mix_is_answered_in_order(void **state)
 	char expected[100][32];
 	for (int i = 0; i < 100; i++) {
 		char role = i % 7 < 3 ? 'a' : 'b';
-		sl_buf_printf(&all, "POST /%c/%d HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 3\r\n\r\nxyz", role, i, p->port);
+		sl_buf_printf(&all, "POST /%c/%d HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 3\r\n\r\nxyz", role, i,
+			p->port);
 		snprintf(expected[i], sizeof expected[i], "%c:POST /%c/%d #3.", role, role, i);
 	}
 	/* In odd pieces, so that a hand-over finds heads and bodies cut anywhere. */
@@ -254,7 +256,8 @@ static void strangers_and_garbage_adopt_nothing(void **state)
 		for (int turn = 0; turn < 10; turn++)
 			sl_loop_run_once(p->loop, false);
 		char c;
-		assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), 0); /* closed: no descriptor came with it, or it is no message of ours */
+		/* closed: no descriptor came with it, or it is no message of ours */
+		assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), 0);
 		close(fd);
 	}
 	sl_http_server_stats(p->b.server, &stats);
@@ -266,7 +269,8 @@ static void strangers_and_garbage_adopt_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_connection_goes_back_and_forth), TEST(a_pipelined_mix_is_answered_in_order), TEST(earlier_answers_go_first),
+		TEST(a_connection_goes_back_and_forth), TEST(a_pipelined_mix_is_answered_in_order),
+		TEST(earlier_answers_go_first),
 		TEST(a_large_body_is_read_by_the_new_owner), TEST(an_absent_role_is_a_503_and_the_connection_stays),
 		TEST(a_restarted_role_is_found_again), TEST(strangers_and_garbage_adopt_nothing),
 	};

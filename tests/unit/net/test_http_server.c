@@ -62,7 +62,8 @@ static void describe(struct sl_http_request *request)
 {
 	char *text = sl_arena_printf(request->arena, "%s %s ?%s #%zu %.*s", sl_http_method_name(request->method), request->path,
 		request->query, request->body_len, request->body_len < 100 ? (int)request->body_len : 0, request->body);
-	struct sl_http_response response = {.status = 200, .body = text, .body_len = strlen(text), .release = sl_http_borrow_arena};
+	struct sl_http_response response = {.status = 200, .body = text, .body_len = strlen(text),
+		.release = sl_http_borrow_arena};
 	sl_http_respond(request, &response);
 }
 
@@ -88,7 +89,8 @@ static void on_request(void *context, struct sl_http_request *request)
 		int fd = open(room->path, O_RDONLY | O_CLOEXEC);
 		sl_http_respond_file(request, &head, fd, 10, strcmp(request->query, "long") == 0 ? 1 << 24 : (4 << 20) - 10);
 	} else if (strcmp(request->path, "/borrowed") == 0) {
-		struct sl_http_response response = {.status = 200, .body = room->pattern, .body_len = PIECE, .release = count_release,
+		struct sl_http_response response = {.status = 200, .body = room->pattern, .body_len = PIECE,
+			.release = count_release,
 			.release_context = room};
 		sl_http_respond(request, &response);
 	} else if (strcmp(request->path, "/empty") == 0) {
@@ -149,7 +151,8 @@ struct both {
 
 static struct sl_http_config config_of(struct room *room)
 {
-	return (struct sl_http_config){.handler = {.context = room, .head = on_head, .request = on_request, .before_flush = on_flush}};
+	return (struct sl_http_config){.handler = {.context = room, .head = on_head, .request = on_request,
+		.before_flush = on_flush}};
 }
 
 static int setup(void **state)
@@ -619,10 +622,12 @@ static void requests_outlive_their_server(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(answers_and_keeps_the_connection), TEST(answers_the_old_protocol), TEST(pipelined_answers_come_in_order_and_at_once),
+		TEST(answers_and_keeps_the_connection), TEST(answers_the_old_protocol),
+		TEST(pipelined_answers_come_in_order_and_at_once),
 		TEST(a_streamed_body_is_never_held), TEST(a_paused_body_makes_the_client_wait),
 		TEST(a_paused_body_ends_without_further_bytes), TEST(answers_stream_with_back_pressure),
-		TEST(a_slow_reader_makes_the_writer_wait), TEST(a_broken_promise_cuts_the_connection), TEST(files_are_sent_from_the_disk),
+		TEST(a_slow_reader_makes_the_writer_wait), TEST(a_broken_promise_cuts_the_connection),
+		TEST(files_are_sent_from_the_disk),
 		TEST(borrowed_bodies_are_released_once), TEST(headers_cannot_split_an_answer), TEST(errors_have_one_shape),
 		TEST(a_client_that_waits_is_told_to_go_on), TEST(an_early_answer_drops_a_short_rest),
 		TEST(a_room_learns_that_the_client_has_gone), TEST(half_closed_clients_still_get_their_answer),

@@ -32,54 +32,58 @@ struct row {
 	int status;
 };
 
-/* In every row `HOST` stands for a Host header that is ours. A second request is smuggled behind where the framing is in doubt: it must
- * never be seen. */
+/* In every row `HOST` stands for a Host header that is ours. A second request is smuggled behind where the framing is in
+ * doubt: it must never be seen. */
 #define HOST "Host: localhost\r\n"
 #define NEXT "GET /smuggled HTTP/1.1\r\n" HOST "\r\n"
+#define GET "GET / HTTP/1.1\r\n" HOST
+#define POST "POST / HTTP/1.1\r\n" HOST
+#define CHUNKS POST "Transfer-Encoding: chunked\r\n\r\n"
+#define NUL_BYTES(text) text, sizeof(text) - 1
 static const struct row ROWS[] = {
-	{"two different lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" NEXT, 0, 400},
-	{"two equal lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc" NEXT, 0, 400},
-	{"a list of lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc" NEXT, 0, 400},
-	{"length and chunks", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunks and length", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"length with a sign", "POST / HTTP/1.1\r\n" HOST "Content-Length: +7\r\n\r\n1234567" NEXT, 0, 400},
-	{"negative length", "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n" NEXT, 0, 400},
-	{"length with a tail", "POST / HTTP/1.1\r\n" HOST "Content-Length: 7x\r\n\r\n1234567" NEXT, 0, 400},
-	{"length in hex", "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x7\r\n\r\n1234567" NEXT, 0, 400},
-	{"empty length", "POST / HTTP/1.1\r\n" HOST "Content-Length: \r\n\r\n" NEXT, 0, 400},
-	{"length of 2^64+7", "POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551623\r\n\r\n1234567" NEXT, 0, 400},
-	{"length of 2^63", "POST / HTTP/1.1\r\n" HOST "Content-Length: 9223372036854775808\r\n\r\n1234567" NEXT, 0, 413},
-	{"blank before the colon", "POST / HTTP/1.1\r\n" HOST "Content-Length : 7\r\n\r\n1234567" NEXT, 0, 400},
-	{"unknown coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" NEXT, 0, 501},
-	{"coding list", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 501},
-	{"chunked twice", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunked, identity", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"two different lengths", POST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" NEXT, 0, 400},
+	{"two equal lengths", POST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc" NEXT, 0, 400},
+	{"a list of lengths", POST "Content-Length: 3, 3\r\n\r\nabc" NEXT, 0, 400},
+	{"length and chunks", POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunks and length", POST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"length with a sign", POST "Content-Length: +7\r\n\r\n1234567" NEXT, 0, 400},
+	{"negative length", POST "Content-Length: -1\r\n\r\n" NEXT, 0, 400},
+	{"length with a tail", POST "Content-Length: 7x\r\n\r\n1234567" NEXT, 0, 400},
+	{"length in hex", POST "Content-Length: 0x7\r\n\r\n1234567" NEXT, 0, 400},
+	{"empty length", POST "Content-Length: \r\n\r\n" NEXT, 0, 400},
+	{"length of 2^64+7", POST "Content-Length: 18446744073709551623\r\n\r\n1234567" NEXT, 0, 400},
+	{"length of 2^63", POST "Content-Length: 9223372036854775808\r\n\r\n1234567" NEXT, 0, 413},
+	{"blank before the colon", POST "Content-Length : 7\r\n\r\n1234567" NEXT, 0, 400},
+	{"unknown coding", POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" NEXT, 0, 501},
+	{"coding list", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 501},
+	{"chunked twice", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunked, identity", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
 	{"chunked in HTTP/1.0", "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk size 0x7", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0x7\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk size with a sign", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n+7\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk size beyond 64 bits", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n10000000000000007\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk size and blank", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n7 \r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk longer than said", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
-	{"chunk with bare line ends", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n" NEXT, 0, 400},
-	{"folded header", "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n" NEXT, 0, 400},
+	{"chunk size 0x7", CHUNKS "0x7\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunk size with a sign", CHUNKS "+7\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunk size beyond 64 bits", CHUNKS "10000000000000007\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunk size and blank", CHUNKS "7 \r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunk longer than said", CHUNKS "3\r\n1234567\r\n0\r\n\r\n" NEXT, 0, 400},
+	{"chunk with bare line ends", CHUNKS "3\nabc\n0\n\n" NEXT, 0, 400},
+	{"folded header", GET "X: a\r\n b\r\n\r\n" NEXT, 0, 400},
 	{"blank before the first header", "GET / HTTP/1.1\r\n Host: localhost\r\n\r\n" NEXT, 0, 400},
 	{"bare line ends", "GET / HTTP/1.1\nHost: localhost\n\n" NEXT, 0, 400},
-	{"a bare line end in the headers", "GET / HTTP/1.1\r\n" HOST "X: a\nY: b\r\n\r\n" NEXT, 0, 400},
-	{"a bare carriage return in a value", "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n" NEXT, 0, 400},
-	{"NUL in a value", "GET / HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n", sizeof "GET / HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n" - 1, 400},
-	{"NUL in a name", "GET / HTTP/1.1\r\n" HOST "X\0Y: b\r\n\r\n", sizeof "GET / HTTP/1.1\r\n" HOST "X\0Y: b\r\n\r\n" - 1, 400},
-	{"NUL in the target", "GET /a\0b HTTP/1.1\r\n" HOST "\r\n", sizeof "GET /a\0b HTTP/1.1\r\n" HOST "\r\n" - 1, 400},
-	{"a header without a colon", "GET / HTTP/1.1\r\n" HOST "garbage\r\n\r\n" NEXT, 0, 400},
-	{"an empty header name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n" NEXT, 0, 400},
+	{"a bare line end in the headers", GET "X: a\nY: b\r\n\r\n" NEXT, 0, 400},
+	{"a bare carriage return in a value", GET "X: a\rb\r\n\r\n" NEXT, 0, 400},
+	{"NUL in a value", NUL_BYTES(GET "X: a\0b\r\n\r\n"), 400},
+	{"NUL in a name", NUL_BYTES(GET "X\0Y: b\r\n\r\n"), 400},
+	{"NUL in the target", NUL_BYTES("GET /a\0b HTTP/1.1\r\n" HOST "\r\n"), 400},
+	{"a header without a colon", GET "garbage\r\n\r\n" NEXT, 0, 400},
+	{"an empty header name", GET ": x\r\n\r\n" NEXT, 0, 400},
 	{"no Host", "GET / HTTP/1.1\r\nX: y\r\n\r\n" NEXT, 0, 400},
-	{"two Hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n" NEXT, 0, 400},
+	{"two Hosts", GET HOST "\r\n" NEXT, 0, 400},
 	{"another Host", "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n" NEXT, 0, 403},
 	{"our Host on another port", "GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n" NEXT, 0, 403},
 	{"a Host that begins like ours", "GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n" NEXT, 0, 403},
 	{"a Host with a user", "GET / HTTP/1.1\r\nHost: evil@localhost\r\n\r\n" NEXT, 0, 403},
 	{"a Host and a bad port", "GET / HTTP/1.1\r\nHost: localhost:80x\r\n\r\n" NEXT, 0, 403},
 	{"an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n" NEXT, 0, 403},
-	{"a write from another origin", "POST / HTTP/1.1\r\n" HOST "Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n", 0, 403},
+	{"a write from another origin", POST "Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n", 0, 403},
 	{"a DELETE from another origin", "DELETE / HTTP/1.1\r\n" HOST "Origin: http://localhost:1\r\n\r\n", 0, 403},
 	{"a write from a file", "PUT / HTTP/1.1\r\n" HOST "Origin: null\r\nContent-Length: 0\r\n\r\n", 0, 403},
 	{"a write from https", "PATCH / HTTP/1.1\r\n" HOST "Origin: https://localhost\r\nContent-Length: 0\r\n\r\n", 0, 403},
@@ -91,7 +95,7 @@ static const struct row ROWS[] = {
 	{"TRACE", "TRACE / HTTP/1.1\r\n" HOST "\r\n", 0, 501},
 	{"CONNECT", "CONNECT localhost:80 HTTP/1.1\r\n" HOST "\r\n", 0, 501},
 	{"no method at all", "FROB / HTTP/1.1\r\n" HOST "\r\n", 0, 400},
-	{"an expectation that nobody knows", "POST / HTTP/1.1\r\n" HOST "Expect: miracles\r\nContent-Length: 1\r\n\r\nx", 0, 417},
+	{"an expectation that nobody knows", POST "Expect: miracles\r\nContent-Length: 1\r\n\r\nx", 0, 417},
 	{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11, 400},
 };
 
@@ -137,7 +141,8 @@ static int get(struct fixture *f, const char *target, struct sl_buf *ret_in)
 	struct peer p;
 	char text[40000];
 	peer_open(&p, f->loop, f->port);
-	int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\n\r\n", target, f->port);
+	int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\n\r\n", target,
+		f->port);
 	peer_send(&p, text, (size_t)n);
 	peer_await_close(&p);
 	int status = first_status(&p.in);
@@ -182,7 +187,8 @@ static void no_spelling_leaves_its_folder(void **state)
 					spell('.', dots / 3 % 3, two);
 					if (dots >= 9) /* a single one */
 						two[0] = 0;
-					snprintf(target, sizeof target, "%s%s%s%s%s", *prefixes[p] ? prefixes[p] : b ? "/" : "", separators[b], one, two,
+					snprintf(target, sizeof target, "%s%s%s%s%s", *prefixes[p] ? prefixes[p] : b ? "/" : "",
+						separators[b], one, two,
 						suffixes[a]);
 					int status = get(&f, target, NULL);
 					if (status != 400)
@@ -202,10 +208,13 @@ static void odd_targets(void **state)
 	struct sl_buf in = SL_BUF_INIT(1 << 20);
 	start(&f, &config);
 	static const struct { const char *target; int status; const char *path; } rows[] = {
-		{"/", 200, "\r\n\r\n/"}, {"/...", 200, "\r\n\r\n/..."}, {"/a..b/.c", 200, "\r\n\r\n/a..b/.c"}, {"/a//b", 200, "\r\n\r\n/a//b"},
+		{"/", 200, "\r\n\r\n/"}, {"/...", 200, "\r\n\r\n/..."}, {"/a..b/.c", 200, "\r\n\r\n/a..b/.c"},
+		{"/a//b", 200, "\r\n\r\n/a//b"},
 		{"/%252e%252e/x", 200, "\r\n\r\n/%2e%2e/x"}, {"/%C3%A4", 200, "\r\n\r\n/\xc3\xa4"}, {"/a+b", 200, "\r\n\r\n/a+b"},
-		{"/x?../..", 200, "\r\n\r\n/x"}, {"/%", 400, ""}, {"/%4", 400, ""}, {"/%zz", 400, ""}, {"/%u002e", 400, ""}, {"/%00", 400, ""},
-		{"/a%0d%0ab", 400, ""}, {"/%7f", 400, ""}, {"/%ff", 400, ""}, {"/%c0%ae%c0%ae/", 400, ""}, {"/%e0%80%ae", 400, ""},
+		{"/x?../..", 200, "\r\n\r\n/x"}, {"/%", 400, ""}, {"/%4", 400, ""}, {"/%zz", 400, ""}, {"/%u002e", 400, ""},
+		{"/%00", 400, ""},
+		{"/a%0d%0ab", 400, ""}, {"/%7f", 400, ""}, {"/%ff", 400, ""}, {"/%c0%ae%c0%ae/", 400, ""},
+		{"/%e0%80%ae", 400, ""},
 		{"/%ed%a0%80", 400, ""}, {"x", 400, ""}, {"*", 400, ""}, {"/a#b", 400, ""}, {"ftp://localhost/", 400, ""},
 		{"http://evil.example/", 400, ""},
 	};
@@ -229,7 +238,8 @@ static int ask(struct fixture *f, const char *method, const char *host, const ch
 	struct peer p;
 	char text[512];
 	peer_open(&p, f->loop, f->port);
-	snprintf(text, sizeof text, "%s / HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\nContent-Length: 0\r\n\r\n", method, host,
+	snprintf(text, sizeof text, "%s / HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\nContent-Length: 0\r\n\r\n", method,
+		host,
 		origin ? "Origin: " : "", origin ? origin : "", origin ? "\r\n" : "");
 	peer_say(&p, text);
 	peer_await_close(&p);
@@ -362,7 +372,8 @@ static void extensions_and_trailers_are_bounded(void **state)
 	static const char *const heads[] = {"1;", "1;a=\"", "1\r\na\r\n0\r\nX: ", "1\r\na\r\n0\r\nX"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(heads); i++) {
 		struct sl_buf all = SL_BUF_INIT(1 << 20);
-		sl_buf_printf(&all, "POST / HTTP/1.1\r\nHost: localhost:%u\r\nTransfer-Encoding: chunked\r\n\r\n%s", f.port, heads[i]);
+		sl_buf_printf(&all, "POST / HTTP/1.1\r\nHost: localhost:%u\r\nTransfer-Encoding: chunked\r\n\r\n%s", f.port,
+			heads[i]);
 		for (int k = 0; k < 9000; k++)
 			sl_buf_char(&all, 'e');
 		struct peer p;
@@ -386,7 +397,9 @@ static void a_chunk_flood_is_refused(void **state)
 	struct sl_buf all = SL_BUF_INIT(1 << 20);
 	for (int chunks = 65535; chunks <= 65536; chunks++) { /* the last, empty one counts */
 		sl_buf_clear(&all);
-		sl_buf_printf(&all, "POST / HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n", f.port);
+		sl_buf_printf(&all,
+			"POST / HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n",
+			f.port);
 		for (int i = 0; i < chunks; i++)
 			sl_buf_str(&all, "1\r\na\r\n");
 		sl_buf_str(&all, "0\r\n\r\n");
@@ -504,7 +517,8 @@ static void connections_are_limited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hostile_framing_is_refused), cmocka_unit_test(no_spelling_leaves_its_folder), cmocka_unit_test(odd_targets),
+		cmocka_unit_test(hostile_framing_is_refused), cmocka_unit_test(no_spelling_leaves_its_folder),
+		cmocka_unit_test(odd_targets),
 		cmocka_unit_test(only_our_hosts_and_origins), cmocka_unit_test(every_limit_holds),
 		cmocka_unit_test(extensions_and_trailers_are_bounded), cmocka_unit_test(a_chunk_flood_is_refused),
 		cmocka_unit_test(slow_clients_are_let_go), cmocka_unit_test(dripping_does_not_help),

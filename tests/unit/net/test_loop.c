@@ -162,7 +162,8 @@ static void only_loopback_without_tls_and_token(void **state)
 	static const char *const loopback[] = {"127.0.0.1", "127.1.2.3", "::1", "localhost"};
 	for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
 		assert_int_equal(sl_net_bind_check(loopback[i], false, false, &err), 0);
-	static const char *const beyond[] = {"0.0.0.0", "::", "192.168.1.1", "example.com", "::ffff:127.0.0.1", "", "127.0.0.1.example.com"};
+	static const char *const beyond[] = {"0.0.0.0", "::", "192.168.1.1", "example.com", "::ffff:127.0.0.1", "",
+		"127.0.0.1.example.com"};
 	for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
 		assert_int_equal(sl_net_bind_check(beyond[i], false, false, &err), SL_E_DENIED);
 		assert_int_equal(sl_net_bind_check(beyond[i], true, false, &err), SL_E_DENIED);
@@ -175,7 +176,8 @@ static void only_loopback_without_tls_and_token(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(timers_repeat_until_stopped), cmocka_unit_test(other_threads_wake_the_loop), cmocka_unit_test(signals_arrive),
+		cmocka_unit_test(timers_repeat_until_stopped), cmocka_unit_test(other_threads_wake_the_loop),
+		cmocka_unit_test(signals_arrive),
 		cmocka_unit_test(descriptors_are_watched), cmocka_unit_test(work_runs_on_another_thread),
 		cmocka_unit_test(only_loopback_without_tls_and_token),
 	};

@@ -60,7 +60,8 @@ static void serve(void *context, struct sl_http_request *request)
 		return;
 	}
 	struct sl_error err;
-	if (strcmp(request->path, "/over") == 0 && sl_http_request_hand_over(request, "/nowhere", NULL, NULL, &err) == SL_E_CONFLICT) {
+	if (strcmp(request->path, "/over") == 0) {
+		assert_int_equal(sl_http_request_hand_over(request, "/nowhere", NULL, NULL, &err), SL_E_CONFLICT);
 		sl_http_respond_error(request, 0, &err);
 		return;
 	}
