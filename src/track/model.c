@@ -8,19 +8,10 @@
 #include "os/clock.h"
 #include "track/notify.h"
 
-static int finish(struct sl_track *track, int rc, struct sl_error *err)
-{
-	if (!rc)
-		rc = sl_meta_commit(track->meta, err);
-	if (rc)
-		sl_meta_rollback(track->meta);
-	return rc;
-}
-
 /* An alias has moved: the roles that serve it shall look. */
 static int finish_move(struct sl_track *track, int rc, struct sl_error *err)
 {
-	rc = finish(track, rc, err);
+	rc = sl_meta_end(track->meta, rc, err);
 	if (!rc && track->dir)
 		sl_notify_ring(track->dir);
 	return rc;
@@ -64,7 +55,7 @@ int sl_model_create(struct sl_track *track, const char *model, const struct sl_h
 	int rc = check_name("a model", model, err);
 	if (!rc)
 		rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, create(track, model, sl_hash_hex(package, hex), run, metrics_json, ret_version, err), err);
+	return rc ? rc : sl_meta_end(track->meta, create(track, model, sl_hash_hex(package, hex), run, metrics_json, ret_version, err), err);
 }
 
 static int set_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json, const char *metrics_json, struct sl_error *err)
@@ -84,7 +75,7 @@ static int set_gate(struct sl_track *track, const char *model, int64_t version, 
 int sl_model_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json, const char *metrics_json, struct sl_error *err)
 {
 	int rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, set_gate(track, model, version, status, gate_json, metrics_json, err), err);
+	return rc ? rc : sl_meta_end(track->meta, set_gate(track, model, version, status, gate_json, metrics_json, err), err);
 }
 
 static int alias_version(struct sl_track *track, const char *model, const char *alias, int64_t *ret, struct sl_error *err)

@@ -81,21 +81,12 @@ static int drop_pin(struct sl_track *track, const char *param, const char *reaso
 	return n <= 0 ? (int)n : ledger_entry(track, "param.unpin", param, "reason", reason, err);
 }
 
-static int finish(struct sl_track *track, int rc, struct sl_error *err)
-{
-	if (!rc)
-		rc = sl_meta_commit(track->meta, err);
-	if (rc)
-		sl_meta_rollback(track->meta);
-	return rc;
-}
-
 int sl_pin_set(struct sl_track *track, const struct sl_pin *pin, struct sl_error *err)
 {
 	if (!sl_name_valid(pin->param))
 		return sl_fail(err, SL_E_INVALID, "'%.64s' is not a parameter's name", pin->param);
 	int rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, store_pin(track, pin, err), err);
+	return rc ? rc : sl_meta_end(track->meta, store_pin(track, pin, err), err);
 }
 
 int sl_pin_remove(struct sl_track *track, const char *param, const char *reason, struct sl_error *err)
@@ -103,5 +94,5 @@ int sl_pin_remove(struct sl_track *track, const char *param, const char *reason,
 	if (!sl_name_valid(param))
 		return sl_fail(err, SL_E_INVALID, "'%.64s' is not a parameter's name", param);
 	int rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, drop_pin(track, param, reason, err), err);
+	return rc ? rc : sl_meta_end(track->meta, drop_pin(track, param, reason, err), err);
 }

@@ -1,62 +1,33 @@
 #include "track/run.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "os/alive.h"
 #include "os/clock.h"
-#include "os/file.h"
 
-/* ---- whose process a run is --------------------------------------------------------------------------------------- */
-
-enum { PROCESS_TEXT = 96 };
-
-/* "<pid>:<start time in ticks since boot>:<first 8 of the boot id>": names a process for ever, over reuse of pids and reboots. Empty when there is none. */
-static void process_name(long pid, char out[PROCESS_TEXT])
-{
-	char path[64];
-	struct sl_buf stat SL_AUTO_BUF = SL_BUF_INIT(4096), boot SL_AUTO_BUF = SL_BUF_INIT(256);
-	out[0] = 0;
-	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-	if (sl_file_read(path, &stat, NULL) || sl_file_read("/proc/sys/kernel/random/boot_id", &boot, NULL))
-		return;
-	/* The second field is the name in parentheses and may hold anything: count from its end. Start time is field 22. */
-	const char *p = strrchr(sl_buf_cstr(&stat), ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		snprintf(out, PROCESS_TEXT, "%ld:%.*s:%.8s", pid, (int)strcspn(p + 1, " "), p + 1, sl_buf_cstr(&boot));
-}
-
-static bool process_lives(const char *name)
-{
-	char now[PROCESS_TEXT];
-	int64_t pid;
-	char digits[24];
-	snprintf(digits, sizeof digits, "%.*s", (int)strcspn(name, ":"), name);
-	if (!sl_str_int(digits, &pid))
-		return false;
-	process_name((long)pid, now);
-	return sl_str_eq(now, name);
-}
-
-/* ---- one transaction around a change ------------------------------------------------------------------------------- */
-
-static int finish(struct sl_track *track, int rc, struct sl_error *err)
-{
-	if (!rc)
-		rc = sl_meta_commit(track->meta, err);
-	if (rc)
-		sl_meta_rollback(track->meta);
-	return rc;
-}
+/* ---- writing -------------------------------------------------------------------------------------------------------- */
 
 static int changed(int64_t rows) { return rows < 0 ? (int)rows : 0; }
+
+/* Why a statement that only takes open runs changed no row. */
+static int fail_not_open(struct sl_track *track, const struct sl_id *run, struct sl_error *err)
+{
+	int64_t there;
+	int rc = sl_meta_int(track->meta, 0, &there, err, "SELECT 1 FROM run WHERE id = ?1", "s", run->text);
+	if (rc)
+		return rc;
+	return there ? sl_fail(err, SL_E_CONFLICT, "run %s has ended already", run->text) : sl_fail(err, SL_E_NOT_FOUND, "there is no run %s", run->text);
+}
+
+/* For the inserts below: each takes its row from the run's own, if that is still open, so that nothing is added to a finished run. */
+static int added(struct sl_track *track, const struct sl_id *run, int64_t rows, struct sl_error *err)
+{
+	return rows == 0 ? fail_not_open(track, run, err) : changed(rows);
+}
 
 static int append(struct sl_track *track, const char *action, const struct sl_id *run, yyjson_mut_val *detail, struct sl_error *err)
 {
@@ -67,8 +38,8 @@ static int append(struct sl_track *track, const char *action, const struct sl_id
 
 static int insert_run(struct sl_track *track, const struct sl_run_start *start, const struct sl_id *id, struct sl_error *err)
 {
-	char process[PROCESS_TEXT];
-	process_name(getpid(), process);
+	char process[SL_PROCESS_MARK];
+	sl_process_mark(0, process);
 	int rc = changed(sl_meta_exec(track->meta, err,
 		"INSERT INTO run(id, parent, kind, name, status, reason, started_ms, fingerprint, environment) VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8)",
 		"sssssiss", id->text, start->parent, start->kind, start->name, start->reason ? start->reason : "", sl_now_ms(), start->fingerprint,
@@ -90,7 +61,7 @@ int sl_run_begin(struct sl_track *track, const struct sl_run_start *start, struc
 		rc = sl_meta_begin(track->meta, err);
 	if (rc)
 		return rc;
-	rc = finish(track, insert_run(track, start, &id, err), err);
+	rc = sl_meta_end(track->meta, insert_run(track, start, &id, err), err);
 	if (!rc)
 		*ret = id;
 	return rc;
@@ -98,27 +69,28 @@ int sl_run_begin(struct sl_track *track, const struct sl_run_start *start, struc
 
 int sl_run_param(struct sl_track *track, const struct sl_id *run, const char *name, const char *json_value, struct sl_error *err)
 {
-	return changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run_param(run, name, value) VALUES (?1, ?2, ?3) ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-		"sss", run->text, name, json_value));
+	return added(track, run, sl_meta_exec(track->meta, err,
+		"INSERT INTO run_param(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+		"sss", run->text, name, json_value), err);
 }
 
 int sl_run_tag(struct sl_track *track, const struct sl_id *run, const char *name, const char *value, struct sl_error *err)
 {
-	return changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run_tag(run, name, value) VALUES (?1, ?2, ?3) ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-		"sss", run->text, name, value));
+	return added(track, run, sl_meta_exec(track->meta, err,
+		"INSERT INTO run_tag(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+		"sss", run->text, name, value), err);
 }
 
 static int insert_metric(struct sl_track *track, const struct sl_id *run, const struct sl_metric *m, struct sl_error *err)
 {
 	static const char SQL[] =
 		"INSERT INTO run_metric(run, name, step, seq, time_ms, value) "
-		"VALUES (?1, ?2, ?3, (SELECT COALESCE(MAX(seq), -1) + 1 FROM run_metric WHERE run = ?1 AND name = ?2 AND step = ?3), ?4, ?5)";
+		"SELECT ?1, ?2, ?3, (SELECT COALESCE(MAX(seq), -1) + 1 FROM run_metric WHERE run = ?1 AND name = ?2 AND step = ?3), ?4, ?5 "
+		"FROM run WHERE id = ?1 AND ended_ms IS NULL";
 	int64_t time_ms = m->time_ms ? m->time_ms : sl_now_ms();
 	if (isnan(m->value))
-		return changed(sl_meta_exec(track->meta, err, SQL, "ssiin", run->text, m->name, m->step, time_ms));
-	return changed(sl_meta_exec(track->meta, err, SQL, "ssiid", run->text, m->name, m->step, time_ms, m->value));
+		return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiin", run->text, m->name, m->step, time_ms), err);
+	return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiid", run->text, m->name, m->step, time_ms, m->value), err);
 }
 
 int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct sl_metric *metrics, size_t count, struct sl_error *err)
@@ -128,23 +100,23 @@ int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct
 		return rc;
 	for (size_t i = 0; !rc && i < count; i++)
 		rc = insert_metric(track, run, &metrics[i], err);
-	return finish(track, rc, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
 int sl_run_input(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	return changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run_input(run, kind, name, hash) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
-		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)));
+	return added(track, run, sl_meta_exec(track->meta, err,
+		"INSERT INTO run_input(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
+		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)), err);
 }
 
 int sl_run_output(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	return changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run_output(run, kind, name, hash) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
-		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)));
+	return added(track, run, sl_meta_exec(track->meta, err,
+		"INSERT INTO run_output(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
+		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)), err);
 }
 
 int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
@@ -152,10 +124,10 @@ int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char 
 	char hex[SL_HASH_HEX + 1];
 	if (!sl_relative_path_valid(path))
 		return sl_fail(err, SL_E_INVALID, "'%.200s' is not a relative path", path);
-	return changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run_artifact(run, path, hash, size_bytes) VALUES (?1, ?2, ?3, ?4) "
+	return added(track, run, sl_meta_exec(track->meta, err,
+		"INSERT INTO run_artifact(run, path, hash, size_bytes) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL "
 		"ON CONFLICT(run, path) DO UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes",
-		"sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes));
+		"sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes), err);
 }
 
 /* ---- the end, and the record ------------------------------------------------------------------------------------------ */
@@ -175,10 +147,10 @@ static int hash_record(struct sl_track *track, const struct sl_id *run, char hex
 static int end_run(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err)
 {
 	char record[SL_HASH_HEX + 1];
-	int64_t rows = sl_meta_exec(track->meta, err, "UPDATE run SET status = ?2, cause = ?3, ended_ms = ?4 WHERE id = ?1 AND status = 'running'", "sssi",
+	int64_t rows = sl_meta_exec(track->meta, err, "UPDATE run SET status = ?2, cause = ?3, ended_ms = ?4 WHERE id = ?1 AND ended_ms IS NULL", "sssi",
 				    run->text, status, cause, sl_now_ms());
 	if (rows <= 0)
-		return rows < 0 ? (int)rows : sl_fail(err, SL_E_CONFLICT, "run %s has ended already", run->text);
+		return rows < 0 ? (int)rows : fail_not_open(track, run, err);
 	int rc = hash_record(track, run, record, err);
 	if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err, "UPDATE run SET record = ?2 WHERE id = ?1", "ss", run->text, record));
@@ -192,7 +164,7 @@ static int end_run(struct sl_track *track, const struct sl_id *run, const char *
 int sl_run_end(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err)
 {
 	int rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : finish(track, end_run(track, run, status, cause, err), err);
+	return rc ? rc : sl_meta_end(track->meta, end_run(track, run, status, cause, err), err);
 }
 
 /* Rows of `sql` as {"name": text} members, or as arrays when there are more columns. */
@@ -305,10 +277,10 @@ static int next_dead(struct sl_track *track, struct sl_id *after, struct sl_erro
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err,
 		"SELECT r.id, COALESCE(t.value, '') FROM run r LEFT JOIN run_tag t ON t.run = r.id AND t.name = 'process' "
-		"WHERE r.status = 'running' AND r.id > ?1 ORDER BY r.id", "s", after->text);
+		"WHERE r.ended_ms IS NULL AND r.id > ?1 ORDER BY r.id", "s", after->text);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		snprintf(after->text, sizeof after->text, "%s", sl_stmt_text(stmt, 0));
-		if (!process_lives(sl_stmt_text(stmt, 1)))
+		if (!sl_process_mark_alive(sl_stmt_text(stmt, 1)))
 			return 1;
 		rc = 0;
 	}

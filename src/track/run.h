@@ -1,4 +1,4 @@
-/* Runs: one execution and all that it used and made, by content. Every writer is one transaction; `end` writes the canonical record's hash into
+/* Runs: one execution and all that it used and made, by content. Every writer is one transaction and refuses a run that has ended (SL_E_CONFLICT); `end` writes the canonical record's hash into
  * the run and the ledger, so that nothing of a finished run can change unseen (docs/formats/run.md). */
 #ifndef SL_TRACK_RUN_H
 #define SL_TRACK_RUN_H
@@ -36,7 +36,7 @@ int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char 
 int sl_run_end(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err);
 /* The canonical record as JSON bytes; its SHA-256 is what `end` stored. */
 int sl_run_record(struct sl_track *track, const struct sl_id *run, struct sl_buf *out, struct sl_error *err);
-/* Marks runs "killed" whose process is gone (the pid and start time stand in their tags). Called when a command or server starts. */
+/* Marks runs "killed" whose process is gone (tag "process", os/alive.h, which begin writes). Part of sl_store_tidy. */
 int sl_run_reap(struct sl_track *track, struct sl_error *err);
 /* Finds one run by id or unique prefix. SL_E_NOT_FOUND, or SL_E_INVALID when ambiguous. */
 int sl_run_find(struct sl_track *track, const char *id_or_prefix, struct sl_id *ret, struct sl_error *err);

@@ -16,6 +16,7 @@ CREATE TABLE run (
 );
 CREATE INDEX run_parent ON run(parent, id);
 CREATE INDEX run_name ON run(name, id);
+CREATE INDEX run_open ON run(id) WHERE ended_ms IS NULL; -- few, whatever the history
 CREATE INDEX run_running ON run(id) WHERE status = 'running'; -- keeps the look for dead runs away from the history
 CREATE TABLE run_param (run TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, name)); -- value: JSON
 CREATE TABLE run_tag (run TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, name));
@@ -25,9 +26,12 @@ CREATE TABLE run_metric (
   value DOUBLE PRECISION, PRIMARY KEY (run, name, step, seq));
 -- kind: dataset, model, file (a raw file: name is its path), code, output
 CREATE TABLE run_input (run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (run, kind, name));
-CREATE INDEX run_input_hash ON run_input(hash);
+-- Lineage walks these: who used or made the bytes, under which name; ids sort by time.
+CREATE INDEX run_input_hash ON run_input(hash, name, run);
+CREATE INDEX run_input_name ON run_input(name, run);
 CREATE TABLE run_output (run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (run, kind, name));
-CREATE INDEX run_output_hash ON run_output(hash);
+CREATE INDEX run_output_hash ON run_output(hash, name, run);
+CREATE INDEX run_output_name ON run_output(name, run);
 CREATE TABLE run_artifact (run TEXT NOT NULL, path TEXT NOT NULL, hash TEXT NOT NULL, size_bytes BIGINT NOT NULL, PRIMARY KEY (run, path));
 CREATE INDEX run_artifact_hash ON run_artifact(hash);
 
@@ -51,6 +55,7 @@ CREATE TABLE model_version (
   gate TEXT NOT NULL DEFAULT '[]',         -- JSON: each rule, its two sides, verdict
   metrics TEXT NOT NULL DEFAULT '{}', created_ms BIGINT NOT NULL, PRIMARY KEY (model, version));
 CREATE INDEX model_version_hash ON model_version(hash);
+CREATE INDEX model_version_run ON model_version(run);
 CREATE TABLE model_alias (model TEXT NOT NULL, alias TEXT NOT NULL, version BIGINT NOT NULL, changed_ms BIGINT NOT NULL, PRIMARY KEY (model, alias));
 -- Every move of an alias; rollback goes to the version before the present one.
 CREATE TABLE alias_move (
