@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "app/supervisor.h"
@@ -51,7 +52,7 @@ static const struct role {
 } ROLES[] = {
 	{"api", sl_role_api, true},
 	{"infer", sl_role_infer, true},
-	{"infer", sl_role_infer, true},
+	{"worker", sl_role_worker, false},
 };
 
 /* SIGTERM before `stop` is set waits in the loop until it runs. */
@@ -84,6 +85,9 @@ int sl_op_role(struct sl_call *call, struct sl_error *err)
 		rc = sl_fail_errno(err, errno, role.store_dir, "enter");
 	if (rc)
 		return rc;
+	char title[16];
+	snprintf(title, sizeof title, "sluice-%s", name);
+	prctl(PR_SET_NAME, title); /* in ps and top; else it would be "exe" */
 	sl_call_object(call);
 	role.project = project;
 	for (size_t i = 0; i < SL_ARRAY_LEN(ROLES); i++)

@@ -29,6 +29,6 @@ void sl_role_stopped(void *role);
 
 int sl_role_api(struct sl_role *role, struct sl_error *err);
 int sl_role_infer(struct sl_role *role, struct sl_error *err);
-int sl_role_infer(struct sl_role *role, struct sl_error *err);
+int sl_role_worker(struct sl_role *role, struct sl_error *err);
 
 #endif

@@ -106,7 +106,7 @@ static void put_result(struct sl_call *call, const struct sl_up_state *up, int64
 
 int sl_op_up(struct sl_call *call, struct sl_error *err)
 {
-	static const char *const roles[] = {"api", "infer"};
+	static const char *const roles[] = {"api", "worker", "infer"};
 	static struct report report;
 	struct sl_project *project;
 	char store_dir[SL_PATH_MAX];
@@ -126,7 +126,7 @@ int sl_op_up(struct sl_call *call, struct sl_error *err)
 		return rc;
 	struct sl_supervisor_options options = {
 		.project_dir = project->dir, .store_dir = store_dir, .host = host, .port = (int)sl_call_int(call, "port"),
-		.roles = roles, .role_count = project->endpoint_count ? 2 : 1,
+		.roles = roles, .role_count = project->endpoint_count ? 3 : 2,
 	};
 	if (sl_call_flag(call, "foreground")) {
 		options.echo = true;

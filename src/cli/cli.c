@@ -135,6 +135,7 @@ static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_g
 	if (!rc)
 		rc = find_dir(globals->dir, dir, &err);
 	call.cancel = &cancelled;
+	call.actor = getenv("SLUICE_ACTOR"); /* the worker says which trigger started us */
 	if (!rc)
 		rc = sl_call_run(&call, &err);
 	if (!rc)

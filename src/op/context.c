@@ -146,6 +146,8 @@ int sl_call_store(struct sl_call *call, struct sl_store **ret, struct sl_error *
 			rc = sl_store_open(dir, &call->store, err);
 		if (rc)
 			return rc;
+		if (call->actor)
+			sl_ledger_set_actor(call->store->ledger, call->actor);
 	}
 	*ret = call->store;
 	return 0;
