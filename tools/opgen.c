@@ -15,9 +15,9 @@ static const char *const MEMBERS[] = {
 	"noun", "order", "summary", "doc", "args", "result", "route", "permission", "examples", "safe", "hidden", NULL,
 };
 static const char *const ARG_MEMBERS[] = {
-	"name", "type", "position", "rest", "required", "letter", "default", "min", "max", "choices", "metavar", "doc", NULL,
+	"name", "type", "position", "rest", "required", "letter", "default", "min", "max", "choices", "metavar", "doc", "schema", NULL,
 };
-static const char *const TYPES[] = {"text", "int", "double", "flag", "choice", "time", "duration", "path", "ref", "name", NULL};
+static const char *const TYPES[] = {"text", "int", "double", "flag", "choice", "time", "duration", "path", "ref", "name", "json", NULL};
 static const char *const PERMISSIONS[] = {"none", "view", "run", "edit", "approve", "admin", NULL};
 
 void spec_die(const struct spec *spec, const char *format, ...)

@@ -15,6 +15,8 @@ static yyjson_mut_val *arg_schema(struct make *m, yyjson_val *arg)
 		{"int", "integer", NULL}, {"double", "number", NULL}, {"flag", "boolean", NULL}, {"time", "string", "date-time"},
 	};
 	yyjson_mut_val *schema = yyjson_mut_obj(m->doc);
+	if (strcmp(spec_str(arg, "type"), "json") == 0)
+		return yyjson_obj_get(arg, "schema") ? yyjson_val_mut_copy(m->doc, yyjson_obj_get(arg, "schema")) : schema;
 	const char *type = "string", *format = NULL;
 	for (size_t i = 0; i < sizeof MAP / sizeof *MAP; i++)
 		if (strcmp(MAP[i].type, spec_str(arg, "type")) == 0) {

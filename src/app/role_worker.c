@@ -1,6 +1,6 @@
 /* The worker: closes monitor windows, fires triggers, starts `sluice run` for them. A plain poll loop: nothing here serves requests, and it sleeps most of its life.
  *
- *   streams --sl_watch_tick--> events --sl_trigger_decide--> firings --fork, exec--> sluice run NAMES param=value --pin
+ *   streams --sl_watcher_tick--> events --sl_trigger_decide--> firings --fork, exec--> sluice run NAMES param=value --pin
  *
  * A run has a session of its own, so that it outlives this process; when this process was killed meanwhile, the firing is started again, which repeats
  * nothing, because a run does only what is missing and waits for the one before it.
@@ -23,7 +23,7 @@
 #include "os/clock.h"
 #include "track/store.h"
 #include "watch/trigger.h"
-#include "watch/watch.h"
+#include "watch/watcher.h"
 
 enum { TICK_MS = 500, FIRINGS_MAX = 16, RUN_ARGS_MAX = 256, TAIL_BYTES = 600, ARENA_BYTES = 16 << 20 };
 
@@ -37,7 +37,7 @@ struct child {
 struct worker {
 	struct sl_role *role;
 	struct sl_store *store;
-	struct sl_watch *watch;
+	struct sl_watcher *watch;
 	struct sl_arena *arena; /* of one round */
 	struct child children[FIRINGS_MAX];
 	int signal_fd;
@@ -184,7 +184,7 @@ static bool round_once(struct worker *w)
 	struct sl_firing firings[FIRINGS_MAX];
 	struct sl_error err = {0};
 	size_t count = 0;
-	bool more = sl_watch_tick(w->watch) == 1;
+	bool more = sl_watcher_tick(w->watch) == 1;
 	sl_arena_reset(w->arena);
 	if (sl_trigger_decide(w->store, w->role->project, sl_now_ms(), is_active, w, w->arena, firings, free_children(w), &count, &err))
 		complain(w, "cannot decide about triggers", &err);
@@ -221,7 +221,7 @@ static int resume(struct worker *w, struct sl_error *err)
 {
 	struct sl_firing firings[FIRINGS_MAX];
 	size_t count = 0;
-	int rc = sl_trigger_resume(w->store, w->role->project, w->arena, firings, FIRINGS_MAX, &count, err);
+	int rc = sl_trigger_resume(w->store, w->role->project, 0, w->arena, firings, FIRINGS_MAX, &count, err);
 	if (!rc)
 		start_firings(w, firings, count);
 	return rc;
@@ -239,7 +239,7 @@ int sl_role_worker(struct sl_role *role, struct sl_error *err)
 	if (!rc)
 		sl_ledger_set_actor(w.store->ledger, "worker");
 	if (!rc)
-		rc = sl_watch_open(w.store, role->project, &w.watch, err);
+		rc = sl_watcher_open(w.store, role->project, &w.watch, err);
 	if (!rc)
 		rc = resume(&w, err);
 	if (!rc)
@@ -249,7 +249,7 @@ int sl_role_worker(struct sl_role *role, struct sl_error *err)
 		more = !w.stopping && round_once(&w);
 	}
 	if (w.watch)
-		sl_watch_close(w.watch);
+		sl_watcher_close(w.watch);
 	sl_store_close(w.store);
 	sl_arena_free(w.arena);
 	sl_file_close(&w.signal_fd);

@@ -70,6 +70,12 @@ static int check_flag(const struct sl_op_arg *arg, const char *text, int64_t *re
 	return 0;
 }
 
+static int check_json(const struct sl_op_arg *arg, const char *text, struct sl_error *err)
+{
+	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(text, strlen(text), arg->name, err);
+	return doc ? 0 : err ? err->code : SL_E_INVALID;
+}
+
 static int check_type(const struct sl_op_arg *arg, const char *text, struct sl_arg_value *value, struct sl_error *err)
 {
 	switch (arg->type) {
@@ -83,6 +89,7 @@ static int check_type(const struct sl_op_arg *arg, const char *text, struct sl_a
 	case SL_ARG_PATH:
 	case SL_ARG_REF: return *text ? 0 : sl_fail(err, SL_E_INVALID, "'%s' is empty", arg->name);
 	case SL_ARG_TEXT: return 0;
+	case SL_ARG_JSON: return check_json(arg, text, err);
 	}
 	return sl_fail(err, SL_E_BUG, "argument '%s' has no type", arg->name);
 }
@@ -109,8 +116,9 @@ static int keep(struct sl_call *call, struct sl_arg_value *value, const char *te
 int sl_call_set(struct sl_call *call, const struct sl_op_arg *arg, const char *text, struct sl_error *err)
 {
 	struct sl_arg_value *value = &call->args[arg - call->op->args];
-	if (strlen(text) > SL_ARG_TEXT_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "'%s' is longer than %d bytes", arg->name, SL_ARG_TEXT_MAX);
+	int most = arg->type == SL_ARG_JSON ? SL_ARG_JSON_MAX : SL_ARG_TEXT_MAX;
+	if (strlen(text) > (size_t)most)
+		return sl_fail(err, SL_E_TOO_LARGE, "'%s' is longer than %d bytes", arg->name, most);
 	if (!sl_utf8_valid(text, strlen(text)))
 		return sl_fail(err, SL_E_INVALID, "'%s' is not UTF-8", arg->name);
 	if (value->count >= SL_ARG_ITEMS_MAX)
@@ -164,9 +172,21 @@ static const char *scalar_text(yyjson_val *value, char *space, size_t size)
 	return space;
 }
 
+static int set_json(struct sl_call *call, const struct sl_op_arg *arg, yyjson_val *value, struct sl_error *err)
+{
+	char *text = yyjson_val_write(value, 0, NULL);
+	if (!text)
+		return sl_fail_memory(err);
+	int rc = sl_call_set(call, arg, text, err);
+	free(text);
+	return rc;
+}
+
 static int set_member(struct sl_call *call, const struct sl_op_arg *arg, yyjson_val *value, struct sl_error *err)
 {
 	char space[40];
+	if (arg->type == SL_ARG_JSON)
+		return set_json(call, arg, value, err);
 	if (yyjson_is_arr(value) && arg->rest) {
 		yyjson_arr_iter it = yyjson_arr_iter_with(value);
 		for (yyjson_val *item; (item = yyjson_arr_iter_next(&it));) {

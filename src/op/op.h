@@ -20,12 +20,13 @@
 
 enum sl_arg_type {
 	SL_ARG_TEXT, SL_ARG_INT, SL_ARG_DOUBLE, SL_ARG_FLAG, SL_ARG_CHOICE, SL_ARG_TIME, SL_ARG_DURATION, SL_ARG_PATH, SL_ARG_REF, SL_ARG_NAME,
+	SL_ARG_JSON, /* any JSON value, kept as its text */
 };
 
 /* Who may ask over HTTP. NONE is not a permission but its absence: such an operation has no route. */
 enum sl_permission { SL_PERMIT_NONE, SL_PERMIT_VIEW, SL_PERMIT_RUN, SL_PERMIT_EDIT, SL_PERMIT_APPROVE, SL_PERMIT_ADMIN };
 
-enum { SL_ARGS_MAX = 24, SL_ARG_ITEMS_MAX = 10000, SL_ARG_TEXT_MAX = 1 << 20 };
+enum { SL_ARGS_MAX = 24, SL_ARG_ITEMS_MAX = 10000, SL_ARG_TEXT_MAX = 1 << 20, SL_ARG_JSON_MAX = 16 << 20 };
 
 struct sl_op_arg {
 	const char *name;             /* "limit": option --limit, query or body member "limit" */

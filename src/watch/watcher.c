@@ -1,4 +1,4 @@
-#include "watch/watch.h"
+#include "watch/watcher.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,15 +13,15 @@ struct watched {
 	char last_error[256];
 };
 
-struct sl_watch {
+struct sl_watcher {
 	const struct sl_project *project;
 	struct watched *items;
 	size_t count;
 };
 
-int sl_watch_open(struct sl_store *store, const struct sl_project *project, struct sl_watch **ret, struct sl_error *err)
+int sl_watcher_open(struct sl_store *store, const struct sl_project *project, struct sl_watcher **ret, struct sl_error *err)
 {
-	struct sl_watch *watch = sl_alloc(sizeof *watch, err);
+	struct sl_watcher *watch = sl_alloc(sizeof *watch, err);
 	if (!watch)
 		return SL_E_NO_MEMORY;
 	watch->project = project;
@@ -32,13 +32,13 @@ int sl_watch_open(struct sl_store *store, const struct sl_project *project, stru
 		watch->count += !rc;
 	}
 	if (rc)
-		sl_watch_close(watch);
+		sl_watcher_close(watch);
 	else
 		*ret = watch;
 	return rc;
 }
 
-void sl_watch_close(struct sl_watch *watch)
+void sl_watcher_close(struct sl_watcher *watch)
 {
 	if (!watch)
 		return;
@@ -63,7 +63,7 @@ static int tick_one(struct watched *item, const char *name)
 	return 0;
 }
 
-int sl_watch_tick(struct sl_watch *watch)
+int sl_watcher_tick(struct sl_watcher *watch)
 {
 	int more = 0;
 	for (size_t i = 0; i < watch->count; i++)
