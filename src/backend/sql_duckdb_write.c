@@ -16,7 +16,7 @@ enum { STATEMENT_MAX = 2 << 20, PLAN_MAX = 16 << 20 };
 
 /* Operators that pass rows on in the order in which they get them (or give one row, or none). Others are taken as mixing. */
 static const char *const KEEPS_ORDER[] = {
-	"PROJECTION", "FILTER", "READ_PARQUET", "READ_PARQUET ", "SEQ_SCAN", "TABLE_SCAN", "COLUMN_DATA_SCAN", "EXPRESSION_SCAN", "DUMMY_SCAN",
+	"PROJECTION", "FILTER", "READ_PARQUET", "SEQ_SCAN", "TABLE_SCAN", "COLUMN_DATA_SCAN", "EXPRESSION_SCAN", "DUMMY_SCAN",
 	"EMPTY_RESULT", "UNGROUPED_AGGREGATE", "STREAMING_WINDOW", "STREAMING_LIMIT", "LIMIT", "UNNEST", "INOUT_FUNCTION", "UNION", "RANGE",
 	"GENERATE_SERIES", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "READ_NDJSON",
 };
@@ -33,12 +33,23 @@ static bool name_keeps_order(const char *name)
 	return false;
 }
 
+/* Joins that only let rows of their left side through, or not, leave these in their order. */
+static bool filters_by_join(yyjson_val *node)
+{
+	const char *type = sl_json_str(yyjson_obj_get(node, "extra_info"), "Join Type", "");
+
+	return strcmp(sl_json_str(node, "name", ""), "HASH_JOIN") == 0
+		&& (strcmp(type, "ANTI") == 0 || strcmp(type, "SEMI") == 0 || strcmp(type, "MARK") == 0);
+}
+
 /* The plan's depth is bounded by the engine's own limits on expressions and operators. */
 static bool plan_keeps_order(yyjson_val *node)
 {
 	yyjson_val *child;
 	size_t i, count;
 
+	if (filters_by_join(node))
+		return plan_keeps_order(yyjson_arr_get_first(yyjson_obj_get(node, "children")));
 	if (!name_keeps_order(sl_json_str(node, "name", "")))
 		return false;
 	yyjson_arr_foreach(yyjson_obj_get(node, "children"), i, count, child)

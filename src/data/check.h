@@ -53,6 +53,7 @@ int sl_check_execute(const struct sl_check_job *job, const char *staging, const 
 /* Checks as JSON in a worker's job file, and back; the report likewise (docs/checks.md has its shape). NULL: no memory. */
 yyjson_mut_val *sl_checks_json(yyjson_mut_doc *doc, const struct sl_check *checks, size_t count);
 int sl_checks_parse(yyjson_val *value, struct sl_arena *arena, struct sl_check **ret, size_t *ret_count, struct sl_error *err);
+yyjson_mut_val *sl_check_result_json(yyjson_mut_doc *doc, const struct sl_check_result *result);
 yyjson_mut_val *sl_check_report_json(yyjson_mut_doc *doc, const struct sl_check_report *report);
 int sl_check_report_parse(yyjson_val *value, struct sl_arena *arena, struct sl_check_report *ret, struct sl_error *err);
 

@@ -1,0 +1,351 @@
+/* Running checks: plan them, count failing rows of all in one statement, look at those that need more, put rows aside, judge. */
+#include "data/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "data/check_worker.h"
+
+/* ---- counting --------------------------------------------------------------------------------------------------------------- */
+
+static bool counts_rows(const struct sl_checking *c) { return c->fails && !c->settled; }
+
+/* SELECT count(*), and for each check the rows that it looks at and those of them that fail. Checks without quarantine look at rows that stay. */
+static int count_rows(struct sl_check_worker *w, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+	int64_t *counts = sl_arena_array(w->arena, 2 * w->job->count + 1, sizeof *counts);
+	size_t column = 1;
+
+	if (!counts)
+		return sl_fail_memory(err);
+	sl_buf_str(&text, "SELECT count(*)");
+	for (size_t i = 0; i < w->job->count; i++) {
+		const struct sl_checking *c = &w->checks[i];
+		const char *stays = c->check->quarantine ? "false" : w->put_aside;
+		if (counts_rows(c))
+			sl_buf_printf(&text, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))", c->where, stays, c->where,
+				c->fails, stays);
+	}
+	sl_buf_printf(&text, " FROM %s", w->source);
+	int rc = sl_buf_check(&text, "the checks", err);
+	for (size_t i = 0; i < w->job->count; i++)
+		column += counts_rows(&w->checks[i]) ? 2 : 0;
+	if (rc < 0 || (rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", counts, column, err)) < 0)
+		return rc;
+	w->rows = (uint64_t)counts[0];
+	column = 1;
+	for (size_t i = 0; i < w->job->count; i++)
+		if (counts_rows(&w->checks[i])) {
+			w->checks[i].result->considered = (uint64_t)counts[column++];
+			w->checks[i].result->failing = (uint64_t)counts[column++];
+		}
+	return 0;
+}
+
+/* ---- rows to show ------------------------------------------------------------------------------------------------------------- */
+
+struct showing {
+	struct sl_check_worker *w;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *list;
+};
+
+/* The row's number in the table, from 1, over all its files. */
+static uint64_t row_number(const struct sl_check_worker *w, int64_t file, int64_t row)
+{
+	uint64_t number = (uint64_t)row + 1;
+
+	for (int64_t i = 0; i < file && i < (int64_t)w->job->table.file_count; i++)
+		number += w->job->table.files[i].rows;
+	return number;
+}
+
+static int show_row(void *context, const struct sl_sql_column *columns, size_t row, struct sl_error *err)
+{
+	struct showing *s = context;
+	yyjson_doc *values = yyjson_read(columns[2].texts[row].data, columns[2].texts[row].len, 0);
+	yyjson_mut_val *item = yyjson_mut_arr_add_obj(s->doc, s->list);
+	bool ok = yyjson_mut_obj_add_uint(s->doc, item, "row", row_number(s->w, columns[0].ints[row], columns[1].ints[row]))
+		&& yyjson_mut_obj_add_val(s->doc, item, "values", values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values)) : yyjson_mut_null(s->doc));
+
+	yyjson_doc_free(values);
+	return ok ? 0 : sl_fail_memory(err);
+}
+
+static void values_sql(const struct sl_check_worker *w, struct sl_buf *out)
+{
+	sl_buf_str(out, "json_object(");
+	for (size_t i = 0; i < w->job->table.column_count; i++) {
+		sl_buf_str(out, i ? ", " : "");
+		sl_sql_quote_text(out, w->job->table.columns[i].name);
+		sl_buf_str(out, ", ");
+		sl_sql_quote_name(out, w->job->table.columns[i].name);
+	}
+	sl_buf_str(out, ")::VARCHAR");
+}
+
+static int keep_rows(struct sl_check_worker *w, const char *text, struct sl_check_result *result, struct sl_error *err)
+{
+	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	SL_AUTO_BUF struct sl_buf json = SL_BUF_INIT(64 << 20);
+	struct showing s = {.w = w, .doc = doc, .list = doc ? yyjson_mut_arr(doc) : NULL};
+
+	if (!s.list)
+		return sl_fail_memory(err);
+	int rc = sl_engine_each(w->engine.sql, text, "", show_row, &s, err);
+	if (rc < 0 || (rc = sl_json_write(s.list, false, &json, err)) < 0)
+		return rc;
+	result->rows = sl_check_keep_text(w, &json, err);
+	return result->rows ? 0 : SL_E_NO_MEMORY;
+}
+
+/* The statement that users run to see all failing rows, and the first of them at once. */
+static int show_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX), find = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+
+	sl_buf_str(&text, "SELECT file_index, file_row_number, ");
+	values_sql(w, &text);
+	sl_buf_printf(&text, " FROM %s AS t ", w->source);
+	if (c->key) {
+		sl_buf_printf(&find, "SELECT %s, count(*) AS rows FROM ", c->key);
+		sl_sql_quote_name(&find, w->job->dataset);
+		sl_buf_printf(&find, " WHERE %s GROUP BY ALL HAVING count(*) > 1", c->where);
+		sl_buf_printf(&text, "SEMI JOIN %s AS s ON s.sl_i = t.file_index AND s.sl_r = t.file_row_number ORDER BY file_index, file_row_number",
+			c->repeats);
+	} else {
+		sl_buf_str(&find, "SELECT * FROM ");
+		sl_sql_quote_name(&find, w->job->dataset);
+		sl_buf_printf(&find, " WHERE %s AND %s", c->where, c->fails);
+		sl_buf_printf(&text, "WHERE %s AND %s AND NOT (%s)", c->where, c->fails, c->check->quarantine ? "false" : w->put_aside);
+	}
+	sl_buf_printf(&text, " LIMIT %d", SL_CHECK_ROWS_SHOWN);
+	c->result->sql = sl_check_keep_text(w, &find, err);
+	int rc = c->result->sql ? sl_buf_check(&text, "a check", err) : SL_E_NO_MEMORY;
+	return rc < 0 ? rc : keep_rows(w, sl_buf_cstr(&text), c->result, err);
+}
+
+/* ---- checks by a query of the user's ------------------------------------------------------------------------------------------- */
+
+/* The dataset's name stands for the rows that stay. */
+static int make_kept_view(struct sl_check_worker *w, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+
+	sl_buf_str(&text, "CREATE OR REPLACE VIEW ");
+	sl_sql_quote_name(&text, w->job->dataset);
+	sl_buf_printf(&text, " AS SELECT %s FROM ", w->columns);
+	sl_check_rows_kept(w, &text);
+	int rc = sl_buf_check(&text, "a check", err);
+	return rc < 0 ? rc : sl_sql_run(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", NULL, err);
+}
+
+static int show_query_row(void *context, const struct sl_sql_column *columns, size_t row, struct sl_error *err)
+{
+	struct showing *s = context;
+	yyjson_doc *values = yyjson_read(columns[0].texts[row].data, columns[0].texts[row].len, 0);
+	yyjson_mut_val *item = yyjson_mut_arr_add_obj(s->doc, s->list);
+	bool ok = yyjson_mut_obj_add_val(s->doc, item, "values", values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values)) : yyjson_mut_null(s->doc));
+
+	yyjson_doc_free(values);
+	return ok ? 0 : sl_fail_memory(err);
+}
+
+static int blame_query(const struct sl_checking *c, int rc, struct sl_error *err)
+{
+	char place[64];
+
+	if (rc == SL_E_CANCELLED || rc == SL_E_NO_MEMORY || !err)
+		return rc;
+	sl_error_context(err, "check %s", c->check->name);
+	snprintf(err->where, sizeof err->where, "%s", sl_check_place(c->check, place));
+	return rc;
+}
+
+static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX), json = SL_BUF_INIT(64 << 20);
+	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	struct showing s = {.w = w, .doc = doc, .list = doc ? yyjson_mut_arr(doc) : NULL};
+	int64_t failing;
+
+	if (!s.list)
+		return sl_fail_memory(err);
+	/* Line ends, so that a comment at the end of the query ends there. */
+	sl_buf_printf(&text, "SELECT count(*) FROM (%s\n)", c->check->text);
+	int rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", &failing, 1, err);
+	if (rc < 0)
+		return blame_query(c, rc, err);
+	c->result->considered = w->rows;
+	c->result->failing = (uint64_t)failing;
+	c->result->sql = c->check->text;
+	if (!failing)
+		return 0;
+	sl_buf_clear(&text);
+	sl_buf_printf(&text, "SELECT to_json(q)::VARCHAR FROM (%s\n) AS q LIMIT %d", c->check->text, SL_CHECK_ROWS_SHOWN);
+	if ((rc = sl_engine_each(w->engine.sql, sl_buf_cstr(&text), "", show_query_row, &s, err)) < 0)
+		return blame_query(c, rc, err);
+	if ((rc = sl_json_write(s.list, false, &json, err)) < 0)
+		return rc;
+	c->result->rows = sl_check_keep_text(w, &json, err);
+	return c->result->rows ? 0 : SL_E_NO_MEMORY;
+}
+
+static int run_queries(struct sl_check_worker *w, struct sl_error *err)
+{
+	bool viewed = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < w->job->count && rc == 0; i++) {
+		if (w->checks[i].check->kind != SL_CHECK_SQL)
+			continue;
+		if (!viewed)
+			rc = make_kept_view(w, err);
+		viewed = true;
+		if (rc == 0)
+			rc = run_query(w, &w->checks[i], err);
+	}
+	return rc;
+}
+
+/* ---- judging -------------------------------------------------------------------------------------------------------------------- */
+
+/* `mostly` is the share that must pass. With quarantine and without `mostly` any number may be put aside. */
+static bool enough_pass(const struct sl_check *check, const struct sl_check_result *result)
+{
+	if (!result->failing || (check->quarantine && check->mostly >= 1))
+		return true;
+	return result->failing <= result->considered && (double)(result->considered - result->failing) >= check->mostly * (double)result->considered;
+}
+
+static int judge_rows(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows, struct sl_error *err)
+{
+	const struct sl_check *check = c->check;
+	double min = check->min.type == SL_VALUE_DOUBLE ? check->min.d : (double)check->min.i;
+	double max = check->max.type == SL_VALUE_DOUBLE ? check->max.d : (double)check->max.i;
+	char have[32], bound[32];
+
+	c->result->considered = rows;
+	if (check->has_min && (double)rows < min)
+		c->result->message = sl_arena_printf(w->arena, "%s rows, at least %s are asked for", sl_grouped(rows, have), sl_grouped((uint64_t)min, bound));
+	else if (check->has_max && (double)rows > max)
+		c->result->message = sl_arena_printf(w->arena, "%s rows, at most %s are asked for", sl_grouped(rows, have), sl_grouped((uint64_t)max, bound));
+	else
+		return 0;
+	c->result->state = check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
+	return c->result->message ? 0 : sl_fail_memory(err);
+}
+
+static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows, struct sl_error *err)
+{
+	struct sl_check_result *result = c->result;
+	char some[32], all[32];
+
+	if (c->settled)
+		return 0;
+	if (c->check->kind == SL_CHECK_ROWS)
+		return judge_rows(w, c, rows, err);
+	if (!result->failing)
+		return 0;
+	result->quarantined = c->check->quarantine ? result->failing : 0;
+	result->message = sl_arena_printf(w->arena, "%s of %s rows", sl_grouped(result->failing, some), sl_grouped(result->considered, all));
+	if (!enough_pass(c->check, result))
+		result->state = c->check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
+	if (!result->message)
+		return sl_fail_memory(err);
+	return c->check->kind == SL_CHECK_SQL ? 0 : show_rows(w, c, err);
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------------------------- */
+
+/* A name that no column has: "reason", else "_reason" ... */
+static const char *free_name(struct sl_check_worker *w, const char *name)
+{
+	while (name && sl_check_column(w, name))
+		name = sl_arena_printf(w->arena, "_%s", name);
+	return name;
+}
+
+static int prepare(struct sl_check_worker *w, struct sl_check_report *report, struct sl_error *err)
+{
+	const struct sl_check_job *job = w->job;
+	SL_AUTO_BUF struct sl_buf source = SL_BUF_INIT(SL_ENGINE_TEXT_MAX), columns = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+	const char **paths = sl_arena_array(w->arena, job->table.file_count, sizeof *paths);
+
+	w->checks = sl_arena_array(w->arena, job->count + 1, sizeof *w->checks);
+	report->results = sl_arena_array(w->arena, job->count + 1, sizeof *report->results);
+	w->reason_name = free_name(w, "reason");
+	w->raw_name = free_name(w, "raw");
+	if (!paths || !w->checks || !report->results || !w->reason_name || !w->raw_name)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < job->count; i++) {
+		const struct sl_check *check = &job->checks[i];
+		report->results[i] = (struct sl_check_result){.name = check->name, .severity = check->warn_only ? "warn" : "error", .message = "", .rows = "[]",
+							      .sql = "", .mark = check->mark};
+		w->checks[i] = (struct sl_checking){.check = check, .result = &report->results[i], .repeats = ""};
+	}
+	for (size_t i = 0; i < job->table.file_count; i++)
+		paths[i] = job->table.files[i].path;
+	sl_buf_str(&source, "read_parquet(");
+	sl_engine_list(&source, paths, job->table.file_count);
+	sl_buf_str(&source, ", hive_partitioning = false)");
+	for (size_t i = 0; i < job->table.column_count; i++) {
+		sl_buf_str(&columns, i ? ", " : "");
+		sl_sql_quote_name(&columns, job->table.columns[i].name);
+	}
+	w->source = sl_check_keep_text(w, &source, err);
+	w->columns = sl_check_keep_text(w, &columns, err);
+	return w->source && w->columns ? 0 : SL_E_NO_MEMORY;
+}
+
+static int open_session(struct sl_check_worker *w, struct sl_error *err)
+{
+	const struct sl_check_job *job = w->job;
+	size_t count = job->table.file_count;
+	const char **paths = sl_arena_array(w->arena, count, sizeof *paths);
+	const char *raw = job->broken.file_count ? job->broken.files[0].path : NULL;
+
+	if (!paths)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < count; i++)
+		paths[i] = job->table.files[i].path;
+	const struct sl_sql_table table = {.name = job->dataset, .paths = paths, .path_count = count};
+	struct sl_sql_options options = {.tables = &table, .table_count = 1, .raw_paths = &raw, .raw_path_count = raw ? 1 : 0, .write_dir = w->staging};
+	return sl_engine_open(&w->engine, &options, w->work, "checking", err);
+}
+
+static int run(struct sl_check_worker *w, struct sl_check_report *report, struct sl_error *err)
+{
+	const struct sl_check_job *job = w->job;
+	int rc;
+
+	if ((rc = prepare(w, report, err)) < 0 || (rc = open_session(w, err)) < 0 || (rc = sl_check_plan(w, err)) < 0 || (rc = count_rows(w, err)) < 0)
+		return rc;
+	for (size_t i = 0; i < job->count && rc == 0; i++)
+		if (w->checks[i].key && !w->checks[i].settled)
+			rc = sl_check_unique(w, i, err);
+	report->rows = report->clean_rows = w->rows;
+	if (rc < 0 || (rc = sl_check_separate(w, report, err)) < 0 || (rc = run_queries(w, err)) < 0)
+		return rc;
+	for (size_t i = 0; i < job->count && rc == 0; i++)
+		rc = judge(w, &w->checks[i], report->clean_rows, err);
+	for (size_t i = 0; i < job->count; i++)
+		report->failed |= report->results[i].state == SL_CHECK_FAILED;
+	return rc;
+}
+
+int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
+		     struct sl_check_report *ret, struct sl_error *err)
+{
+	struct sl_check_worker w = {.job = job, .staging = staging, .work = work, .arena = arena};
+	int rc = staging ? sl_dir_make(staging, err) : 0;
+
+	*ret = (struct sl_check_report){.dataset = job->dataset, .count = job->count};
+	if (job->count > SL_CHECKS_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "dataset '%s' has more than %d checks", job->dataset, SL_CHECKS_MAX);
+	if (rc == 0)
+		rc = run(&w, ret, err);
+	sl_engine_done(&w.engine);
+	return rc;
+}
