@@ -118,8 +118,6 @@ void handover_try(struct conn *c)
 			return;
 		}
 		c->server->stats.handed_over++;
-		r->with_room = false; /* finished by being handed over */
-		r->on_gone = NULL;
 		struct sl_wire wire = {.fd = conn_release_fd(c)};
 		sl_wire_close(&wire);
 		return;
@@ -128,7 +126,9 @@ void handover_try(struct conn *c)
 	sl_http_handover_fn *failed = r->handover_failed;
 	r->handover_path = NULL;
 	r->handover_failed = NULL;
+	r->with_room = true;
 	failed(r->handover_context, &r->pub, &err);
+	r->with_room = !r->answered && r->mode == BODY_STREAM;
 	conn_mark_dirty(c); /* goes on here, with the rest of what was read */
 	conn_update(c);
 }
@@ -143,6 +143,7 @@ int sl_http_request_hand_over(struct sl_http_request *request, const char *unix_
 	char *path = sl_arena_strdup(r->pub.arena, unix_socket_path);
 	if (!path)
 		return sl_fail_memory(err);
+	r->on_gone = NULL; /* the room has done with it, unless this fails */
 	r->handover_path = path;
 	r->handover_failed = failed;
 	r->handover_context = context;

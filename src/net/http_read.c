@@ -221,7 +221,7 @@ static int announce(struct conn *c, struct request *r)
 		r->with_room = true;
 		handler->head(handler->context, &r->pub);
 		/* Waiting for the whole body, it is ours again. */
-		r->with_room = !r->answered && (r->mode == BODY_STREAM || r->handover_path);
+		r->with_room = !r->answered && r->mode == BODY_STREAM && !r->handover_path;
 	}
 	if (r->handover_path)
 		return HPE_PAUSED;

@@ -238,8 +238,11 @@ static void begin_answer(struct request *r, const struct sl_http_response *head,
 {
 	struct sl_buf *out = &r->out;
 	r->started = true;
-	if (head->close || r->server->draining)
+	if (r->keep_alive && (head->close || r->server->draining)) {
 		r->keep_alive = false;
+		if (r->conn)
+			r->conn->linger = true; /* the client does not expect it, and may be sending its next request */
+	}
 	add_status_line(out, head->status);
 	add_date(r->server, out);
 	if (r->server->fixed_headers.len)
@@ -429,7 +432,7 @@ int sl_http_stream_write(struct sl_http_request *request, const void *data, size
 	size_t waiting = r->out.len - r->out_done, most = r->server->limits.stream_bytes;
 	if (r->stream_left >= 0 && len > (uint64_t)r->stream_left)
 		return SL_E_TOO_LARGE;
-	if (waiting > most && len > 4 * most - (waiting < 4 * most ? waiting : 4 * most))
+	if (len > 4 * most || waiting > 4 * most - len)
 		return SL_E_TOO_LARGE;
 	if (r->stream_left >= 0)
 		r->stream_left -= (int64_t)len;

@@ -101,7 +101,8 @@ struct sl_http_config {
 /* SL_E_INVALID for a header that may not be sent. */
 int sl_http_server_new(struct sl_loop *loop, const struct sl_http_config *config, struct sl_http_server **ret,
 	struct sl_error *err);
-/* Closes everything at once. Requests still with the room above stay valid until it finishes them, their answers are dropped. */
+/* Closes everything at once; not inside a call of the handler. Requests still with the room above stay valid until it finishes
+ * them, their answers are dropped. */
 void sl_http_server_free(struct sl_http_server *server); /* NULL is fine */
 
 /* A numeric address ("127.0.0.1", "::1"); port 0: one of the system's choosing. *ret_port may be NULL. */
@@ -174,7 +175,8 @@ void sl_http_respond_file(struct sl_http_request *request, const struct sl_http_
  * the connection closes). head->body is not used. */
 void sl_http_stream_start(struct sl_http_request *request, const struct sl_http_response *head, int64_t length);
 /* Copies the piece. 0; SL_HTTP_WAIT (taken too, but write no more until on_writable); SL_E_CANCELLED: the client has gone;
- * SL_E_TOO_LARGE: more than `length`, or four times limits.stream_bytes are waiting (nothing was taken). */
+ * SL_E_TOO_LARGE, with nothing taken: more than `length`, or more than four times limits.stream_bytes would be waiting (a piece
+ * of three times that always fits when the last answer was 0). */
 enum { SL_HTTP_WAIT = 1 };
 int sl_http_stream_write(struct sl_http_request *request, const void *data, size_t len);
 /* Called each time the client has taken enough after SL_HTTP_WAIT. */
@@ -190,9 +192,11 @@ void sl_http_stream_abort(struct sl_http_request *request);
  * and the bytes read so far go over a unix socket (SOCK_SEQPACKET, one message per connection), and the other server goes
  * on as if it had accepted it. Later requests come to that server first, which may pass the connection on in its turn. */
 
-/* Only inside head(). Waits until earlier answers are written. On success the request is finished. If the other role is not
- * there or full, `failed` is called (SL_E_BUSY) and the request goes on here: answer it with sl_http_respond_error, which
- * says 503 and Retry-After. SL_E_CONFLICT at once, with nothing changed: a TLS connection cannot be handed over. */
+/* Only inside head(). Waits until earlier answers are written. On success the request is finished, and also when the client
+ * goes meanwhile; on_gone is not called. If the other role is not there or full, `failed` is called (SL_E_BUSY) and the
+ * request goes on here: it may do what head() may, and should answer with sl_http_respond_error, which says 503 and
+ * Retry-After; else request() comes with the body. SL_E_CONFLICT at once, with nothing changed: a TLS connection cannot be
+ * handed over. */
 typedef void sl_http_handover_fn(void *context, struct sl_http_request *request, const struct sl_error *err);
 int sl_http_request_hand_over(struct sl_http_request *request, const char *unix_socket_path, sl_http_handover_fn *failed,
 	void *context, struct sl_error *err);

@@ -220,6 +220,32 @@ static void an_absent_role_is_a_503_and_the_connection_stays(void **state)
 	peer_close(&peer);
 }
 
+/* It waits behind an earlier answer, and its client goes: whoever has it then lets go of it. */
+static void a_waiting_hand_over_ends_with_its_client(void **state)
+{
+	struct pair *p = *state;
+	struct peer peer;
+	struct sl_http_stats stats;
+	peer_open(&peer, p->loop, p->port);
+	ask(&peer, p, "GET /a/hold", "\r\n");
+	ask(&peer, p, "POST /b/1", "Content-Length: 10\r\n\r\nabc");
+	while (!p->a.held)
+		sl_loop_run_once(p->loop, false);
+	peer_close(&peer);
+	while (!sl_http_request_gone(p->a.held))
+		sl_loop_run_once(p->loop, false);
+	respond(&p->a, p->a.held);
+	uint32_t open;
+	do {
+		sl_loop_run_once(p->loop, false);
+		sl_http_server_stats(p->a.server, &stats);
+		open = stats.connections_open;
+		sl_http_server_stats(p->b.server, &stats);
+	} while (open || stats.connections_open || !stats.adopted);
+	assert_int_equal(p->b.answered, 0); /* its body never came */
+	assert_int_equal(p->a.failures, 0);
+}
+
 static void a_restarted_role_is_found_again(void **state)
 {
 	struct pair *p = *state;
@@ -272,7 +298,8 @@ int main(void)
 		TEST(a_connection_goes_back_and_forth), TEST(a_pipelined_mix_is_answered_in_order),
 		TEST(earlier_answers_go_first),
 		TEST(a_large_body_is_read_by_the_new_owner), TEST(an_absent_role_is_a_503_and_the_connection_stays),
-		TEST(a_restarted_role_is_found_again), TEST(strangers_and_garbage_adopt_nothing),
+		TEST(a_waiting_hand_over_ends_with_its_client), TEST(a_restarted_role_is_found_again),
+		TEST(strangers_and_garbage_adopt_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -552,6 +552,62 @@ static void half_closed_clients_still_get_their_answer(void **state)
 	peer_close(&p);
 }
 
+/* The client takes nothing at all: the connection is not held for ever. */
+static void a_client_that_stops_reading_is_let_go(void **state)
+{
+	struct both *b = *state;
+	struct fixture f;
+	struct peer p;
+	struct sl_http_config config = config_of(&b->room);
+	config.limits.write_timeout_ms = 60;
+	start(&f, &config);
+	peer_open(&p, f.loop, f.port);
+	int small = 4096;
+	setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	char text[128];
+	int n = snprintf(text, sizeof text, "GET /hold HTTP/1.1\r\nHost: localhost:%u\r\n\r\n", f.port);
+	assert_int_equal(send(p.fd, text, (size_t)n, 0), n);
+	while (!b->room.held_count)
+		sl_loop_run_once(f.loop, false);
+	start_generating(&b->room, b->room.held[0], 100 << 20, true);
+	while (!b->room.gone)
+		sl_loop_run_once(f.loop, true);
+	sl_http_stream_abort(b->room.held[0]);
+	peer_close(&p);
+	stop(&f);
+}
+
+static int allocations;
+
+static void *counting_realloc(void *context, void *old, size_t size_bytes)
+{
+	(void)context;
+	allocations++;
+	return realloc(old, size_bytes);
+}
+
+/* Requests with a query, headers, a body and an answer from the arena: once the buffers are there, nothing is allocated. */
+static void a_warm_server_allocates_nothing(void **state)
+{
+	struct both *b = *state;
+	struct peer p;
+	peer_open(&p, b->f.loop, b->f.port);
+	for (size_t i = 1; i <= 40; i++) {
+		if (i == 20)
+			sl_allocator_set((struct sl_allocator){.realloc = counting_realloc});
+		char text[256];
+		int n = snprintf(text, sizeof text, "POST /x?y=%%20 HTTP/1.1\r\n%sA: b\r\nContent-Length: 4\r\n\r\nbody",
+			host_line(b));
+		assert_int_equal(send(p.fd, text, (size_t)n, 0), n);
+		while (b->room.requests < (int)i)
+			sl_loop_run_once(b->f.loop, false);
+	}
+	sl_allocator_set((struct sl_allocator){0});
+	assert_int_equal(allocations, 0);
+	peer_await(&p, "POST /x ?y=%20 #4 body", 40);
+	peer_close(&p);
+}
+
 static void set_flag(void *context) { *(bool *)context = true; }
 
 static void draining_finishes_what_runs(void **state)
@@ -631,6 +687,7 @@ int main(void)
 		TEST(borrowed_bodies_are_released_once), TEST(headers_cannot_split_an_answer), TEST(errors_have_one_shape),
 		TEST(a_client_that_waits_is_told_to_go_on), TEST(an_early_answer_drops_a_short_rest),
 		TEST(a_room_learns_that_the_client_has_gone), TEST(half_closed_clients_still_get_their_answer),
+		TEST(a_client_that_stops_reading_is_let_go), TEST(a_warm_server_allocates_nothing),
 		TEST(draining_finishes_what_runs), TEST(draining_ends_at_its_deadline), TEST(requests_outlive_their_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
