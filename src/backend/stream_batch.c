@@ -6,10 +6,14 @@
 
 /* Where the fields of the head stand. */
 enum {
-	AT_BASE_OFFSET = 0, AT_LENGTH = 8, AT_LEADER_EPOCH = 12, AT_MAGIC = 16, AT_CRC = 17, AT_ATTRIBUTES = 21, AT_LAST_DELTA = 23,
+	AT_BASE_OFFSET = 0, AT_LENGTH = 8, AT_LEADER_EPOCH = 12, AT_MAGIC = 16, AT_CRC = 17, AT_ATTRIBUTES = 21,
+	AT_LAST_DELTA = 23,
 	AT_BASE_TIME = 27, AT_MAX_TIME = 35, AT_PRODUCER_ID = 43, AT_PRODUCER_EPOCH = 51, AT_BASE_SEQUENCE = 53, AT_COUNT = 57,
 };
-enum { BEFORE_LENGTH_ENDS = 12, MAGIC = 2, COMPRESSION_MASK = 7, RECORD_LEAST = 7 /* length, attributes, deltas, key, value, headers */ };
+enum {
+	BEFORE_LENGTH_ENDS = 12, MAGIC = 2, COMPRESSION_MASK = 7,
+	RECORD_LEAST = 7, /* length, attributes, two deltas, key, value, headers */
+};
 
 uint32_t sl_read_be32(const unsigned char *p)
 {
@@ -73,7 +77,10 @@ static bool get_varint(const unsigned char **p, const unsigned char *end, int64_
 }
 
 /* Wraps instead of overflowing; the decoder adds it back the same way. */
-static int64_t time_delta(const struct sl_record *record, int64_t base_time_ms) { return (int64_t)((uint64_t)record->time_ms - (uint64_t)base_time_ms); }
+static int64_t time_delta(const struct sl_record *record, int64_t base_time_ms)
+{
+	return (int64_t)((uint64_t)record->time_ms - (uint64_t)base_time_ms);
+}
 
 static int64_t key_length(const struct sl_record *record) { return record->key ? (int64_t)record->key_len : -1; }
 
@@ -159,7 +166,8 @@ enum sl_batch_state sl_batch_look(const unsigned char *data, size_t have, struct
 	if (data[AT_MAGIC] != MAGIC)
 		return bad(ret_why, "its magic byte is not 2");
 	*ret = (struct sl_batch){
-		.base_offset = (int64_t)sl_read_be64(data + AT_BASE_OFFSET), .max_time_ms = (int64_t)sl_read_be64(data + AT_MAX_TIME),
+		.base_offset = (int64_t)sl_read_be64(data + AT_BASE_OFFSET),
+		.max_time_ms = (int64_t)sl_read_be64(data + AT_MAX_TIME),
 		.count = sl_read_be32(data + AT_COUNT), .size = (size_t)length + BEFORE_LENGTH_ENDS,
 	};
 	if (have < ret->size)
@@ -168,7 +176,8 @@ enum sl_batch_state sl_batch_look(const unsigned char *data, size_t have, struct
 		return bad(ret_why, "its CRC-32C is wrong");
 	if (data[AT_ATTRIBUTES + 1] & COMPRESSION_MASK)
 		return bad(ret_why, "it is compressed, which this program never writes");
-	if (ret->base_offset < 0 || !ret->count || ret->count > ret->size / RECORD_LEAST || sl_read_be32(data + AT_LAST_DELTA) != ret->count - 1)
+	if (ret->base_offset < 0 || !ret->count || ret->count > ret->size / RECORD_LEAST ||
+	    sl_read_be32(data + AT_LAST_DELTA) != ret->count - 1)
 		return bad(ret_why, "its record count is impossible");
 	return SL_BATCH_GOOD;
 }
@@ -186,7 +195,8 @@ static bool get_piece(const unsigned char **p, const unsigned char *end, const v
 }
 
 /* The record at *p; moves *p behind it. */
-static bool get_record(const unsigned char **p, const unsigned char *end, int64_t base_time_ms, uint32_t index, struct sl_record *ret)
+static bool get_record(const unsigned char **p, const unsigned char *end, int64_t base_time_ms, uint32_t index,
+		       struct sl_record *ret)
 {
 	int64_t len, delta_ms, offset_delta, headers;
 	if (!get_varint(p, end, &len) || len < RECORD_LEAST - 1 || len > end - *p)
@@ -204,7 +214,8 @@ static bool get_record(const unsigned char **p, const unsigned char *end, int64_
 	return true;
 }
 
-int sl_batch_each(const unsigned char *data, const struct sl_batch *batch, int64_t from, sl_stream_visit *each, void *context, int64_t *ret_next,
+int sl_batch_each(const unsigned char *data, const struct sl_batch *batch, int64_t from, sl_stream_visit *each, void *context,
+		  int64_t *ret_next,
 		  struct sl_error *err)
 {
 	const unsigned char *p = data + SL_BATCH_HEAD, *end = data + batch->size;

@@ -30,9 +30,10 @@ enum sl_batch_state {
 /* Looks at the batch that starts at `data`: its head, and once all of it is there its checksum. *ret_why says what is bad. */
 enum sl_batch_state sl_batch_look(const unsigned char *data, size_t have, struct sl_batch *ret, const char **ret_why);
 
-/* Calls `each` for every record with offset >= `from`, in order, of a batch that sl_batch_look called good. 0, 1 when `each` stopped it
- * (*ret_next is then behind that record, else behind the batch), SL_E_CORRUPT, or what `each` returned. */
-int sl_batch_each(const unsigned char *data, const struct sl_batch *batch, int64_t from, sl_stream_visit *each, void *context, int64_t *ret_next,
+/* Calls `each` for every record with offset >= `from`, in order, of a batch that sl_batch_look called good. 0, 1 when `each`
+ * stopped it (*ret_next is then behind that record, else behind the batch), SL_E_CORRUPT, or what `each` returned. */
+int sl_batch_each(const unsigned char *data, const struct sl_batch *batch, int64_t from, sl_stream_visit *each, void *context,
+		  int64_t *ret_next,
 		  struct sl_error *err);
 
 /* Big-endian numbers, shared with the other files of this backend. */

@@ -116,12 +116,14 @@ int sl_head_map(const char *folder, bool writable, struct sl_head **ret, struct 
 	if (sl_sys->fstat(fd, &st))
 		return sl_fail_errno(err, errno, path, "cannot look at it");
 	if (st.st_size != sizeof(struct sl_head))
-		return sl_fail_at(err, SL_E_CORRUPT, path, "is %lld bytes long, not %zu", (long long)st.st_size, sizeof(struct sl_head));
+		return sl_fail_at(err, SL_E_CORRUPT, path, "is %lld bytes long, not %zu", (long long)st.st_size,
+				  sizeof(struct sl_head));
 	void *map = sl_sys->mmap(NULL, sizeof(struct sl_head), writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return sl_fail_errno(err, errno, path, "cannot map");
 	struct sl_head *head SL_AUTO_HEAD = map;
-	if (memcmp(head->magic, HEAD_MAGIC, sizeof head->magic) || head->synced_offset < 0 || head->end_offset < head->synced_offset)
+	if (memcmp(head->magic, HEAD_MAGIC, sizeof head->magic) || head->synced_offset < 0 ||
+	    head->end_offset < head->synced_offset)
 		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the head of a stream");
 	*ret = SL_TAKE(head);
 	return 0;
@@ -167,7 +169,8 @@ static bool decode_entry(const unsigned char *p, struct sl_index_entry *ret)
 	if (sl_read_be32(p + 16) != sl_crc32c(0, p, 16))
 		return false;
 	*ret = (struct sl_index_entry){
-		.max_time_ms = (int64_t)sl_read_be64(p), .relative_offset = sl_read_be32(p + 8), .position = sl_read_be32(p + 12)};
+		.max_time_ms = (int64_t)sl_read_be64(p), .relative_offset = sl_read_be32(p + 8),
+		.position = sl_read_be32(p + 12)};
 	return true;
 }
 
@@ -210,8 +213,10 @@ int sl_seal_write(const char *folder, const struct sl_seal *seal, struct sl_erro
 	int rc = sl_segment_path(path, folder, seal->base_offset, "sealed", err);
 	if (rc)
 		return rc;
-	sl_buf_printf(&text, "{\"base_offset\":%lld,\"batches\":%lld,\"bytes\":%llu,\"end_offset\":%lld,\"max_time_ms\":%lld,\"min_time_ms\":%lld,\"sha256\":\"%s\"}\n",
-		      (long long)seal->base_offset, (long long)seal->batches, (unsigned long long)seal->bytes, (long long)seal->end_offset,
+	sl_buf_printf(&text, "{\"base_offset\":%lld,\"batches\":%lld,\"bytes\":%llu,\"end_offset\":%lld,",
+		      (long long)seal->base_offset, (long long)seal->batches, (unsigned long long)seal->bytes,
+		      (long long)seal->end_offset);
+	sl_buf_printf(&text, "\"max_time_ms\":%lld,\"min_time_ms\":%lld,\"sha256\":\"%s\"}\n",
 		      (long long)seal->max_time_ms, (long long)seal->min_time_ms, sl_hash_hex(&seal->digest, hex));
 	rc = sl_buf_check(&text, path, err);
 	return rc ? rc : sl_file_replace(path, text.data, text.len, 0444, err);
@@ -233,7 +238,8 @@ int sl_seal_read(const char *folder, int64_t base, struct sl_seal *ret, struct s
 	*ret = (struct sl_seal){
 		.base_offset = sl_json_int(root, "base_offset", -1), .end_offset = sl_json_int(root, "end_offset", -1),
 		.batches = sl_json_int(root, "batches", -1), .bytes = (uint64_t)sl_json_int(root, "bytes", -1),
-		.min_time_ms = sl_json_int(root, "min_time_ms", INT64_MAX), .max_time_ms = sl_json_int(root, "max_time_ms", INT64_MIN),
+		.min_time_ms = sl_json_int(root, "min_time_ms", INT64_MAX),
+		.max_time_ms = sl_json_int(root, "max_time_ms", INT64_MIN),
 	};
 	if (ret->base_offset != base || ret->end_offset < base || !sl_hash_parse(sl_json_str(root, "sha256", ""), &ret->digest))
 		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the seal of this segment");
@@ -242,7 +248,8 @@ int sl_seal_read(const char *folder, int64_t base, struct sl_seal *ret, struct s
 
 /* ---- walking a segment ---- */
 
-int sl_cursor_open(struct sl_cursor *cursor, const char *folder, int64_t base, uint64_t position, int64_t offset, struct sl_error *err)
+int sl_cursor_open(struct sl_cursor *cursor, const char *folder, int64_t base, uint64_t position, int64_t offset,
+		   struct sl_error *err)
 {
 	sl_file_close(&cursor->fd);
 	sl_cursor_forget(cursor);
@@ -296,7 +303,8 @@ static int cursor_fill(struct sl_cursor *cursor, size_t need, struct sl_error *e
 		return 0;
 	int rc = cursor_room(cursor, need, err);
 	while (!rc && cursor->end < need) {
-		ssize_t n = sl_sys->pread(cursor->fd, cursor->data + cursor->end, cursor->cap - cursor->end, (off_t)(cursor->position + cursor->end));
+		ssize_t n = sl_sys->pread(cursor->fd, cursor->data + cursor->end, cursor->cap - cursor->end,
+					  (off_t)(cursor->position + cursor->end));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -318,7 +326,8 @@ static bool unwritten(const struct sl_cursor *cursor)
 	return true;
 }
 
-int sl_cursor_look(struct sl_cursor *cursor, struct sl_batch *ret, const unsigned char **ret_data, const char **ret_why, struct sl_error *err)
+int sl_cursor_look(struct sl_cursor *cursor, struct sl_batch *ret, const unsigned char **ret_data, const char **ret_why,
+		   struct sl_error *err)
 {
 	enum sl_batch_state state = SL_BATCH_SHORT;
 	size_t need = SL_BATCH_HEAD;

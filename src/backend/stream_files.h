@@ -22,8 +22,8 @@ void sl_segments_done(struct sl_segments *segments);
 /* Index of the last segment that begins at or before `offset`; -1 when there is none. */
 ptrdiff_t sl_segments_find(const struct sl_segments *segments, int64_t offset);
 
-/* The file "head", mapped shared by the writer and every reader. Little-endian; a reader that sees end_offset sees the batches before it,
- * because the writer stores it last (release) and both look at the same pages. */
+/* The file "head", mapped shared by the writer and every reader. Little-endian; a reader that sees end_offset sees the batches
+ * before it, because the writer stores it last (release) and both look at the same pages. */
 struct sl_head {
 	char magic[8];
 	_Atomic int64_t end_offset;    /* acknowledged */
@@ -72,13 +72,16 @@ struct sl_cursor {
 	int64_t offset;         /* of the batch that must stand at the position */
 };
 #define SL_CURSOR_INIT {.fd = -1}
-/* Opens the segment `base` with the batch of `offset` at `position`. A cursor that is open is moved there and keeps its memory. */
-int sl_cursor_open(struct sl_cursor *cursor, const char *folder, int64_t base, uint64_t position, int64_t offset, struct sl_error *err);
+/* Opens the segment `base` with the batch of `offset` at `position`. A cursor that is open is moved there and keeps
+ * its memory. */
+int sl_cursor_open(struct sl_cursor *cursor, const char *folder, int64_t base, uint64_t position, int64_t offset,
+		   struct sl_error *err);
 void sl_cursor_close(struct sl_cursor *cursor);
 #define SL_AUTO_CURSOR SL_CLEANUP(sl_cursor_close)
-/* 1 with the good batch at the cursor, which stays there (*ret_data lives until the next call); 0 when there is none: *ret_why says what stands there
- * instead, "" for the end of the file or unwritten bytes. Negative: the machine refused. */
-int sl_cursor_look(struct sl_cursor *cursor, struct sl_batch *ret, const unsigned char **ret_data, const char **ret_why, struct sl_error *err);
+/* 1 with the good batch at the cursor, which stays there (*ret_data lives until the next call); 0 when there is none: *ret_why
+ * says what stands there instead, "" for the end of the file or unwritten bytes. Negative: the machine refused. */
+int sl_cursor_look(struct sl_cursor *cursor, struct sl_batch *ret, const unsigned char **ret_data, const char **ret_why,
+		   struct sl_error *err);
 void sl_cursor_pass(struct sl_cursor *cursor, const struct sl_batch *batch);
 /* Drops what was read ahead: the writer may have changed it since. */
 void sl_cursor_forget(struct sl_cursor *cursor);

@@ -1,8 +1,8 @@
 /* The stream port on own segments: writer and reader. What may wait for the disk is in stream_maintain.c.
  *
- * The writer keeps a window of the segment mapped and writes batches straight into it. Space is allocated before it is mapped, so a full disk
- * is an error of append and never a signal. Measured for 295-byte batches on ext4: 0.35-0.66 us through the window, 1.1-1.9 us with pwrite; a window
- * of 1 MiB beat 256 KiB and 4 MiB, and is all that the process's memory grows by.
+ * The writer keeps a window of the segment mapped and writes batches straight into it. Space is allocated before it is mapped,
+ * so a full disk is an error of append and never a signal. Measured for 295-byte batches on ext4: 0.35-0.66 us through the
+ * window, 1.1-1.9 us with pwrite; a window of 1 MiB beat 256 KiB and 4 MiB, and is all that the process's memory grows by.
  */
 #include "port/stream.h"
 
@@ -46,7 +46,8 @@ struct sl_stream {
 
 /* ---- the writer's segment ---- */
 
-/* Room for bytes [position, end), which were never written. Not every file system can allocate ahead; writing zeros does the same, slower. */
+/* Room for bytes [position, end), which were never written. Not every file system can allocate ahead; writing zeros does the
+ * same, slower. */
 static int allocate(int fd, uint64_t position, uint64_t end, const char *path, struct sl_error *err)
 {
 	static const unsigned char zeros[PAGE];
@@ -72,10 +73,12 @@ static void window_close(struct writer *writer)
 	writer->window_len = 0;
 }
 
-static int map_window(int fd, uint64_t position, size_t size, const char *path, unsigned char **ret, uint64_t *ret_at, size_t *ret_len, struct sl_error *err)
+static int map_window(int fd, uint64_t position, size_t size, const char *path, unsigned char **ret, uint64_t *ret_at,
+		      size_t *ret_len, struct sl_error *err)
 {
 	uint64_t at = position & ~(uint64_t)(PAGE - 1);
-	size_t need = (size_t)(position - at) + size, len = need > WINDOW_BYTES ? (need + PAGE - 1) & ~(size_t)(PAGE - 1) : WINDOW_BYTES;
+	size_t need = (size_t)(position - at) + size;
+	size_t len = need > WINDOW_BYTES ? (need + PAGE - 1) & ~(size_t)(PAGE - 1) : WINDOW_BYTES;
 	int rc = allocate(fd, position, at + len, path, err);
 	if (rc)
 		return rc;
@@ -169,7 +172,8 @@ static int write_index(struct sl_stream *stream, struct sl_error *err)
 {
 	struct writer *writer = stream->writer;
 	unsigned char bytes[SL_INDEX_ENTRY];
-	struct sl_index_entry entry = {.max_time_ms = writer->max_time_ms, .relative_offset = (uint32_t)(writer->next - writer->base),
+	struct sl_index_entry entry = {.max_time_ms = writer->max_time_ms,
+		.relative_offset = (uint32_t)(writer->next - writer->base),
 				       .position = (uint32_t)writer->position};
 	sl_index_encode(&entry, bytes);
 	int rc = sl_file_write_at(writer->index_fd, bytes, sizeof bytes, writer->index_len, stream->folder, err);
@@ -180,14 +184,16 @@ static int write_index(struct sl_stream *stream, struct sl_error *err)
 	return 0;
 }
 
-int sl_stream_append(struct sl_stream *stream, const struct sl_record *records, size_t count, int64_t *ret_first, struct sl_error *err)
+int sl_stream_append(struct sl_stream *stream, const struct sl_record *records, size_t count, int64_t *ret_first,
+		     struct sl_error *err)
 {
 	struct writer *writer = stream->writer;
 	assert(writer && count >= 1);
 	size_t size = sl_batch_size(records, count);
 	if (!size)
 		return sl_fail_at(err, SL_E_TOO_LARGE, stream->folder, "a batch is larger than %d bytes", SL_BATCH_MAX);
-	bool full = writer->position && (writer->position + size > writer->segment_bytes || writer->next - writer->base + (int64_t)count > INT32_MAX);
+	bool full = writer->position && (writer->position + size > writer->segment_bytes ||
+					 writer->next - writer->base + (int64_t)count > INT32_MAX);
 	int rc = 0;
 	if (full)
 		rc = roll(stream, size, err);
@@ -228,7 +234,8 @@ int sl_stream_sync(struct sl_stream *stream, struct sl_error *err)
 
 static int corrupt(const struct sl_cursor *cursor, const char *why, struct sl_error *err)
 {
-	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s", (unsigned long long)cursor->position,
+	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s",
+			  (unsigned long long)cursor->position,
 			  (long long)cursor->offset, why[0] ? why : "it was never written");
 }
 
@@ -312,7 +319,8 @@ static int recover(struct sl_stream *stream, struct sl_error *err)
 	if (rc)
 		return rc;
 	if (!segments.count && trusted)
-		return sl_fail_at(err, SL_E_CORRUPT, stream->folder, "has no segment, but records up to offset %lld were written", (long long)trusted);
+		return sl_fail_at(err, SL_E_CORRUPT, stream->folder, "has no segment, but records up to offset %lld were written",
+				  (long long)trusted);
 	ptrdiff_t first = sl_segments_find(&segments, trusted);
 	if (segments.count && first < 0)
 		return sl_fail_at(err, SL_E_CORRUPT, stream->folder, "has no segment that holds offset %lld", (long long)trusted);
@@ -336,7 +344,8 @@ static int open_last(struct sl_stream *stream, struct sl_error *err)
 	int rc = open_pair(stream->folder, writer->base, 0, &writer->fd, &writer->index_fd, err);
 	if (rc)
 		return rc;
-	if (sl_sys->ftruncate(writer->fd, (off_t)writer->position) || sl_sys->ftruncate(writer->index_fd, (off_t)writer->index_len))
+	if (sl_sys->ftruncate(writer->fd, (off_t)writer->position) ||
+	    sl_sys->ftruncate(writer->index_fd, (off_t)writer->index_len))
 		return sl_fail_errno(err, errno, stream->folder, "cannot cut the torn end");
 	sl_head_adopt(stream->head, writer->next);
 	return 0;
@@ -364,7 +373,8 @@ static int start_writer(struct sl_stream *stream, const struct sl_stream_options
 	writer->max_time_ms = INT64_MIN;
 	writer->segment_bytes = options && options->segment_bytes ? options->segment_bytes : SEGMENT_DEFAULT;
 	if (writer->segment_bytes < SEGMENT_LEAST || writer->segment_bytes > SEGMENT_MOST)
-		return sl_fail_at(err, SL_E_INVALID, stream->folder, "a segment of %llu bytes is not between 4 KiB and 1 GiB", (unsigned long long)writer->segment_bytes);
+		return sl_fail_at(err, SL_E_INVALID, stream->folder, "a segment of %llu bytes is not between 4 KiB and 1 GiB",
+				  (unsigned long long)writer->segment_bytes);
 	snprintf(holder, sizeof holder, "pid %ld", (long)getpid());
 	int rc = sl_dir_make(stream->folder, err);
 	if (!rc)
@@ -384,7 +394,8 @@ static int start_writer(struct sl_stream *stream, const struct sl_stream_options
 	return rc ? rc : sl_head_map(stream->folder, true, &stream->head, err);
 }
 
-int sl_stream_open_writer(const char *dir, const char *name, const struct sl_stream_options *options, struct sl_stream **ret, struct sl_error *err)
+int sl_stream_open_writer(const char *dir, const char *name, const struct sl_stream_options *options, struct sl_stream **ret,
+			  struct sl_error *err)
 {
 	struct sl_stream *stream = NULL;
 	int rc = open_stream(dir, name, &stream, err);
@@ -494,7 +505,8 @@ static int next_batch(struct sl_stream *stream, struct sl_batch *ret, const unsi
 	return rc ? rc : corrupt(cursor, why, err);
 }
 
-int sl_stream_read(struct sl_stream *stream, int64_t offset, size_t max_bytes, sl_stream_visit *each, void *context, int64_t *ret_next,
+int sl_stream_read(struct sl_stream *stream, int64_t offset, size_t max_bytes, sl_stream_visit *each, void *context,
+		   int64_t *ret_next,
 		   struct sl_error *err)
 {
 	struct sl_cursor *cursor = &stream->cursor;

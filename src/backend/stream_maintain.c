@@ -1,4 +1,5 @@
-/* What of the stream port may wait for the disk: syncing, sealing, retention, proving. Any process may do it; the writer is never stopped. */
+/* What of the stream port may wait for the disk: syncing, sealing, retention, proving. Any process may do it; the writer is
+ * never stopped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@
 
 static int bad_batch(const struct sl_cursor *cursor, const char *why, struct sl_error *err)
 {
-	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s", (unsigned long long)cursor->position,
+	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s",
+			  (unsigned long long)cursor->position,
 			  (long long)cursor->offset, why[0] ? why : "it was never written");
 }
 
@@ -99,7 +101,8 @@ static int sync_all(const char *folder, struct sl_head *head, const struct sl_se
 }
 
 /* Seals every segment that has a successor; what is sealed is never looked at again. */
-static int seal_finished(const char *folder, const char *name, const struct sl_segments *segments, const struct sl_stream_options *options, struct sl_error *err)
+static int seal_finished(const char *folder, const char *name, const struct sl_segments *segments,
+			 const struct sl_stream_options *options, struct sl_error *err)
 {
 	struct sl_seal seal;
 	size_t first = segments->count ? segments->count - 1 : 0;
@@ -147,7 +150,8 @@ static int log_info(const char *folder, int64_t base, struct sl_file_info *ret, 
 
 /* By when a segment was last written, not by the times of its records: those are event times, which a client chooses and a replay
  * takes from years ago. All but the last segment are sealed here. */
-static int retire(const char *folder, const struct sl_segments *segments, const struct sl_stream_options *options, struct sl_error *err)
+static int retire(const char *folder, const struct sl_segments *segments, const struct sl_stream_options *options,
+		  struct sl_error *err)
 {
 	uint64_t total = 0;
 	struct sl_file_info info;
@@ -225,7 +229,8 @@ static int check_segment(const char *folder, int64_t base, int64_t must, struct 
 	if (rc)
 		return rc;
 	if (info.size_bytes != seal.bytes || found.bytes != seal.bytes)
-		return sl_fail_at(err, SL_E_CORRUPT, path, "is %llu bytes long, sealed with %llu", (unsigned long long)info.size_bytes, (unsigned long long)seal.bytes);
+		return sl_fail_at(err, SL_E_CORRUPT, path, "is %llu bytes long, sealed with %llu",
+				  (unsigned long long)info.size_bytes, (unsigned long long)seal.bytes);
 	if (found.end_offset != seal.end_offset || !sl_hash_eq(&found.digest, &seal.digest))
 		return sl_fail_at(err, SL_E_CORRUPT, path, "its bytes are not those that were sealed");
 	return 0;
@@ -245,7 +250,8 @@ int sl_stream_check(const char *dir, const char *name, struct sl_error *err)
 		return rc;
 	int64_t trusted = sl_head_trusted(head);
 	if (!segments.count && trusted)
-		return sl_fail_at(err, SL_E_CORRUPT, folder, "has no segment, but records up to offset %lld were written", (long long)trusted);
+		return sl_fail_at(err, SL_E_CORRUPT, folder, "has no segment, but records up to offset %lld were written",
+				  (long long)trusted);
 	for (size_t i = 0; i < segments.count && !rc; i++) {
 		int64_t must = i + 1 < segments.count ? segments.bases[i + 1] : trusted;
 		rc = check_segment(folder, segments.bases[i], must, err);

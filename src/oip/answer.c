@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+static const double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17};
 
 /* "123" with 5 decimals is "0.00123"; trailing zeros are gone already. */
 static size_t put_decimal(char *out, uint64_t digits, int decimals)
@@ -25,7 +25,8 @@ static size_t put_decimal(char *out, uint64_t digits, int decimals)
 	return len;
 }
 
-/* Digits that are exact in a double, over a power of ten that is: the quotient is the double nearest to the decimal, as a reader makes it. */
+/* Digits that are exact in a double, over a power of ten that is: the quotient is the double nearest to the decimal, as a
+ * reader makes it. */
 static bool short_decimal(double value, int significant, uint64_t *ret_digits, int *ret_decimals)
 {
 	int decimals = significant;
@@ -94,7 +95,8 @@ void sl_answer_floats(struct sl_buf *out, const float *values, size_t count, siz
 	out->len += (size_t)(p - start);
 }
 
-void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type, const struct sl_inputs *rows,
+void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type,
+			  const struct sl_inputs *rows,
 			  const struct sl_id *id, const struct sl_http_header *more)
 {
 	struct sl_http_header headers[3] = {
@@ -105,5 +107,6 @@ void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *
 	if (more)
 		headers[count++] = *more;
 	sl_http_respond(request, &(struct sl_http_response){
-		.status = 200, .content_type = content_type, .headers = headers, .header_count = count, .body = body->data, .body_len = body->len});
+		.status = 200, .content_type = content_type, .headers = headers, .header_count = count, .body = body->data,
+		.body_len = body->len});
 }

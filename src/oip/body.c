@@ -84,7 +84,8 @@ int sl_body_parse(struct sl_body_parser *parser, const char *text, size_t len, y
 	union { const char *in; char *out; } body = {.in = text}; /* only read: the in-situ flag is not given */
 	yyjson_doc *doc = yyjson_read_opts(body.out, len, 0, &alc, &problem);
 	if (!doc && problem.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-		return parser->refused ? sl_fail(err, SL_E_TOO_LARGE, "the body takes more than %d MiB in memory", SL_BODY_MEMORY_MAX >> 20)
+		return parser->refused ? sl_fail(err, SL_E_TOO_LARGE, "the body takes more than %d MiB in memory",
+						 SL_BODY_MEMORY_MAX >> 20)
 				       : sl_fail_memory(err);
 	if (!doc)
 		return refuse(text, len, &problem, err);
@@ -127,7 +128,8 @@ bool sl_body_cell(yyjson_val *value, struct sl_cell *ret)
 	default:
 		if (!yyjson_is_str(value))
 			return false;
-		*ret = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)yyjson_get_len(value), .text = yyjson_get_str(value)};
+		*ret = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)yyjson_get_len(value),
+			.text = yyjson_get_str(value)};
 		return true;
 	}
 }

@@ -18,8 +18,8 @@ struct sl_body_parser {
 int sl_body_parser_init(struct sl_body_parser *parser, struct sl_error *err);
 void sl_body_parser_done(struct sl_body_parser *parser);
 
-/* The body as an object, whose texts are NUL-terminated and live until sl_body_end. One body at a time. SL_E_INVALID with line and column;
- * SL_E_TOO_LARGE for what is deeper than SL_JSON_DEPTH_MAX or takes too much memory. */
+/* The body as an object, whose texts are NUL-terminated and live until sl_body_end. One body at a time. SL_E_INVALID with line
+ * and column; SL_E_TOO_LARGE for what is deeper than SL_JSON_DEPTH_MAX or takes too much memory. */
 int sl_body_parse(struct sl_body_parser *parser, const char *text, size_t len, yyjson_doc **ret, struct sl_error *err);
 void sl_body_end(yyjson_doc **doc); /* for SL_CLEANUP too */
 #define SL_AUTO_BODY SL_CLEANUP(sl_body_end)

@@ -7,7 +7,8 @@ int sl_unknown_column(const struct sl_served *served, const char *name, struct s
 	return near ? sl_error_hint(err, "did you mean '%s'?", near) : SL_E_INVALID;
 }
 
-ptrdiff_t sl_column_slot(const struct sl_served *served, const char *name, size_t len, size_t guess, int *ret_rc, struct sl_error *err)
+ptrdiff_t sl_column_slot(const struct sl_served *served, const char *name, size_t len, size_t guess, int *ret_rc,
+			 struct sl_error *err)
 {
 	ptrdiff_t slot = sl_served_slot(served, name, len, guess);
 	*ret_rc = 0;

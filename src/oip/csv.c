@@ -113,7 +113,8 @@ static int typed_cell(const struct sl_served *served, size_t slot, const struct 
 	return sl_str_double(text, &ret->d) ? 0 : SL_E_INVALID;
 }
 
-static int set_field(struct sl_inputs *rows, ptrdiff_t slot, size_t row, const struct field *field, size_t line, struct sl_error *err)
+static int set_field(struct sl_inputs *rows, ptrdiff_t slot, size_t row, const struct field *field, size_t line,
+		     struct sl_error *err)
 {
 	if (slot == SL_SLOT_NONE)
 		return 0;
@@ -176,7 +177,8 @@ static int read_line(struct csv *csv, const struct header *header, struct sl_inp
 	for (size_t i = 0; !field.last; i++) {
 		int rc = next_field(csv, &field, err);
 		if (!rc && (i == header->count || (field.last && i + 1 < header->count)))
-			rc = sl_fail(err, SL_E_INVALID, "line %zu has %s fields than the header's %zu", line, i == header->count ? "more" : "fewer", header->count);
+			rc = sl_fail(err, SL_E_INVALID, "line %zu has %s fields than the header's %zu", line,
+				     i == header->count ? "more" : "fewer", header->count);
 		if (!rc)
 			rc = set_field(rows, header->slots[i], row, &field, line, err);
 		if (rc)
@@ -185,7 +187,21 @@ static int read_line(struct csv *csv, const struct header *header, struct sl_inp
 	return 0;
 }
 
-int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
+static int mark_given(const struct header *header, struct sl_inputs *rows, struct sl_error *err)
+{
+	for (size_t i = 0; i < header->count; i++) {
+		ptrdiff_t slot = header->slots[i];
+		if (slot == SL_SLOT_NONE)
+			continue;
+		if (rows->given[slot])
+			return sl_fail(err, SL_E_INVALID, "column '%s' is given twice", rows->served->slots[slot]);
+		rows->given[slot] = 1;
+	}
+	return 0;
+}
+
+int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
+		       struct sl_error *err)
 {
 	struct csv csv = {.p = text, .end = text + len, .line = 1, .arena = arena};
 	struct header header = {0};
@@ -196,16 +212,12 @@ int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, s
 	int rc = read_header(&csv, served, &header, err);
 	if (!rc)
 		rc = sl_inputs_begin(rows, served, count_lines(csv.p, csv.end), err);
-	for (size_t i = 0; !rc && i < header.count; i++) {
-		if (header.slots[i] == SL_SLOT_NONE)
-			continue;
-		if (rows->given[header.slots[i]])
-			rc = sl_fail(err, SL_E_INVALID, "column '%s' is given twice", served->slots[header.slots[i]]);
-		rows->given[header.slots[i]] = 1;
-	}
-	for (size_t row = 0; !rc && row < rows->count; row++)
-		rc = csv.p == csv.end ? sl_fail(err, SL_E_INVALID, "the quotes of the body do not match") : read_line(&csv, &header, rows, row, err);
-	if (!rc && csv.p != csv.end)
+	if (!rc)
+		rc = mark_given(&header, rows, err);
+	size_t row = 0;
+	for (; !rc && row < rows->count && csv.p < csv.end; row++)
+		rc = read_line(&csv, &header, rows, row, err);
+	if (!rc && (row < rows->count || csv.p < csv.end))
 		rc = sl_fail(err, SL_E_INVALID, "the quotes of the body do not match");
 	return rc;
 }

@@ -21,7 +21,8 @@ static int set_cell(struct sl_inputs *rows, ptrdiff_t slot, size_t row, yyjson_v
 	struct sl_cell *cell = slot == SL_SLOT_NONE ? &ignored : &rows->cells[(size_t)slot * rows->count + row];
 	if (sl_body_cell(value, cell))
 		return 0;
-	return sl_fail(err, SL_E_INVALID, "row %zu: column '%s' is %s", row, slot == SL_SLOT_NONE ? "(ignored)" : rows->served->slots[slot],
+	return sl_fail(err, SL_E_INVALID, "row %zu: column '%s' is %s", row,
+		       slot == SL_SLOT_NONE ? "(ignored)" : rows->served->slots[slot],
 		       sl_body_kind(value));
 }
 
@@ -63,7 +64,8 @@ static int fill_matrix(yyjson_val *data, struct sl_inputs *rows, const ptrdiff_t
 	return 0;
 }
 
-static int read_split(yyjson_val *split, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
+static int read_split(yyjson_val *split, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
+		      struct sl_error *err)
 {
 	yyjson_val *columns = yyjson_obj_get(split, "columns"), *data = yyjson_obj_get(split, "data");
 	size_t width = yyjson_arr_size(columns);
@@ -79,7 +81,8 @@ static int read_split(yyjson_val *split, struct sl_served *served, struct sl_are
 }
 
 /* Values in the order of the model's columns. */
-static int read_positions(yyjson_val *instances, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
+static int read_positions(yyjson_val *instances, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
+			  struct sl_error *err)
 {
 	size_t width = served->package.feature_count;
 	ptrdiff_t *slots = sl_arena_array(arena, width + 1, sizeof *slots);
@@ -120,7 +123,8 @@ static int fill_record(yyjson_val *record, struct sl_inputs *rows, size_t row, u
 	return 0;
 }
 
-static int read_records(yyjson_val *records, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
+static int read_records(yyjson_val *records, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
+			struct sl_error *err)
 {
 	size_t row = 0;
 	uint32_t *stamps = sl_arena_array(arena, served->slot_count, sizeof *stamps);
@@ -169,7 +173,8 @@ static int read_columns(yyjson_val *inputs, struct sl_served *served, struct sl_
 	return 0;
 }
 
-int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
+int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
+			struct sl_error *err)
 {
 	enum { SPLIT, RECORDS, INSTANCES, INPUTS, PARAMS, COUNT };
 	static const char *const names[COUNT] = {"dataframe_split", "dataframe_records", "instances", "inputs", "params"};
@@ -183,7 +188,8 @@ int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_ar
 		if (i == PARAMS)
 			continue;
 		if (i == COUNT)
-			return sl_fail(err, SL_E_INVALID, "'%s' is none of dataframe_split, dataframe_records, instances, inputs", yyjson_get_str(key));
+			return sl_fail(err, SL_E_INVALID, "'%s' is none of dataframe_split, dataframe_records, instances, inputs",
+				       yyjson_get_str(key));
 		if (value)
 			return sl_fail(err, SL_E_INVALID, "'%s' and '%s' came together, expected one", names[form], names[i]);
 		form = i;

@@ -36,7 +36,8 @@ struct sl_oip {
 
 static void answer(struct sl_http_request *request, int status, const char *type, const char *body, size_t len)
 {
-	sl_http_respond(request, &(struct sl_http_response){.status = status, .content_type = type, .body = body, .body_len = len});
+	sl_http_respond(request, &(struct sl_http_response){.status = status, .content_type = type, .body = body,
+							      .body_len = len});
 }
 
 static void answer_out(struct sl_oip *oip, struct sl_http_request *request, int status)
@@ -61,7 +62,8 @@ static void answer_method(struct sl_http_request *request, const char *allowed)
 	int len = snprintf(body, sizeof body, "{\"error\":\"this address takes %s only\"}", allowed);
 	struct sl_http_header allow = {"Allow", allowed};
 	sl_http_respond(request, &(struct sl_http_response){
-		.status = 405, .content_type = JSON, .headers = &allow, .header_count = 1, .body = body, .body_len = (size_t)len});
+		.status = 405, .content_type = JSON, .headers = &allow, .header_count = 1, .body = body,
+		.body_len = (size_t)len});
 }
 
 static bool is_get(struct sl_http_request *request)
@@ -72,8 +74,10 @@ static bool is_get(struct sl_http_request *request)
 	return false;
 }
 
-/* Error bodies of every path here, refusals of the HTTP server included: {"error": "what: where (what to do)"}; /invocations adds MLflow's members. */
-static void error_body(void *context, const char *path, int status, const struct sl_error *err, struct sl_buf *body, const char **content_type)
+/* Error bodies of every path here, refusals of the HTTP server included: {"error": "what: where (what to do)"}; /invocations
+ * adds MLflow's members. */
+static void error_body(void *context, const char *path, int status, const struct sl_error *err, struct sl_buf *body,
+		       const char **content_type)
 {
 	(void)context;
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(4096);
@@ -86,7 +90,7 @@ static void error_body(void *context, const char *path, int status, const struct
 	sl_buf_str(body, "{\"error\":");
 	sl_json_string(body, sl_buf_cstr(&text), text.len);
 	if (path && !sl_str_starts(path, "/v2")) {
-		sl_buf_str(body, status < 500 ? ",\"error_code\":\"BAD_REQUEST\",\"message\":" : ",\"error_code\":\"INTERNAL_ERROR\",\"message\":");
+		sl_buf_printf(body, ",\"error_code\":\"%s\",\"message\":", status < 500 ? "BAD_REQUEST" : "INTERNAL_ERROR");
 		sl_json_string(body, sl_buf_cstr(&text), text.len);
 	}
 	sl_buf_char(body, '}');
@@ -120,7 +124,8 @@ static struct sl_served *ready(struct sl_endpoint_state *endpoint, struct sl_htt
 	struct sl_error err = {0};
 	if (served)
 		return served;
-	sl_fail(&err, SL_E_BUSY, "endpoint '%s' has no model yet: %s", sl_endpoint_spec(endpoint)->name, sl_endpoint_problem(endpoint)->message);
+	sl_fail(&err, SL_E_BUSY, "endpoint '%s' has no model yet: %s", sl_endpoint_spec(endpoint)->name,
+		sl_endpoint_problem(endpoint)->message);
 	sl_error_hint(&err, "run the project, then promote a version to '%s'", sl_endpoint_spec(endpoint)->alias);
 	refuse(endpoint, request, &err);
 	return NULL;
@@ -148,7 +153,8 @@ static int json_length(const struct sl_http_request *request, size_t *ret, struc
 	return 0;
 }
 
-static void answer_infer(struct sl_oip *oip, struct sl_http_request *request, const struct sl_v2_request *v2, const struct sl_id *id)
+static void answer_infer(struct sl_oip *oip, struct sl_http_request *request, const struct sl_v2_request *v2,
+			 const struct sl_id *id)
 {
 	char length[24];
 	size_t json_len;
@@ -176,7 +182,8 @@ static void infer(struct sl_oip *oip, struct sl_http_request *request, struct sl
 	}
 	int rc = json_length(request, &json_len, &err);
 	if (!rc)
-		rc = sl_v2_read(&oip->parser, served, request->body, request->body_len, json_len, request->arena, &oip->rows, &v2, &err);
+		rc = sl_v2_read(&oip->parser, served, request->body, request->body_len, json_len, request->arena, &oip->rows, &v2,
+				&err);
 	if (!rc)
 		rc = sl_predict(&oip->rows, started_ns, &id, &err);
 	if (rc)
@@ -206,12 +213,12 @@ static int media_of(const struct sl_http_request *request, enum media *ret, stru
 	return 0;
 }
 
-static int read_invocation(struct sl_oip *oip, struct sl_http_request *request, enum media media, struct sl_served *served, yyjson_doc **doc,
+static int read_invocation(struct sl_oip *oip, struct sl_http_request *request, enum media media, struct sl_served *served,
+			   yyjson_doc **doc,
 			   struct sl_error *err)
 {
 	if (media == MEDIA_CSV)
-		return request->body_len > SL_BODY_BYTES_MAX ? sl_fail(err, SL_E_TOO_LARGE, "the body is larger than %d MiB", SL_BODY_BYTES_MAX >> 20)
-			: sl_invocations_csv(request->body, request->body_len, served, request->arena, &oip->rows, err);
+		return sl_invocations_csv(request->body, request->body_len, served, request->arena, &oip->rows, err);
 	int rc = sl_body_parse(&oip->parser, request->body, request->body_len, doc, err);
 	return rc ? rc : sl_invocations_json(yyjson_doc_get_root(*doc), served, request->arena, &oip->rows, err);
 }
@@ -267,7 +274,9 @@ static void invocations(struct sl_oip *oip, struct sl_http_request *request)
 		answer_error(request, 400, SL_E_INVALID, "this project has several endpoints: say which with ?endpoint=NAME");
 		return;
 	}
-	struct sl_endpoint_state *endpoint = name ? sl_serving_find(oip->serving, name, strlen(name)) : sl_serving_at(oip->serving, 0);
+	struct sl_endpoint_state *endpoint = sl_serving_at(oip->serving, 0);
+	if (name)
+		endpoint = sl_serving_find(oip->serving, name, strlen(name));
 	struct sl_served *served = endpoint ? ready(endpoint, request) : NULL;
 	if (served)
 		invoke(oip, request, served);
@@ -341,7 +350,8 @@ static void model(struct sl_oip *oip, struct sl_http_request *request, struct sl
 		size_t len = strcspn(version, "/");
 		if (served && (strlen(served->version_text) != len || memcmp(served->version_text, version, len) != 0)) {
 			struct sl_error err = {0};
-			sl_fail(&err, SL_E_NOT_FOUND, "version '%.*s' of '%s' is not served", (int)(len < 40 ? len : 40), version, sl_endpoint_spec(endpoint)->name);
+			sl_fail(&err, SL_E_NOT_FOUND, "version '%.*s' of '%s' is not served", (int)(len < 40 ? len : 40), version,
+				sl_endpoint_spec(endpoint)->name);
 			sl_error_hint(&err, "version %s is", served->version_text);
 			sl_http_respond_error(request, 0, &err);
 			return;
@@ -377,7 +387,8 @@ static void v2(struct sl_oip *oip, struct sl_http_request *request, const char *
 	} else if (strcmp(rest, "/models") == 0) {
 		list_models(oip, request);
 	} else if (!*rest) {
-		static const char about[] = "{\"name\":\"sluice\",\"version\":\"" SLUICE_VERSION "\",\"extensions\":[\"binary_tensor_data\"]}";
+		static const char about[] =
+			"{\"name\":\"sluice\",\"version\":\"" SLUICE_VERSION "\",\"extensions\":[\"binary_tensor_data\"]}";
 		if (is_get(request))
 			answer(request, 200, JSON, about, sizeof about - 1);
 	} else {
@@ -397,8 +408,8 @@ static bool is_endpoint_path(const char *path) { return sl_str_starts(path, "/en
 
 bool sl_oip_is_path(const char *path)
 {
-	return under(path, "/v2") || strcmp(path, "/invocations") == 0 || strcmp(path, "/ping") == 0 || strcmp(path, "/version") == 0 ||
-	       is_endpoint_path(path);
+	return under(path, "/v2") || strcmp(path, "/invocations") == 0 || strcmp(path, "/ping") == 0 ||
+	       strcmp(path, "/version") == 0 || is_endpoint_path(path);
 }
 
 static void on_request(void *context, struct sl_http_request *request)

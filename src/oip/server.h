@@ -1,9 +1,10 @@
 /* HTTP face of the endpoints: /v2 (Open Inference Protocol, REST) and /invocations (MLflow scoring). Lives in the role `infer`.
  *
- *   request --> endpoint, version --> rows --> sl_predict (encode, trees, log) --> answer      all on the loop's thread, one after the other
+ *   request --> endpoint, version --> rows --> sl_predict (encode, trees, log) --> answer
+ *   (all on the loop's thread, one after the other)
  *
- * A request is answered at once: nothing is queued here, so a version that is promoted meanwhile cannot mix into an answer. Other paths are handed over,
- * with their connection, to the role `api`.
+ * A request is answered at once: nothing is queued here, so a version that is promoted meanwhile cannot mix into an answer.
+ * Other paths are handed over, with their connection, to the role `api`.
  *
  * Limits: body 64 MiB, JSON 100 deep and 256 MiB in memory, 100,000 rows and 4 million values per request.
  */

@@ -18,7 +18,8 @@ struct datatype {
 };
 
 static const struct datatype DATATYPES[] = {
-	{"FP32", FAMILY_FLOAT, 4}, {"INT64", FAMILY_INT, 8}, {"BYTES", FAMILY_BYTES, 0}, {"FP64", FAMILY_FLOAT, 8}, {"BOOL", FAMILY_BOOL, 1},
+	{"FP32", FAMILY_FLOAT, 4}, {"INT64", FAMILY_INT, 8}, {"BYTES", FAMILY_BYTES, 0}, {"FP64", FAMILY_FLOAT, 8},
+	{"BOOL", FAMILY_BOOL, 1},
 	{"INT32", FAMILY_INT, 4}, {"INT16", FAMILY_INT, 2}, {"INT8", FAMILY_INT, 1},
 	{"UINT8", FAMILY_UINT, 1}, {"UINT16", FAMILY_UINT, 2}, {"UINT32", FAMILY_UINT, 4}, {"UINT64", FAMILY_UINT, 8},
 };
@@ -92,11 +93,13 @@ static int take_shape(yyjson_val *shape, struct tensor *ret, struct sl_error *er
 	for (size_t i = 0; i < dims; i++) {
 		yyjson_val *size = yyjson_arr_get(shape, i);
 		if (!yyjson_is_uint(size))
-			return sl_fail(err, SL_E_INVALID, "input '%s': its shape holds %s, expected whole numbers from 0", ret->name, sl_body_kind(size));
+			return sl_fail(err, SL_E_INVALID, "input '%s': its shape holds %s, expected whole numbers from 0",
+				       ret->name, sl_body_kind(size));
 		sizes[i] = yyjson_get_uint(size);
 	}
 	if (sizes[0] > SL_INPUTS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name, (unsigned long long)sizes[0], SL_INPUTS_MAX);
+		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name,
+			       (unsigned long long)sizes[0], SL_INPUTS_MAX);
 	if (!sizes[0] || !sizes[1] || sizes[1] > SL_FEATURES_MAX)
 		return sl_fail(err, SL_E_INVALID, "input '%s': a size in its shape is impossible", ret->name);
 	ret->rows = (size_t)sizes[0];
@@ -113,7 +116,8 @@ static int take_raw(struct reading *reading, yyjson_val *size, struct tensor *re
 	ret->raw_len = (size_t)want;
 	reading->raw += want;
 	if (ret->type->bytes && want != (uint64_t)ret->rows * ret->width * ret->type->bytes)
-		return sl_fail(err, SL_E_INVALID, "input '%s': %llu bytes came for %zu values of %s", ret->name, (unsigned long long)want, ret->rows * ret->width,
+		return sl_fail(err, SL_E_INVALID, "input '%s': %llu bytes came for %zu values of %s", ret->name,
+			       (unsigned long long)want, ret->rows * ret->width,
 			       ret->type->name);
 	return 0;
 }
@@ -134,7 +138,9 @@ static int take_tensor(struct reading *reading, yyjson_val *input, struct tensor
 	ret->name_len = yyjson_get_len(values[NAME]);
 	ret->type = find_datatype(values[DATATYPE]);
 	if (!ret->type)
-		return sl_fail(err, SL_E_INVALID, "input '%s': its datatype must be FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL or BYTES", ret->name);
+		return sl_fail(err, SL_E_INVALID,
+			       "input '%s': its datatype must be FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL or BYTES",
+			       ret->name);
 	rc = take_shape(values[SHAPE], ret, err);
 	yyjson_val *raw_size = yyjson_obj_get(values[PARAMETERS], "binary_data_size");
 	if (rc || raw_size)
@@ -153,7 +159,8 @@ static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
 	const struct sl_served *served = reading->served;
 	tensor->slot = sl_served_slot(served, tensor->name, tensor->name_len, i);
 	if (tensor->rows != reading->tensors[0].rows)
-		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu rows, '%s' has %zu", tensor->name, tensor->rows, reading->tensors[0].name,
+		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu rows, '%s' has %zu", tensor->name, tensor->rows,
+			       reading->tensors[0].name,
 			       reading->tensors[0].rows);
 	if (tensor->slot != SL_SLOT_NONE && tensor->width == 1)
 		return 0;
@@ -163,7 +170,8 @@ static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
 		return tensor->ignored ? 0 : sl_unknown_column(served, tensor->name, err);
 	}
 	if (tensor->width != features)
-		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu columns, the model has %zu", tensor->name, tensor->width, features);
+		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu columns, the model has %zu", tensor->name, tensor->width,
+			       features);
 	tensor->slot = SL_SLOT_NONE;
 	return 0;
 }
@@ -172,7 +180,8 @@ static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
 
 static int wrong_element(const struct tensor *tensor, size_t index, const char *found, struct sl_error *err)
 {
-	return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is %s, its datatype is %s", tensor->name, index, found, tensor->type->name);
+	return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is %s, its datatype is %s", tensor->name, index, found,
+		       tensor->type->name);
 }
 
 static bool int_fits(const struct datatype *type, int64_t v)
@@ -180,6 +189,18 @@ static bool int_fits(const struct datatype *type, int64_t v)
 	if (type->family == FAMILY_UINT)
 		return v >= 0 && (type->bytes >= 8 || v < (int64_t)1 << (8 * type->bytes));
 	return type->bytes >= 8 || (v >= -((int64_t)1 << (8 * type->bytes - 1)) && v < (int64_t)1 << (8 * type->bytes - 1));
+}
+
+static int int_element(const struct tensor *tensor, yyjson_val *value, size_t index, const struct sl_cell *cell,
+		       struct sl_error *err)
+{
+	const struct datatype *type = tensor->type;
+	bool beyond = cell->kind == SL_CELL_DOUBLE && yyjson_is_uint(value); /* more than a signed one holds */
+	if (cell->kind != SL_CELL_INT && !beyond)
+		return wrong_element(tensor, index, sl_body_kind(value), err);
+	if (beyond ? type->family == FAMILY_UINT && type->bytes == 8 : int_fits(type, cell->i))
+		return 0;
+	return wrong_element(tensor, index, "out of range", err);
 }
 
 static int json_element(const struct tensor *tensor, yyjson_val *value, size_t index, struct sl_cell *ret, struct sl_error *err)
@@ -194,9 +215,7 @@ static int json_element(const struct tensor *tensor, yyjson_val *value, size_t i
 		return kind == SL_CELL_BOOL ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
 	case FAMILY_INT:
 	case FAMILY_UINT:
-		if (kind != SL_CELL_INT && !(tensor->type->family == FAMILY_UINT && tensor->type->bytes == 8 && yyjson_is_uint(value)))
-			return wrong_element(tensor, index, sl_body_kind(value), err);
-		return kind != SL_CELL_INT || int_fits(tensor->type, ret->i) ? 0 : wrong_element(tensor, index, "out of range", err);
+		return int_element(tensor, value, index, ret, err);
 	case FAMILY_FLOAT:
 		if (kind == SL_CELL_INT)
 			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)ret->i};
@@ -214,10 +233,12 @@ static struct sl_cell *cell_of(struct reading *reading, const struct tensor *ten
 }
 
 /* Row `row` of nested data. */
-static int fill_nested_row(struct reading *reading, const struct tensor *tensor, yyjson_val *values, size_t row, struct sl_error *err)
+static int fill_nested_row(struct reading *reading, const struct tensor *tensor, yyjson_val *values, size_t row,
+			   struct sl_error *err)
 {
 	if (!yyjson_is_arr(values) || yyjson_arr_size(values) != tensor->width)
-		return sl_fail(err, SL_E_INVALID, "input '%s': row %zu of its data is no array of %zu", tensor->name, row, tensor->width);
+		return sl_fail(err, SL_E_INVALID, "input '%s': row %zu of its data is no array of %zu", tensor->name, row,
+			       tensor->width);
 	size_t index = row * tensor->width;
 	yyjson_arr_iter it = yyjson_arr_iter_with(values);
 	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
@@ -233,7 +254,8 @@ static int fill_from_json(struct reading *reading, const struct tensor *tensor, 
 	size_t have = yyjson_arr_size(tensor->data), index = 0;
 	bool nested = yyjson_is_arr(yyjson_arr_get_first(tensor->data));
 	if (have != (nested ? tensor->rows : tensor->rows * tensor->width))
-		return sl_fail(err, SL_E_INVALID, "input '%s': its data has %zu %s, its shape says %zu", tensor->name, have, nested ? "rows" : "elements",
+		return sl_fail(err, SL_E_INVALID, "input '%s': its data has %zu %s, its shape says %zu", tensor->name, have,
+			       nested ? "rows" : "elements",
 			       nested ? tensor->rows : tensor->rows * tensor->width);
 	yyjson_arr_iter it = yyjson_arr_iter_with(tensor->data);
 	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
@@ -293,7 +315,8 @@ static int fill_raw_texts(struct reading *reading, const struct tensor *tensor, 
 			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu goes beyond its binary data", tensor->name, i);
 		if (!sl_utf8_valid((const char *)p + 4, (size_t)len))
 			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is not UTF-8", tensor->name, i);
-		*cell_of(reading, tensor, i) = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)len, .text = (const char *)p + 4};
+		*cell_of(reading, tensor, i) = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)len,
+			.text = (const char *)p + 4};
 		p += 4 + len;
 	}
 	return p == end ? 0 : sl_fail(err, SL_E_INVALID, "input '%s' has more binary data than elements", tensor->name);
@@ -328,9 +351,11 @@ static int take_outputs(const struct sl_served *served, yyjson_val *outputs, boo
 		return sl_fail(err, SL_E_INVALID, "'outputs' is %s, expected an array", sl_body_kind(outputs));
 	yyjson_arr_iter it = yyjson_arr_iter_with(outputs);
 	for (yyjson_val *output; (output = yyjson_arr_iter_next(&it));) {
-		yyjson_val *name = yyjson_obj_get(output, "name"), *wants = yyjson_obj_get(yyjson_obj_get(output, "parameters"), "binary_data");
+		yyjson_val *name = yyjson_obj_get(output, "name");
+		yyjson_val *wants = yyjson_obj_get(yyjson_obj_get(output, "parameters"), "binary_data");
 		if (!yyjson_equals_str(name, served->package.output)) {
-			sl_fail(err, SL_E_INVALID, "the model has no output '%s'", yyjson_is_str(name) ? yyjson_get_str(name) : "");
+			sl_fail(err, SL_E_INVALID, "the model has no output '%s'",
+				yyjson_is_str(name) ? yyjson_get_str(name) : "");
 			return sl_error_hint(err, "it has '%s'", served->package.output);
 		}
 		if (wants)
@@ -339,7 +364,8 @@ static int take_outputs(const struct sl_served *served, yyjson_val *outputs, boo
 	return 0;
 }
 
-static int take_request(struct reading *reading, yyjson_val *root, struct sl_arena *arena, struct sl_v2_request *ret, struct sl_error *err)
+static int take_request(struct reading *reading, yyjson_val *root, struct sl_arena *arena, struct sl_v2_request *ret,
+			struct sl_error *err)
 {
 	enum { ID, PARAMETERS, INPUTS, OUTPUTS, COUNT };
 	static const char *const names[COUNT] = {"id", "parameters", "inputs", "outputs"};
@@ -361,7 +387,8 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 	if (!reading->count)
 		return sl_fail(err, SL_E_INVALID, "'inputs' must be an array of tensors");
 	if (reading->count > reading->served->slot_count + SL_NAME_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "'inputs' has %zu tensors, the model has %zu columns", reading->count, reading->served->slot_count);
+		return sl_fail(err, SL_E_TOO_LARGE, "'inputs' has %zu tensors, the model has %zu columns", reading->count,
+			       reading->served->slot_count);
 	reading->tensors = sl_arena_array(arena, reading->count, sizeof *reading->tensors);
 	if (!reading->tensors)
 		return sl_fail_memory(err);
@@ -372,7 +399,8 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 	return rc;
 }
 
-int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len, struct sl_arena *arena,
+int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
+	       struct sl_arena *arena,
 	       struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
 	struct reading reading = {.served = served, .rows = rows};
@@ -385,7 +413,8 @@ int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const ch
 	if (!rc)
 		rc = take_request(&reading, yyjson_doc_get_root(ret->doc), arena, ret, err);
 	if (!rc && reading.raw != reading.raw_end)
-		rc = sl_fail(err, SL_E_INVALID, "%zu bytes follow that belong to no tensor", (size_t)(reading.raw_end - reading.raw));
+		rc = sl_fail(err, SL_E_INVALID, "%zu bytes follow that belong to no tensor",
+			     (size_t)(reading.raw_end - reading.raw));
 	for (size_t i = 0; !rc && i < reading.count; i++)
 		rc = place_tensor(&reading, i, err);
 	if (!rc)
@@ -408,7 +437,8 @@ static void write_raw(struct sl_buf *out, const float *values, size_t count)
 	}
 }
 
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out, size_t *ret_json_len)
+void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+		 size_t *ret_json_len)
 {
 	const struct sl_served *served = rows->served;
 	size_t width = served->package.output_count, count = rows->count * width;
@@ -428,7 +458,9 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 	sl_buf_str(out, served->version_text);
 	sl_buf_str(out, "\"},\"outputs\":[{\"name\":\"");
 	sl_buf_str(out, served->package.output);
-	sl_buf_printf(out, width > 1 ? "\",\"datatype\":\"FP32\",\"shape\":[%zu,%zu]," : "\",\"datatype\":\"FP32\",\"shape\":[%zu],", rows->count, width);
+	sl_buf_printf(out,
+		      width > 1 ? "\",\"datatype\":\"FP32\",\"shape\":[%zu,%zu]," : "\",\"datatype\":\"FP32\",\"shape\":[%zu],",
+		      rows->count, width);
 	if (request->binary_output) {
 		sl_buf_printf(out, "\"parameters\":{\"binary_data_size\":%zu}}]}", count * sizeof(float));
 		*ret_json_len = out->len;
@@ -467,7 +499,8 @@ void sl_v2_metadata(const struct sl_served *served, const struct sl_endpoint *sp
 {
 	const struct sl_package *package = &served->package;
 	char hex[SL_HASH_HEX + 1];
-	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[\"%s\"],\"platform\":\"sluice_%s\",\"inputs\":[", spec->name, served->version_text,
+	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[\"%s\"],\"platform\":\"sluice_%s\",\"inputs\":[", spec->name,
+		      served->version_text,
 		      package->algorithm);
 	for (size_t i = 0; i < package->feature_count; i++) {
 		sl_buf_str(out, i ? ",{\"name\":" : "{\"name\":");

@@ -1,8 +1,8 @@
 /* Open Inference Protocol, REST: reading an inference request and writing its answer; metadata of a model.
  *
- * Tensors: one per column, shape [n] or [n,1]; or one of shape [n, features] for a model whose columns are all numbers (or all text), beside
- * which the endpoint's key and time columns may come. Data nested or flat, or raw bytes behind the JSON (Triton's binary tensor extension).
- * null in a tensor is a missing value.
+ * Tensors: one per column, shape [n] or [n,1]; or one of shape [n, features] for a model whose columns are all numbers (or all
+ * text), beside which the endpoint's key and time columns may come. Data nested or flat, or raw bytes behind the JSON (Triton's
+ * binary tensor extension). null in a tensor is a missing value.
  */
 #ifndef SL_OIP_V2_H
 #define SL_OIP_V2_H
@@ -20,14 +20,16 @@ struct sl_v2_request {
 	bool binary_output;
 };
 
-/* Fills `rows` (begun here, for `served`) out of a body whose first `json_len` bytes are JSON and whose rest are raw tensors. SL_E_INVALID and
- * SL_E_TOO_LARGE name the tensor; rows must be ended and the request given to sl_v2_end in every case. */
-int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len, struct sl_arena *arena,
+/* Fills `rows` (begun here, for `served`) out of a body whose first `json_len` bytes are JSON and whose rest are raw tensors.
+ * SL_E_INVALID and SL_E_TOO_LARGE name the tensor; rows must be ended and the request given to sl_v2_end in every case. */
+int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
+	       struct sl_arena *arena,
 	       struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err);
 void sl_v2_end(struct sl_v2_request *request);
 
 /* Appends the answer; *ret_json_len is where raw outputs begin, or out->len when there are none. */
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out, size_t *ret_json_len);
+void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+		 size_t *ret_json_len);
 /* Appends a model's metadata. */
 void sl_v2_metadata(const struct sl_served *served, const struct sl_endpoint *spec, struct sl_buf *out);
 

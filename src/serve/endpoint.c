@@ -81,7 +81,8 @@ static int make_slots(struct sl_served *served, const struct sl_endpoint *spec, 
 	return 0;
 }
 
-static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, const struct sl_model_version *version, struct sl_served **ret,
+static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, const struct sl_model_version *version,
+		struct sl_served **ret,
 		struct sl_error *err)
 {
 	struct sl_arena *arena = sl_arena_new(0, err);
@@ -137,7 +138,8 @@ static void set_problem(struct sl_endpoint_state *endpoint, const struct sl_erro
 	bool news = problem->code != endpoint->problem.code || strcmp(problem->message, endpoint->problem.message) != 0;
 	endpoint->problem = *problem;
 	if (news && problem->code)
-		sl_log(SL_LOG_WARNING, "endpoint '%s': %s%s%s", endpoint->spec->name, problem->where, problem->where[0] ? ": " : "", problem->message);
+		sl_log(SL_LOG_WARNING, "endpoint '%s': %s%s%s", endpoint->spec->name, problem->where,
+		       problem->where[0] ? ": " : "", problem->message);
 }
 
 /* 1 when another version answers now. */

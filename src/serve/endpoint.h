@@ -2,8 +2,9 @@
  *
  *   alias in the registry --sl_serving_refresh--> package, tree engine (loaded aside) --one pointer--> sl_endpoint_now()
  *
- * A loaded version (struct sl_served) is immutable and counted: a request takes it once and is answered by it alone, whatever is promoted
- * meanwhile; the old one is freed when its last request has ended. A version that cannot be loaded never takes the place of one that can.
+ * A loaded version (struct sl_served) is immutable and counted: a request takes it once and is answered by it alone, whatever
+ * is promoted meanwhile; the old one is freed when its last request has ended. A version that cannot be loaded never takes the
+ * place of one that can.
  * Everything happens on one thread.
  */
 #ifndef SL_SERVE_ENDPOINT_H
@@ -13,8 +14,8 @@
 #include "project/project.h"
 #include "track/store.h"
 
-/* The columns that a request may give are slots: the model's features in their order, then the endpoint's key and time columns where
- * they are no features. */
+/* The columns that a request may give are slots: the model's features in their order, then the endpoint's key and time columns
+ * where they are no features. */
 struct sl_served {
 	struct sl_endpoint_state *endpoint;
 	struct sl_package package;
@@ -33,7 +34,8 @@ void sl_served_ref(struct sl_served *served);
 void sl_served_unref(struct sl_served *served); /* NULL is fine */
 
 enum { SL_SLOT_NONE = -1 };
-/* The slot of a column, or SL_SLOT_NONE. `guess` is tried first: requests name their columns in the same order again and again. */
+/* The slot of a column, or SL_SLOT_NONE. `guess` is tried first: requests name their columns in the same order again and
+ * again. */
 ptrdiff_t sl_served_slot(const struct sl_served *served, const char *name, size_t len, size_t guess);
 /* The known column nearest to `name`, for errors; NULL when none is near. */
 const char *sl_served_nearest(const struct sl_served *served, const char *name);
@@ -47,8 +49,8 @@ struct sl_endpoint_stats {
 struct sl_endpoint_state; /* one endpoint of the project */
 struct sl_serving;        /* all of them */
 
-/* Opens the prediction logs (SL_E_BUSY when another process serves this project) and loads what the aliases say. An endpoint whose
- * model has no such version yet is there, but not ready. */
+/* Opens the prediction logs (SL_E_BUSY when another process serves this project) and loads what the aliases say. An endpoint
+ * whose model has no such version yet is there, but not ready. */
 int sl_serving_open(struct sl_store *store, const struct sl_project *project, struct sl_serving **ret, struct sl_error *err);
 void sl_serving_close(struct sl_serving *serving); /* every sl_served must have been given back */
 /* Looks at the aliases (about 20 us each) and swaps what moved. Returns how many were swapped; never fails: what went wrong is

@@ -480,7 +480,8 @@ static int find_in_folder(void *context, const char *name, const struct sl_file_
 	return rc;
 }
 
-int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret, char ret_endpoint[160],
+int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret,
+		    char ret_endpoint[160],
 		    int64_t *ret_offset, struct sl_error *err)
 {
 	struct search search = {.arena = arena, .found = ret, .endpoint = ret_endpoint, .offset = ret_offset};

@@ -50,11 +50,13 @@ void sl_predlog_name(const char *endpoint, char out[160]);
 int sl_predlog_encode(const struct sl_prediction *prediction, struct sl_buf *out, struct sl_error *err);
 /* Reads a record back; pieces live in `arena` and in the record. SL_E_CORRUPT when it is none: every count is checked. */
 int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, struct sl_prediction *ret, struct sl_error *err);
-/* Finds a prediction in any endpoint's log by "<id>" or "<id>#<row>", where <id> may be a unique prefix of at least 10 characters:
- * ids rise with the log, so about twenty looks find it. With a row, the record that holds that row of the request, else the first.
+/* Finds a prediction in any endpoint's log by "<id>" or "<id>#<row>", where <id> may be a unique prefix of at least 10
+ * characters: ids rise with the log, so about twenty looks find it. With a row, the record that holds that row of the request,
+ * else the first.
  * The decoded prediction lives in `arena`; *ret_endpoint gets the endpoint's name, *ret_offset its offset. SL_E_NOT_FOUND;
  * SL_E_INVALID when ambiguous. */
-int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret, char ret_endpoint[160],
+int sl_predlog_find(struct sl_store *store, const char *id, struct sl_arena *arena, struct sl_prediction *ret,
+		    char ret_endpoint[160],
 		    int64_t *ret_offset, struct sl_error *err);
 
 #endif

@@ -35,7 +35,8 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %d are taken", count, SL_INPUTS_MAX);
 	size_t cells = count * served->slot_count;
 	if (cells > SL_INPUTS_CELLS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells, SL_INPUTS_CELLS_MAX);
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells,
+			       SL_INPUTS_CELLS_MAX);
 	int rc = ROOM(rows->cells, rows->cells_cap, cells);
 	if (!rc)
 		rc = ROOM(rows->given, rows->slots_cap, served->slot_count);
@@ -163,7 +164,8 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
 	int64_t latency_us = (sl_monotonic_ns() - started_ns) / 1000;
 	if (log)
-		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us, err);
+		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us,
+				       err);
 	if (rc)
 		return sl_error_context(err, "the prediction could not be logged");
 	struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);

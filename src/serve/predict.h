@@ -2,7 +2,8 @@
  *
  *   rows_begin --> cells filled column by column or row by row, `given` set --> predict --> outputs, id --> rows_end
  *
- * The memory is kept from request to request: warm, nothing is allocated. Texts are borrowed from the request and must live until rows_end.
+ * The memory is kept from request to request: warm, nothing is allocated. Texts are borrowed from the request and must live
+ * until rows_end.
  */
 #ifndef SL_SERVE_PREDICT_H
 #define SL_SERVE_PREDICT_H
@@ -35,9 +36,9 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 void sl_inputs_end(struct sl_inputs *rows);
 void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
-/* Encodes, answers, logs. On success rows->outputs is filled and *ret_id is the prediction's id, which the log has when this returns (unless
- * the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID names the column and the row;
- * SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
+/* Encodes, answers, logs. On success rows->outputs is filled and *ret_id is the prediction's id, which the log has when this
+ * returns (unless the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID names the
+ * column and the row; SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
 int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
 
 #endif

@@ -91,7 +91,8 @@ static enum rule rule_of(const struct sl_predlog *log, const char *column)
 }
 
 /* Text as it was; numbers in their usual digits, so that 5 and "5" hash alike. */
-static int hash_cell(const struct sl_predlog *log, const struct sl_cell *cell, struct sl_arena *arena, struct sl_cell *ret, struct sl_error *err)
+static int hash_cell(const struct sl_predlog *log, const struct sl_cell *cell, struct sl_arena *arena, struct sl_cell *ret,
+		     struct sl_error *err)
 {
 	char number[40], hex[SL_HASH_HEX + 1];
 	const char *text = number;
@@ -115,12 +116,14 @@ static int hash_cell(const struct sl_predlog *log, const struct sl_cell *cell, s
 		len = (size_t)snprintf(number, sizeof number, "%s", cell->b ? "true" : "false");
 	}
 	sl_hmac_sha256(log->key, KEY_BYTES, text, len, &hash);
-	*ret = (struct sl_cell){.kind = SL_CELL_TEXT, .len = HASHED_DIGITS, .text = sl_arena_strndup(arena, sl_hash_hex(&hash, hex), HASHED_DIGITS)};
+	sl_hash_hex(&hash, hex);
+	*ret = (struct sl_cell){.kind = SL_CELL_TEXT, .len = HASHED_DIGITS, .text = sl_arena_strndup(arena, hex, HASHED_DIGITS)};
 	return ret->text ? 0 : sl_fail_memory(err);
 }
 
 /* The cells of a slot as its rule lets them be logged. */
-static int logged_cells(const struct sl_predlog *log, const struct sl_inputs *rows, size_t slot, enum rule rule, const struct sl_cell **ret,
+static int logged_cells(const struct sl_predlog *log, const struct sl_inputs *rows, size_t slot, enum rule rule,
+			const struct sl_cell **ret,
 			struct sl_error *err)
 {
 	const struct sl_cell *cells = rows->cells + slot * rows->count;
@@ -150,7 +153,8 @@ static int fill_columns(const struct sl_predlog *log, struct sl_inputs *rows, st
 		enum rule rule = rule_of(log, served->slots[i]);
 		if (rule == LOG_DROPPED)
 			continue;
-		*column = (struct sl_logged_column){.name = served->slots[i], .name_len = served->slot_lens[i], .hashed = rule == LOG_HASHED};
+		*column = (struct sl_logged_column){.name = served->slots[i], .name_len = served->slot_lens[i],
+			.hashed = rule == LOG_HASHED};
 		int rc = logged_cells(log, rows, i, rule, &column->cells, err);
 		if (rc)
 			return rc;
@@ -179,12 +183,14 @@ static int append_one(struct sl_predlog *log, const struct sl_prediction *p, str
 	int rc = sl_predlog_encode(p, &log->value, err);
 	if (rc)
 		return rc;
-	struct sl_record record = {.time_ms = newest_time(p), .key = p->id.text, .key_len = SL_ID_LEN, .value = log->value.data, .value_len = log->value.len};
+	struct sl_record record = {.time_ms = newest_time(p), .key = p->id.text, .key_len = SL_ID_LEN, .value = log->value.data,
+		.value_len = log->value.len};
 	return sl_stream_append(log->stream, &record, 1, &offset, err);
 }
 
 /* Rows [first, first + count) of the request, in as many records as it takes. */
-static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole, struct sl_logged_column *columns, size_t first, size_t count,
+static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole, struct sl_logged_column *columns, size_t first,
+		       size_t count,
 		       struct sl_error *err)
 {
 	struct sl_prediction p = *whole;
@@ -205,14 +211,17 @@ static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole
 	return rc ? rc : append_rows(log, whole, columns, first + count / 2, count - count / 2, err);
 }
 
-int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms, uint32_t latency_us,
+int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
+		      uint32_t latency_us,
 		      struct sl_error *err)
 {
 	enum { KEEP_BYTES = 256 * 1024 };
 	const struct sl_served *served = rows->served;
 	struct sl_prediction p = {
-		.id = *id, .version = served->version, .package = served->package.hash, .received_ms = sl_id_time_ms(id), .latency_us = latency_us,
-		.row_count = rows->count, .output_count = served->package.output_count, .times_ms = times_ms, .outputs = rows->outputs,
+		.id = *id, .version = served->version, .package = served->package.hash, .received_ms = sl_id_time_ms(id),
+			.latency_us = latency_us,
+		.row_count = rows->count, .output_count = served->package.output_count, .times_ms = times_ms,
+			.outputs = rows->outputs,
 	};
 	int rc = fill_columns(log, rows, &p, err);
 	if (rc)
@@ -229,13 +238,15 @@ int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const stru
 
 /* ---- what waits for the disk ---- */
 
-static int enter_seal(void *context, const char *stream, int64_t base_offset, int64_t end_offset, const struct sl_hash *digest, struct sl_error *err)
+static int enter_seal(void *context, const char *stream, int64_t base_offset, int64_t end_offset, const struct sl_hash *digest,
+		      struct sl_error *err)
 {
 	struct sl_store *store = context;
 	char hex[SL_HASH_HEX + 1], subject[200];
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
-	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "base_offset", base_offset) || !yyjson_mut_obj_add_int(doc, detail, "end_offset", end_offset) ||
+	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "base_offset", base_offset) || !yyjson_mut_obj_add_int(doc, detail,
+		"end_offset", end_offset) ||
 	    !yyjson_mut_obj_add_strcpy(doc, detail, "sha256", sl_hash_hex(digest, hex)))
 		return sl_fail_memory(err);
 	snprintf(subject, sizeof subject, "stream:%s", stream);
@@ -254,7 +265,8 @@ int sl_predlog_maintain(struct sl_store *store, const struct sl_project *project
 	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
 		const struct sl_endpoint *endpoint = &project->endpoints[i];
 		struct sl_stream_options options = {
-			.retain_bytes = endpoint->retain_bytes, .retain_ms = endpoint->retain_ms, .on_seal = enter_seal, .context = store};
+			.retain_bytes = endpoint->retain_bytes, .retain_ms = endpoint->retain_ms, .on_seal = enter_seal,
+				.context = store};
 		char name[160];
 		sl_predlog_name(endpoint->name, name);
 		rc = sl_stream_maintain(store->streams_dir, name, &options, err);

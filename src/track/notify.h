@@ -1,6 +1,6 @@
-/* A bell between the processes of one project: whoever committed a change that a running role should see at once rings, the roles' loops wake. A file
- * `.sluice/bell` that is written to; listeners watch it with inotify. It carries nothing: a listener looks for itself, and looks every second or so
- * anyway, so a bell that could not be rung costs a second and nothing else.
+/* A bell between the processes of one project: whoever committed a change that a running role should see at once rings, the
+ * roles' loops wake. A file `.sluice/bell` that is written to; listeners watch it with inotify. It carries nothing: a listener
+ * looks for itself, and looks every second or so anyway, so a bell that could not be rung costs a second and nothing else.
  */
 #ifndef SL_TRACK_NOTIFY_H
 #define SL_TRACK_NOTIFY_H

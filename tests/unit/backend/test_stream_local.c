@@ -58,7 +58,8 @@ static int64_t append(struct sl_stream *stream, int64_t i)
 	unsigned char value[150];
 	int key_len = snprintf(key, sizeof key, "k%lld", (long long)i);
 	memset(value, (int)(i & 255), sizeof value);
-	struct sl_record record = {.time_ms = 1000 + i, .key = key, .key_len = (size_t)key_len, .value = value, .value_len = 100 + (size_t)(i % 50)};
+	struct sl_record record = {.time_ms = 1000 + i, .key = key, .key_len = (size_t)key_len, .value = value,
+		.value_len = 100 + (size_t)(i % 50)};
 	int64_t first = -1;
 	int rc = sl_stream_append(stream, &record, 1, &first, &err);
 	return rc ? rc : first;
@@ -98,10 +99,12 @@ static void batch_is_kafkas_byte_for_byte(void **state)
 	(void)state;
 	/* What aiokafka 0.14 builds for these two records, but for partitionLeaderEpoch: 0 here, -1 there. */
 	static const unsigned char expected[] =
-		"\0\0\0\0\0\0\0\0" "\0\0\0\x43" "\0\0\0\0" "\2" "\xcd\xf3\x15\xa2" "\0\0" "\0\0\0\1" "\0\0\0\0\0\0\3\xe8" "\0\0\0\0\0\0\3\xeb"
+		"\0\0\0\0\0\0\0\0" "\0\0\0\x43" "\0\0\0\0" "\2" "\xcd\xf3\x15\xa2" "\0\0" "\0\0\0\1"
+		"\0\0\0\0\0\0\3\xe8" "\0\0\0\0\0\0\3\xeb"
 		"\xff\xff\xff\xff\xff\xff\xff\xff" "\xff\xff" "\xff\xff\xff\xff" "\0\0\0\2"
 		"\x10\0\0\0\2k\2v\0" "\x10\0\6\2\1\4ab\0";
-	struct sl_record records[] = {{.time_ms = 1000, .key = "k", .key_len = 1, .value = "v", .value_len = 1}, {.time_ms = 1003, .value = "ab", .value_len = 2}};
+	struct sl_record records[] = {{.time_ms = 1000, .key = "k", .key_len = 1, .value = "v", .value_len = 1},
+				      {.time_ms = 1003, .value = "ab", .value_len = 2}};
 	unsigned char bytes[200];
 	size_t size = sl_batch_size(records, 2);
 	assert_int_equal(size, sizeof expected - 1);
@@ -347,7 +350,8 @@ struct seals {
 	struct sl_hash last;
 };
 
-static int on_seal(void *context, const char *stream, int64_t base, int64_t end, const struct sl_hash *digest, struct sl_error *error)
+static int on_seal(void *context, const char *stream, int64_t base, int64_t end, const struct sl_hash *digest,
+		   struct sl_error *error)
 {
 	(void)error;
 	struct seals *seals = context;
@@ -460,10 +464,13 @@ static void works_where_files_cannot_be_allocated_ahead(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(batch_is_kafkas_byte_for_byte), TEST(appends_come_back_over_segments), TEST(many_records_in_one_batch), TEST(finds_times),
+		TEST(batch_is_kafkas_byte_for_byte), TEST(appends_come_back_over_segments), TEST(many_records_in_one_batch),
+			TEST(finds_times),
 		TEST(one_writer_at_a_time), TEST(acknowledged_survives_sigkill), TEST(flipped_bit_in_the_middle_is_an_error),
-		TEST(flipped_bit_in_the_last_batch_is_not_a_torn_tail), TEST(power_loss_cuts_only_what_was_not_synced), TEST(damaged_index_only_costs_time),
-		TEST(sealed_segments_are_proved_and_retired), TEST(flipped_bit_in_a_sealed_segment_is_found), TEST(full_disk_is_an_error_and_passes),
+		TEST(flipped_bit_in_the_last_batch_is_not_a_torn_tail), TEST(power_loss_cuts_only_what_was_not_synced),
+			TEST(damaged_index_only_costs_time),
+		TEST(sealed_segments_are_proved_and_retired), TEST(flipped_bit_in_a_sealed_segment_is_found),
+			TEST(full_disk_is_an_error_and_passes),
 		TEST(works_where_files_cannot_be_allocated_ahead),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

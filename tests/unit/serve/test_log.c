@@ -28,7 +28,8 @@ static int drop_dir(void **state)
 }
 
 #define TEXT(t) {.kind = SL_CELL_TEXT, .len = sizeof(t) - 1, .text = t}
-static const struct sl_cell DISTANCE[] = {{.kind = SL_CELL_INT, .i = -5}, {.kind = SL_CELL_DOUBLE, .d = 2.5}, {.kind = SL_CELL_NULL}};
+static const struct sl_cell DISTANCE[] = {{.kind = SL_CELL_INT, .i = -5}, {.kind = SL_CELL_DOUBLE, .d = 2.5},
+	{.kind = SL_CELL_NULL}};
 static const struct sl_cell ORIGIN[] = {TEXT("JFK"), TEXT(""), {.kind = SL_CELL_BOOL, .b = true}};
 static const struct sl_cell KEYS[] = {TEXT("k1"), {.kind = SL_CELL_INT, .i = INT64_MIN}, {.kind = SL_CELL_INT, .i = INT64_MAX}};
 static const struct sl_logged_column COLUMNS[] = {{"distance", 8, DISTANCE, false}, {"origin", 6, ORIGIN, true}};
@@ -40,7 +41,8 @@ static void make_prediction(struct sl_prediction *ret, int64_t time_ms, unsigned
 	unsigned char random[10];
 	memset(random, seed, sizeof random);
 	*ret = (struct sl_prediction){
-		.version = 12, .received_ms = time_ms, .latency_us = 77, .first_row = 4, .row_count = 3, .column_count = 2, .output_count = 2,
+		.version = 12, .received_ms = time_ms, .latency_us = 77, .first_row = 4, .row_count = 3, .column_count = 2,
+			.output_count = 2,
 		.columns = COLUMNS, .times_ms = TIMES, .keys = KEYS, .outputs = OUTPUTS,
 	};
 	memset(ret->package.bytes, 0xab, sizeof ret->package.bytes);
@@ -136,7 +138,8 @@ static void fill(const char *endpoint, int64_t start_ms, int count, struct sl_id
 		make_prediction(&p, start_ms + i, (unsigned char)i);
 		ids[i] = p.id;
 		assert_int_equal(sl_predlog_encode(&p, &value, &err), 0);
-		struct sl_record record = {.time_ms = 5, .key = p.id.text, .key_len = SL_ID_LEN, .value = value.data, .value_len = value.len};
+		struct sl_record record = {.time_ms = 5, .key = p.id.text, .key_len = SL_ID_LEN, .value = value.data,
+			.value_len = value.len};
 		int64_t offset;
 		assert_int_equal(sl_stream_append(stream, &record, 1, &offset, &err), 0);
 	}
