@@ -18,8 +18,6 @@ def faults(path, lines):
         if path.suffix in (".c", ".h"):
             if re.match(r" +(?!\*)\S", line) or re.match(r"\t* +\t", line):
                 yield number, "indented with spaces"
-        elif path.suffix == ".py" and line.startswith("\t"):
-            yield number, "indented with a tab"
     if lines[-1] != "":
         yield len(lines), "no newline at the end of the file"
 
