@@ -53,7 +53,8 @@ int sl_server_post(const struct sl_server *server, const char *path, const char 
 	struct sl_http_call call = {
 		.method = SL_HTTP_POST, .url = url, .headers = headers, .header_count = SL_ARRAY_LEN(headers), .body = body, .body_len = body_len,
 	};
-	int status = 0, rc = sl_http_fetch(NULL, &call, &status, NULL, ret_body, err);
+	struct sl_http_client_config config = {0};
+	int status = 0, rc = sl_http_fetch(&config, &call, &status, NULL, ret_body, err);
 	if (rc)
 		return rc;
 	return status / 100 == 2 ? 0 : sl_server_error(status, sl_buf_cstr(ret_body), ret_body->len, err);

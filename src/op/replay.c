@@ -398,7 +398,7 @@ static int open_replay(struct replay *r, struct sl_error *err)
 	if (!rc)
 		rc = sl_loop_new(&r->loop, err);
 	if (!rc)
-		rc = sl_http_client_new(r->loop, NULL, &r->client, err);
+		rc = sl_http_client_new(r->loop, &(struct sl_http_client_config){0}, &r->client, err);
 	r->latencies_ms = rc ? NULL : sl_alloc_array(LATENCIES_MAX, sizeof *r->latencies_ms, err);
 	return rc || r->latencies_ms ? rc : SL_E_NO_MEMORY;
 }
