@@ -44,8 +44,11 @@ static int create(struct sl_track *track, const char *model, const char *hash, c
 		rc = changed(sl_meta_exec(track->meta, err,
 			"INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
 			"sisssi", model, *ret_version, hash, run->text, metrics_json, sl_now_ms()));
-	const char *const members[][2] = {{"package", hash}, {"run", run->text}};
-	return rc ? rc : append(track, "model.create", model, *ret_version, members, 2, err);
+	struct sl_hash metrics;
+	char metrics_hex[SL_HASH_HEX + 1];
+	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
+	const char *const members[][2] = {{"package", hash}, {"run", run->text}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
+	return rc ? rc : append(track, "model.create", model, *ret_version, members, 3, err);
 }
 
 int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run, const char *metrics_json, int64_t *ret_version,
