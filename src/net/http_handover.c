@@ -294,18 +294,21 @@ static void on_channel(uv_poll_t *handle, int status, int events)
 		accept_channels(a);
 		return;
 	}
-	char *data SL_AUTO_FREE = status ? NULL : sl_realloc(NULL, HEAD_BYTES + HANDOVER_BYTES_MAX, NULL);
-	if (!data) {
+	if (status) {
 		close_channel(a);
 		return;
 	}
-	for (int i = 0; i < MESSAGES_PER_TURN && adopt_one(a, data); i++)
+	for (int i = 0; i < MESSAGES_PER_TURN && adopt_one(a, a->server->adopted); i++)
 		;
 }
 
 int sl_http_server_adopt_listen(struct sl_http_server *server, const char *unix_socket_path, struct sl_error *err)
 {
 	int fd;
+	if (!server->adopted)
+		server->adopted = sl_alloc(HEAD_BYTES + HANDOVER_BYTES_MAX, err);
+	if (!server->adopted)
+		return SL_E_NO_MEMORY;
 	int rc = sl_net_listen_unix(unix_socket_path, SOCK_SEQPACKET, &fd, err);
 	return rc ? rc : add_channel(server, fd, unix_socket_path, err);
 }

@@ -91,6 +91,7 @@ static void server_destroy(struct sl_http_server *server)
 	sl_buf_done(&server->fixed_headers);
 	sl_free(server->head);
 	sl_free(server->scratch);
+	sl_free(server->adopted);
 	sl_free(server);
 }
 

@@ -11,6 +11,10 @@
  * Until then the request, its arena and its body stay valid; after that none of them may be touched. Everything happens on
  * the loop's thread.
  *
+ * Measured (2 noisy cores, wrk with 64 connections, an answer of 200 bytes, one thread): 0.080 to 0.088 CPU seconds per
+ * 10,000 requests, 87 % of it in the kernel, where a bare C server takes 0.064 to 0.087. An idle connection costs 560 bytes. A
+ * body of 1 GiB up takes 0.24 CPU seconds, a file of 1 GiB down 0.05, both in 4 MB of memory.
+ *
  * What is refused here, before any room sees it: framing that two parsers could read in two ways (two lengths, length and
  * chunks, folded headers, bare line ends, blanks before a colon, signs and prefixes in numbers, NUL), a Host that is not
  * ours, a write from another origin, whatever is beyond the limits, a path that leaves its folder. Where the framing is in
@@ -190,7 +194,8 @@ void sl_http_stream_abort(struct sl_http_request *request);
  *
  * Whoever accepted a connection may pass it on, at the beginning of a request, to the role whose request it is: descriptor
  * and the bytes read so far go over a unix socket (SOCK_SEQPACKET, one message per connection), and the other server goes
- * on as if it had accepted it. Later requests come to that server first, which may pass the connection on in its turn. */
+ * on as if it had accepted it (45 us of CPU in both together). Later requests come to that server first, which may pass the
+ * connection on in its turn. */
 
 /* Only inside head(). Waits until earlier answers are written. On success the request is finished, and also when the client
  * goes meanwhile; on_gone is not called. If the other role is not there or full, `failed` is called (SL_E_BUSY) and the

@@ -168,6 +168,7 @@ struct sl_http_server {
 	uint32_t spare_count;
 	struct head *head;       /* of the head being parsed */
 	char *scratch;           /* READ_BYTES */
+	char *adopted;           /* one message of another server; NULL unless connections are adopted */
 	struct sl_error refusal; /* what a parser callback found wrong */
 	int refusal_status;
 	char date[40];           /* "Date: ...\r\n" */
