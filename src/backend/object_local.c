@@ -124,9 +124,9 @@ static int find_existing(struct sl_objects *objects, const struct sl_hash *hash,
 	char path[SL_PATH_MAX], dir[SL_PATH_MAX];
 	struct sl_file_info info;
 	object_path(objects, hash, path);
-	int rc = sl_file_info(path, &info, err);
+	int rc = sl_file_info(path, &info, NULL);
 	if (rc)
-		return rc == SL_E_NOT_FOUND ? 0 : rc;
+		return rc == SL_E_NOT_FOUND ? 0 : sl_file_info(path, &info, err); /* absent is no error: `err` stays untouched */
 	if (info.size_bytes != size_bytes)
 		return 0;
 	if (!proof_holds(objects, hash, &info) && sl_sys->realtime_ns() - info.ctime_ns < NAME_SETTLED_NS) {

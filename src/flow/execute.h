@@ -1,0 +1,16 @@
+/* Inside flow/: carries out a plan. Event-driven: a node is looked at when the last thing it waits for has ended, and never again. */
+#ifndef SL_FLOW_EXECUTE_H
+#define SL_FLOW_EXECUTE_H
+
+#include "flow/plan.h"
+
+struct flow_plan {
+	struct flow_graph graph;
+	struct flow_decision *decisions; /* beside graph.nodes; valid unless the report's state is MAYBE */
+	struct sl_flow_report *report;   /* nodes beside graph.nodes */
+};
+
+/* Runs what is STALE or MAYBE, puts REUSED in place. Fills the report. Returns as sl_flow_run. */
+int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, struct sl_error *err);
+
+#endif

@@ -1,0 +1,179 @@
+#include "flow/flow.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "flow/execute.h"
+#include "os/clock.h"
+
+const char *sl_flow_kind_name(enum sl_flow_kind kind)
+{
+	static const char *const NAMES[] = {[SL_FLOW_SOURCE] = "source", [SL_FLOW_STEP] = "step", [SL_FLOW_MODEL] = "model"};
+	return NAMES[kind];
+}
+
+const char *sl_flow_state_name(enum sl_flow_state state)
+{
+	static const char *const NAMES[] = {
+		[SL_FLOW_FRESH] = "fresh", [SL_FLOW_REUSED] = "reused", [SL_FLOW_STALE] = "stale", [SL_FLOW_MAYBE] = "maybe", [SL_FLOW_RUNNING] = "running",
+		[SL_FLOW_OK] = "ok", [SL_FLOW_FAILED] = "failed", [SL_FLOW_SKIPPED] = "skipped", [SL_FLOW_CANCELLED] = "cancelled", [SL_FLOW_WAITING] = "waiting",
+	};
+	return NAMES[state];
+}
+
+/* ---- plan ---------------------------------------------------------------------------------------------------------------------------- */
+
+static bool inputs_known(const struct flow_graph *g, const struct flow_node *node, const struct sl_flow_node *shown, size_t *ret_first)
+{
+	for (size_t i = 0; i < node->input_count; i++) {
+		enum sl_flow_state state = shown[node->inputs[i].node].state;
+		*ret_first = node->inputs[i].node;
+		if (state != SL_FLOW_FRESH && state != SL_FLOW_REUSED && state != SL_FLOW_WAITING)
+			return false;
+		if (!g->nodes[node->inputs[i].node].outputs[node->inputs[i].output].known)
+			return false;
+	}
+	return true;
+}
+
+static void show_node(const struct flow_node *node, struct sl_flow_node *ret)
+{
+	static const char *const ACTIONS[] = {[FLOW_INGEST] = "ingest", [FLOW_SQL] = "sql", [FLOW_RUN] = "run", [FLOW_TRAIN] = "train",
+					      [FLOW_EVALUATE] = "evaluate", [FLOW_GATE] = "gate"};
+	ret->name = node->name;
+	ret->kind = node->kind;
+	ret->action = ACTIONS[node->action];
+}
+
+static int plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_options *options, struct sl_error *err)
+{
+	struct flow_node *node = &plan->graph.nodes[i];
+	struct sl_flow_node *shown = &plan->report->nodes[i];
+	size_t first;
+	show_node(node, shown);
+	if (!inputs_known(&plan->graph, node, plan->report->nodes, &first)) {
+		shown->state = SL_FLOW_MAYBE;
+		snprintf(shown->reason, sizeof shown->reason, "%s runs first", plan->graph.nodes[first].name);
+		return 0;
+	}
+	struct flow_decision *d = &plan->decisions[i];
+	int rc = flow_decide(&plan->graph, i, options->force && node->asked, !options->preview, d, err);
+	if (rc)
+		return rc;
+	shown->state = d->state;
+	memcpy(shown->reason, d->reason, sizeof shown->reason);
+	memcpy(shown->note, d->note, sizeof shown->note);
+	return 0;
+}
+
+static int make_plan(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct flow_plan *ret,
+		     struct sl_flow_report *report, struct sl_error *err)
+{
+	*ret = (struct flow_plan){.report = report};
+	int rc = flow_graph_build(store, project, options->names, options->name_count, !options->preview, report->arena, &ret->graph, err);
+	if (rc)
+		return rc;
+	ret->decisions = sl_arena_array(report->arena, ret->graph.count + 1, sizeof *ret->decisions);
+	report->nodes = sl_arena_array(report->arena, ret->graph.count + 1, sizeof *report->nodes);
+	report->count = ret->graph.count;
+	if (!ret->decisions || !report->nodes)
+		return sl_fail_memory(err);
+	for (size_t i = 0; !rc && i < report->count; i++)
+		rc = plan_node(ret, i, options, err);
+	return rc;
+}
+
+/* Nothing to run and nothing to put in place; counts what there is. */
+static bool nothing_to_do(struct sl_flow_report *report, bool preview)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		enum sl_flow_state state = report->nodes[i].state;
+		report->fresh += state == SL_FLOW_FRESH;
+		report->waiting += state == SL_FLOW_WAITING;
+		report->reused += state == SL_FLOW_REUSED;
+		report->ran += state == SL_FLOW_STALE || state == SL_FLOW_MAYBE;
+	}
+	bool nothing = report->reused == 0 && report->ran == 0;
+	if (!nothing && !preview)
+		report->fresh = report->waiting = report->reused = report->ran = 0; /* counted anew as they settle */
+	return nothing;
+}
+
+/* ---- one at a time -------------------------------------------------------------------------------------------------------------------- */
+
+static int newest_run(struct sl_store *store, char out[SL_ID_LEN + 1], struct sl_error *err)
+{
+	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
+	out[0] = 0;
+	int rc = sl_meta_query(store->meta, &stmt, err, "SELECT id FROM run ORDER BY id DESC LIMIT 1", "");
+	rc = rc ? rc : sl_stmt_step(stmt, err);
+	if (rc == 1)
+		snprintf(out, SL_ID_LEN + 1, "%s", sl_stmt_text(stmt, 0));
+	return rc < 0 ? rc : 0;
+}
+
+static int lock(struct sl_store *store, const struct sl_flow_options *options, int *ret_fd, struct sl_error *err)
+{
+	char path[SL_PATH_MAX], holder[256];
+	int rc = sl_path_join(path, store->dir, "run.lock", err);
+	if (rc)
+		return rc;
+	snprintf(holder, sizeof holder, "%.180s, process %ld", options->command ? options->command : "sluice run", (long)getpid());
+	return sl_file_lock(path, holder, options->wait, ret_fd, err);
+}
+
+static void tell_fresh(const struct sl_flow_report *report, const struct sl_flow_options *options)
+{
+	for (size_t i = 0; options->events.ended && i < report->count; i++)
+		options->events.ended(options->events.context, &report->nodes[i]);
+}
+
+static int plan_and_execute(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct sl_flow_report *report,
+			    struct sl_error *err)
+{
+	struct flow_plan plan;
+	char before[SL_ID_LEN + 1], after[SL_ID_LEN + 1];
+	SL_AUTO_CLOSE int fd = -1;
+	int rc = newest_run(store, before, err);
+	rc = rc ? rc : make_plan(store, project, options, &plan, report, err);
+	if (rc)
+		return rc;
+	bool nothing = nothing_to_do(report, options->preview);
+	if (!nothing && !options->preview) {
+		rc = lock(store, options, &fd, err);
+		rc = rc ? rc : newest_run(store, after, err);
+		if (!rc && strcmp(before, after) != 0) { /* somebody ran meanwhile: what was to be done may be done */
+			rc = make_plan(store, project, options, &plan, report, err);
+			nothing = !rc && nothing_to_do(report, false);
+		}
+	}
+	if (rc)
+		return rc;
+	if (options->events.planned)
+		options->events.planned(options->events.context, report->nodes, report->count);
+	if (options->preview)
+		return 0;
+	if (nothing) {
+		tell_fresh(report, options);
+		return 0;
+	}
+	return flow_execute(&plan, options, err);
+}
+
+int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct sl_flow_report *ret, struct sl_error *err)
+{
+	int64_t started = sl_monotonic_ns();
+	*ret = (struct sl_flow_report){.arena = sl_arena_new(0, err)};
+	if (!ret->arena)
+		return SL_E_NO_MEMORY;
+	int rc = plan_and_execute(store, project, options, ret, err);
+	ret->elapsed_ms = (sl_monotonic_ns() - started) / 1000000;
+	return rc;
+}
+
+void sl_flow_report_done(struct sl_flow_report *report)
+{
+	sl_arena_free(report->arena);
+	*report = (struct sl_flow_report){0};
+}

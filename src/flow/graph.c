@@ -1,0 +1,449 @@
+#include "flow/graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "learn/gate.h"
+#include "learn/train.h"
+#include "port/sql.h"
+
+const char *flow_output_kind_name(enum flow_output_kind kind)
+{
+	static const char *const NAMES[] = {[FLOW_DATASET] = "dataset", [FLOW_MODEL] = "model", [FLOW_FILE] = "output"};
+	return NAMES[kind];
+}
+
+/* Where a readable name comes from. */
+struct place { size_t node, output; };
+
+struct builder {
+	struct flow_graph *g;
+	struct sl_map *places;     /* readable name -> struct place */
+	bool write;
+	const char *engine;        /* of SQL, asked for on first need; NULL */
+	struct sl_error *err;
+};
+
+static int fail_at(struct builder *b, struct sl_mark mark, int code, const char *message)
+{
+	char where[64];
+	snprintf(where, sizeof where, "sluice.yaml:%d:%d", mark.line, mark.column);
+	return sl_fail_at(b->err, code, where, "%s", message);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------------------- */
+
+static int add_params(struct builder *b, struct sl_names *to, const struct sl_names *more)
+{
+	const char **items = sl_arena_array(b->g->arena, to->count + more->count + 1, sizeof *items);
+	if (!items)
+		return sl_fail_memory(b->err);
+	size_t count = to->count;
+	if (count)
+		memcpy(items, to->items, count * sizeof *items);
+	for (size_t i = 0; i < more->count; i++) {
+		bool known = false;
+		for (size_t k = 0; k < count && !known; k++)
+			known = strcmp(items[k], more->items[i]) == 0;
+		if (!known)
+			items[count++] = more->items[i];
+	}
+	*to = (struct sl_names){items, count};
+	return 0;
+}
+
+static int register_output(struct builder *b, size_t node, size_t output)
+{
+	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place);
+	if (!place)
+		return sl_fail_memory(b->err);
+	*place = (struct place){node, output};
+	return sl_map_set(b->places, b->g->nodes[node].outputs[output].name, place, NULL, b->err);
+}
+
+/* An output, and NAME.quarantine behind it when one of its checks puts rows aside. */
+static int add_output(struct builder *b, size_t at, const char *name, enum flow_output_kind kind, const char *path)
+{
+	struct flow_node *node = &b->g->nodes[at];
+	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_project_dataset(b->g->project, name) : NULL;
+	node->outputs[node->output_count++] = (struct flow_output){.name = name, .kind = kind, .path = path, .checks = checks};
+	int rc = register_output(b, at, node->output_count - 1);
+	if (!rc && checks)
+		rc = add_params(b, &node->params, &checks->params);
+	bool aside = false;
+	for (size_t i = 0; checks && i < checks->check_count; i++)
+		aside |= checks->checks[i].quarantine;
+	if (rc || !aside)
+		return rc;
+	const char *quarantine = sl_arena_printf(b->g->arena, "%s.quarantine", name);
+	if (!quarantine)
+		return sl_fail_memory(b->err);
+	node->outputs[node->output_count++] = (struct flow_output){.name = quarantine, .kind = FLOW_DATASET, .path = ""};
+	return register_output(b, at, node->output_count - 1);
+}
+
+static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *step)
+{
+	if (step->kind == SL_STEP_SQL)
+		return add_output(b, at, step->name, FLOW_DATASET, "");
+	if (step->kind == SL_STEP_TRAIN)
+		return add_output(b, at, step->name, FLOW_MODEL, "");
+	if (step->kind == SL_STEP_EVALUATE)
+		return add_output(b, at, step->name, FLOW_FILE, "");
+	int rc = 0;
+	for (size_t i = 0; !rc && i < step->output_count; i++) {
+		bool table = sl_str_ends(step->outputs[i].path, ".parquet");
+		rc = add_output(b, at, step->outputs[i].name, table ? FLOW_DATASET : FLOW_FILE, step->outputs[i].path);
+		if (!rc && !table && sl_project_dataset(b->g->project, step->outputs[i].name))
+			rc = fail_at(b, step->mark, SL_E_INVALID, "checks look at tables, and this output is no .parquet file");
+	}
+	return rc;
+}
+
+static int add_node(struct builder *b, struct flow_node node, size_t outputs)
+{
+	node.outputs = sl_arena_array(b->g->arena, outputs * 2 + 1, sizeof *node.outputs);
+	if (!node.outputs)
+		return sl_fail_memory(b->err);
+	b->g->nodes[b->g->count++] = node;
+	return 0;
+}
+
+static int add_nodes(struct builder *b)
+{
+	static const enum flow_action ACTIONS[] = {[SL_STEP_SQL] = FLOW_SQL, [SL_STEP_RUN] = FLOW_RUN, [SL_STEP_TRAIN] = FLOW_TRAIN,
+						   [SL_STEP_EVALUATE] = FLOW_EVALUATE};
+	const struct sl_project *p = b->g->project;
+	int rc = 0;
+	b->g->nodes = sl_arena_array(b->g->arena, p->source_count + p->step_count + p->model_count + 1, sizeof *b->g->nodes);
+	if (!b->g->nodes)
+		return sl_fail_memory(b->err);
+	for (size_t i = 0; !rc && i < p->source_count; i++) {
+		const struct sl_source *s = &p->sources[i];
+		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_SOURCE, .action = FLOW_INGEST, .source = s, .mark = s->mark}, 1);
+		rc = rc ? rc : add_output(b, b->g->count - 1, s->name, FLOW_DATASET, "");
+	}
+	for (size_t i = 0; !rc && i < p->step_count; i++) {
+		const struct sl_step *s = &p->steps[i];
+		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_STEP, .action = ACTIONS[s->kind], .step = s, .mark = s->mark, .params = s->params},
+			      s->output_count);
+		rc = rc ? rc : add_step_outputs(b, b->g->count - 1, s);
+	}
+	for (size_t i = 0; !rc && i < p->model_count; i++) {
+		const struct sl_model *m = &p->models[i];
+		rc = add_node(b, (struct flow_node){.name = m->name, .kind = SL_FLOW_MODEL, .action = FLOW_GATE, .model = m, .mark = m->mark, .params = m->params}, 0);
+	}
+	return rc;
+}
+
+/* ---- inputs -------------------------------------------------------------------------------------------------------------------- */
+
+static int unknown_table(struct builder *b, const struct flow_node *node, const char *name)
+{
+	const char **names = sl_arena_array(b->g->arena, sl_map_count(b->places) + 1, sizeof *names);
+	if (!names)
+		return sl_fail_memory(b->err);
+	for (size_t i = 0; i < sl_map_count(b->places); i++)
+		names[i] = sl_map_key(b->places, i);
+	char message[512];
+	snprintf(message, sizeof message, "step '%s' reads '%.128s', which no source and no step makes", node->name, name);
+	fail_at(b, node->mark, SL_E_INVALID, message);
+	const char *nearest = sl_str_nearest(name, names, sl_map_count(b->places));
+	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : SL_E_INVALID;
+}
+
+static int add_input(struct builder *b, struct flow_node *node, const char *name, enum flow_output_kind wants)
+{
+	const struct place *place = sl_map_get(b->places, name);
+	if (!place)
+		return unknown_table(b, node, name);
+	const struct flow_output *output = &b->g->nodes[place->node].outputs[place->output];
+	bool fits = output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL);
+	if (!fits) {
+		char message[512];
+		snprintf(message, sizeof message, "'%s' reads '%s', which is %s", node->name, name,
+			 output->kind == FLOW_MODEL ? "a model, not a table" : "a file, not a table (write .parquet for that)");
+		return fail_at(b, node->mark, SL_E_INVALID, message);
+	}
+	for (size_t i = 0; i < node->input_count; i++)
+		if (strcmp(node->inputs[i].name, name) == 0)
+			return 0;
+	node->inputs[node->input_count++] = (struct flow_input){name, place->node, place->output};
+	return 0;
+}
+
+static int analyze(struct builder *b, const struct sl_step *step, const char *key, yyjson_doc **ret)
+{
+	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(1 << 20);
+	yyjson_mut_val *tables, *params;
+	if (!doc)
+		return sl_fail_memory(b->err);
+	int rc = sl_sql_analyze(step->sql_text, *step->sql_path ? step->sql_path : step->name, doc, &tables, &params, b->err);
+	rc = rc ? rc : sl_json_mut_canonical(tables, &text, b->err);
+	if (rc)
+		return rc;
+	if (b->write) {
+		int64_t n = sl_meta_exec(b->g->store->meta, b->err, "INSERT INTO sql_tables(key, tables) VALUES(?1, ?2) ON CONFLICT(key) DO NOTHING", "ss", key,
+					 sl_buf_cstr(&text));
+		if (n < 0)
+			return (int)n;
+	}
+	*ret = sl_json_parse(sl_buf_cstr(&text), text.len, "sql_tables", b->err);
+	return *ret ? 0 : SL_E_NO_MEMORY;
+}
+
+/* The tables that the text reads, remembered by engine and text. */
+static int sql_tables(struct builder *b, const struct sl_step *step, yyjson_doc **ret)
+{
+	struct sl_hash hash;
+	char key[SL_HASH_HEX + 1];
+	int rc = b->engine ? 0 : flow_engine_version(b->g->store->meta, "sql", b->write, b->g->arena, &b->engine, b->err);
+	if (rc)
+		return rc;
+	const char *text = sl_arena_printf(b->g->arena, "%s\n%s", b->engine, step->sql_text);
+	if (!text)
+		return sl_fail_memory(b->err);
+	sl_sha256(text, strlen(text), &hash);
+	sl_hash_hex(&hash, key);
+	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
+	rc = sl_meta_query(b->g->store->meta, &stmt, b->err, "SELECT tables FROM sql_tables WHERE key = ?1", "s", key);
+	rc = rc ? rc : sl_stmt_step(stmt, b->err);
+	if (rc < 0)
+		return rc;
+	if (rc == 1) {
+		const char *tables = sl_stmt_text(stmt, 0);
+		*ret = sl_json_parse(tables, strlen(tables), "sql_tables", b->err);
+		if (*ret)
+			return 0;
+	}
+	sl_stmt_done(SL_TAKE(stmt));
+	return analyze(b, step, key, ret);
+}
+
+static int add_sql_inputs(struct builder *b, struct flow_node *node)
+{
+	SL_AUTO_JSON yyjson_doc *doc = NULL;
+	int rc = sql_tables(b, node->step, &doc);
+	if (rc)
+		return rc;
+	yyjson_val *tables = yyjson_doc_get_root(doc), *table;
+	size_t i, max;
+	node->inputs = sl_arena_array(b->g->arena, yyjson_arr_size(tables) + 1, sizeof *node->inputs);
+	if (!node->inputs)
+		return sl_fail_memory(b->err);
+	yyjson_arr_foreach(tables, i, max, table) {
+		const char *name = sl_arena_strdup(b->g->arena, yyjson_get_str(table));
+		rc = name ? add_input(b, node, name, FLOW_DATASET) : sl_fail_memory(b->err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Where the gate's rows come from: the model's own `evaluate`, else the training step's data. */
+static const char *gate_data(const struct sl_project *project, const struct sl_model *model)
+{
+	return *model->evaluate.data ? model->evaluate.data : sl_project_step(project, model->from)->train.data;
+}
+
+static int check_model(struct builder *b, const struct flow_node *node)
+{
+	for (size_t i = 0; i < node->model->gate.count; i++) {
+		struct sl_gate_rule rule;
+		int rc = sl_gate_parse(node->model->gate.items[i], &rule, b->err);
+		if (rc) {
+			sl_error_context(b->err, "gate of '%s', rule '%.100s'", node->name, node->model->gate.items[i]);
+			b->err->where[0] = 0;
+			return sl_error_where(b->err, "sluice.yaml:%d:%d", node->mark.line, node->mark.column);
+		}
+	}
+	return 0;
+}
+
+static int add_step_inputs(struct builder *b, struct flow_node *node)
+{
+	const struct sl_step *step = node->step;
+	node->inputs = sl_arena_array(b->g->arena, step->inputs.count + 1, sizeof *node->inputs);
+	if (!node->inputs)
+		return sl_fail_memory(b->err);
+	int rc = 0;
+	for (size_t i = 0; !rc && i < step->inputs.count; i++) {
+		bool model = node->action == FLOW_EVALUATE && strcmp(step->inputs.items[i], step->evaluate.model) == 0;
+		rc = add_input(b, node, step->inputs.items[i], model ? FLOW_MODEL : FLOW_DATASET);
+	}
+	if (!rc && node->action == FLOW_TRAIN) {
+		rc = sl_learn_check(&step->train, b->err);
+		if (rc)
+			return sl_error_where(b->err, "sluice.yaml:%d:%d", node->mark.line, node->mark.column);
+	}
+	return rc;
+}
+
+static int add_inputs(struct builder *b)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < b->g->count; i++) {
+		struct flow_node *node = &b->g->nodes[i];
+		if (node->action == FLOW_SQL) {
+			rc = add_sql_inputs(b, node);
+		} else if (node->kind == SL_FLOW_STEP) {
+			rc = add_step_inputs(b, node);
+		} else if (node->kind == SL_FLOW_MODEL) {
+			node->inputs = sl_arena_array(b->g->arena, 2, sizeof *node->inputs);
+			rc = node->inputs ? check_model(b, node) : sl_fail_memory(b->err);
+			rc = rc ? rc : add_input(b, node, node->model->from, FLOW_MODEL);
+			rc = rc ? rc : add_input(b, node, gate_data(b->g->project, node->model), FLOW_DATASET);
+		}
+	}
+	return rc;
+}
+
+/* ---- order --------------------------------------------------------------------------------------------------------------------- */
+
+/* Depth first from what was asked for; `order` gets every node behind what it needs. A node that is met again while it is open closes a cycle. */
+enum { UNSEEN, OPEN, DONE };
+struct walk { struct builder *b; char *state; size_t *order, *path, count, depth; };
+
+static int report_cycle(struct walk *w, size_t node)
+{
+	char text[400] = "";
+	size_t from = 0, n = 0;
+	while (w->path[from] != node)
+		from++;
+	for (size_t i = from; i <= w->depth && n < sizeof text - 140; i++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s%.128s", i > from ? " → " : "", w->b->g->nodes[i < w->depth ? w->path[i] : node].name);
+	char message[512];
+	snprintf(message, sizeof message, "a cycle: each needs the next: %s", text);
+	return fail_at(w->b, w->b->g->nodes[node].mark, SL_E_INVALID, message);
+}
+
+/* Iterative, so that a chain of any length fits: `path` is the stack, `at` the next input of each open node. */
+static int visit(struct walk *w, size_t start, size_t *at)
+{
+	const struct flow_node *nodes = w->b->g->nodes;
+	if (w->state[start] == DONE)
+		return 0;
+	w->depth = 0;
+	w->path[w->depth++] = start;
+	w->state[start] = OPEN;
+	while (w->depth) {
+		size_t node = w->path[w->depth - 1];
+		if (at[node] == nodes[node].input_count) {
+			w->state[node] = DONE;
+			w->order[w->count++] = node;
+			w->depth--;
+			continue;
+		}
+		size_t needed = nodes[node].inputs[at[node]++].node;
+		if (w->state[needed] == OPEN)
+			return report_cycle(w, needed);
+		if (w->state[needed] == UNSEEN) {
+			w->state[needed] = OPEN;
+			w->path[w->depth++] = needed;
+		}
+	}
+	return 0;
+}
+
+/* Nodes in `order`, with inputs and followers renumbered. */
+static int arrange(struct builder *b, const size_t *order, size_t count)
+{
+	struct flow_graph *g = b->g;
+	struct flow_node *nodes = sl_arena_array(g->arena, count + 1, sizeof *nodes);
+	size_t *new_index = sl_arena_array(g->arena, g->count + 1, sizeof *new_index);
+	if (!nodes || !new_index)
+		return sl_fail_memory(b->err);
+	for (size_t i = 0; i < count; i++) {
+		nodes[i] = g->nodes[order[i]];
+		new_index[order[i]] = i;
+	}
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < nodes[i].input_count; k++)
+			nodes[i].inputs[k].node = new_index[nodes[i].inputs[k].node];
+	size_t *room = sl_arena_array(g->arena, count + 1, sizeof *room);
+	if (!room)
+		return sl_fail_memory(b->err);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < nodes[i].input_count; k++)
+			room[nodes[i].inputs[k].node]++;
+	for (size_t i = 0; i < count; i++)
+		if (!(nodes[i].followers = sl_arena_array(g->arena, room[i] + 1, sizeof *nodes[i].followers)))
+			return sl_fail_memory(b->err);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < nodes[i].input_count; k++) {
+			struct flow_node *from = &nodes[nodes[i].inputs[k].node];
+			if (from->follower_count && from->followers[from->follower_count - 1] == i)
+				continue; /* two inputs from one node */
+			from->followers[from->follower_count++] = i;
+			nodes[i].waits_for++;
+		}
+	g->nodes = nodes;
+	g->count = count;
+	return 0;
+}
+
+static int find_asked(struct builder *b, const char *name, size_t *ret)
+{
+	const struct place *place = sl_map_get(b->places, name);
+	const char **names = sl_arena_array(b->g->arena, b->g->count + 1, sizeof *names);
+	if (!names)
+		return sl_fail_memory(b->err);
+	for (size_t i = 0; i < b->g->count; i++) {
+		names[i] = b->g->nodes[i].name;
+		if (strcmp(names[i], name) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	if (place) {
+		*ret = place->node;
+		return 0;
+	}
+	sl_fail(b->err, SL_E_NOT_FOUND, "there is no source, step, output or model '%.128s'", name);
+	const char *nearest = sl_str_nearest(name, names, b->g->count);
+	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : sl_error_hint(b->err, "'sluice status' lists them");
+}
+
+static int sort(struct builder *b, const char *const *asked, size_t asked_count)
+{
+	size_t n = b->g->count, *at = sl_arena_array(b->g->arena, n + 1, sizeof *at);
+	struct walk w = {.b = b, .state = sl_arena_alloc(b->g->arena, n + 1), .order = sl_arena_array(b->g->arena, n + 1, sizeof *w.order),
+			 .path = sl_arena_array(b->g->arena, n + 1, sizeof *w.path)};
+	if (!at || !w.state || !w.order || !w.path)
+		return sl_fail_memory(b->err);
+	int rc = 0;
+	/* Everything is walked, so that a cycle is found wherever it is; then only what was asked for is kept. */
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = visit(&w, i, at);
+	if (rc)
+		return rc;
+	w.count = 0;
+	memset(w.state, UNSEEN, n);
+	memset(at, 0, n * sizeof *at);
+	for (size_t i = 0; !rc && i < (asked_count ? asked_count : n); i++) {
+		size_t node = i;
+		rc = asked_count ? find_asked(b, asked[i], &node) : 0;
+		if (!rc) {
+			b->g->nodes[node].asked = true;
+			rc = visit(&w, node, at);
+		}
+	}
+	return rc ? rc : arrange(b, w.order, w.count);
+}
+
+int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count, bool write,
+		     struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err)
+{
+	*ret = (struct flow_graph){.project = project, .store = store, .arena = arena};
+	SL_CLEANUP(sl_map_freep) struct sl_map *places = sl_map_new(err);
+	if (!places)
+		return SL_E_NO_MEMORY;
+	struct builder b = {.g = ret, .places = places, .write = write, .err = err};
+	int rc = add_nodes(&b);
+	rc = rc ? rc : add_inputs(&b);
+	return rc ? rc : sort(&b, names, name_count);
+}

@@ -1,0 +1,68 @@
+/* Inside flow/: the graph that the project's names imply.
+ *
+ *   source ──dataset──> sql step ──dataset──> train step ──model package──> model
+ *                          └──dataset──> command ──dataset or file──> ...
+ *
+ * Only nodes that were asked for, and what they need, are in it; they stand in an order in which each comes behind what it needs.
+ */
+#ifndef SL_FLOW_GRAPH_H
+#define SL_FLOW_GRAPH_H
+
+#include "data/file_hash.h"
+#include "data/ingest.h"
+#include "flow/flow.h"
+
+enum flow_action { FLOW_INGEST, FLOW_SQL, FLOW_RUN, FLOW_TRAIN, FLOW_EVALUATE, FLOW_GATE };
+
+enum flow_output_kind { FLOW_DATASET, FLOW_MODEL, FLOW_FILE };
+const char *flow_output_kind_name(enum flow_output_kind kind); /* as in run_output: "dataset", "model", "output" */
+
+struct flow_output {
+	const char *name;
+	enum flow_output_kind kind;
+	const char *path;               /* RUN: relative to the project; else "" */
+	const struct sl_dataset *checks; /* declared ones, or NULL */
+	bool known;                     /* `hash` is what the node makes now */
+	struct sl_hash hash;
+};
+
+struct flow_input { const char *name; size_t node, output; };
+
+struct flow_node {
+	const char *name;
+	enum sl_flow_kind kind;
+	enum flow_action action;
+	const struct sl_source *source; /* exactly one of these three */
+	const struct sl_step *step;
+	const struct sl_model *model;
+	struct sl_mark mark;
+	struct flow_input *inputs;
+	size_t input_count;
+	struct flow_output *outputs;    /* first the node's main one; NAME.quarantine behind its dataset */
+	size_t output_count;
+	size_t *followers;              /* nodes that read from it, each once */
+	size_t follower_count;
+	size_t waits_for;               /* different nodes it reads from */
+	bool asked;                     /* by the caller, not only needed */
+	struct sl_names params;         /* that its definition, SQL and checks use */
+	bool ingest_ready;              /* SOURCE: `ingest` is filled */
+	struct sl_ingest_job ingest;
+};
+
+struct flow_graph {
+	const struct sl_project *project;
+	struct sl_store *store;
+	struct sl_arena *arena;
+	struct flow_node *nodes;
+	size_t count;
+};
+
+/* `write`: may remember what the SQL parser found (else nothing is written). SL_E_INVALID for unknown names, tables that nobody makes and cycles, each
+ * with its place in sluice.yaml. */
+int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count, bool write,
+		     struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err);
+
+/* The version of the SQL engine ("sql") or of the training library ("train"), remembered so that a run with nothing to do loads neither. */
+int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret, struct sl_error *err);
+
+#endif
