@@ -31,7 +31,7 @@ static int count_rows(struct sl_check_worker *w, struct sl_error *err)
 	int rc = sl_buf_check(&text, "the checks", err);
 	for (size_t i = 0; i < w->job->count; i++)
 		column += counts_rows(&w->checks[i]) ? 2 : 0;
-	if (rc < 0 || (rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", counts, column, err)) < 0)
+	if (rc < 0 || (rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), counts, column, err)) < 0)
 		return rc;
 	w->rows = (uint64_t)counts[0];
 	column = 1;
@@ -93,7 +93,7 @@ static int keep_rows(struct sl_check_worker *w, const char *text, struct sl_chec
 
 	if (!s.list)
 		return sl_fail_memory(err);
-	int rc = sl_engine_each(w->engine.sql, text, "", show_row, &s, err);
+	int rc = sl_engine_each(&w->engine, text, show_row, &s, err);
 	if (rc < 0 || (rc = sl_json_write(s.list, false, &json, err)) < 0)
 		return rc;
 	result->rows = sl_check_keep_text(w, &json, err);
@@ -128,17 +128,14 @@ static int show_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl
 
 /* ---- checks by a query of the user's ------------------------------------------------------------------------------------------- */
 
-/* The dataset's name stands for the rows that stay. */
-static int make_kept_view(struct sl_check_worker *w, struct sl_error *err)
+/* WITH "trips" AS (the rows that stay): what the dataset's name means to the query behind it. */
+static void with_kept(const struct sl_check_worker *w, struct sl_buf *out)
 {
-	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
-
-	sl_buf_str(&text, "CREATE OR REPLACE VIEW ");
-	sl_sql_quote_name(&text, w->job->dataset);
-	sl_buf_printf(&text, " AS SELECT %s FROM ", w->columns);
-	sl_check_rows_kept(w, &text);
-	int rc = sl_buf_check(&text, "a check", err);
-	return rc < 0 ? rc : sl_sql_run(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", NULL, err);
+	sl_buf_str(out, "WITH ");
+	sl_sql_quote_name(out, w->job->dataset);
+	sl_buf_printf(out, " AS NOT MATERIALIZED (SELECT %s FROM ", w->columns);
+	sl_check_rows_kept(w, out);
+	sl_buf_str(out, ") ");
 }
 
 static int show_query_row(void *context, const struct sl_sql_column *columns, size_t row, struct sl_error *err)
@@ -173,8 +170,9 @@ static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	if (!s.list)
 		return sl_fail_memory(err);
 	/* Line ends, so that a comment at the end of the query ends there. */
+	with_kept(w, &text);
 	sl_buf_printf(&text, "SELECT count(*) FROM (%s\n)", c->check->text);
-	int rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", &failing, 1, err);
+	int rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), &failing, 1, err);
 	if (rc < 0)
 		return blame_query(c, rc, err);
 	c->result->considered = w->rows;
@@ -183,8 +181,9 @@ static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	if (!failing)
 		return 0;
 	sl_buf_clear(&text);
+	with_kept(w, &text);
 	sl_buf_printf(&text, "SELECT to_json(q)::VARCHAR FROM (%s\n) AS q LIMIT %d", c->check->text, SL_CHECK_ROWS_SHOWN);
-	if ((rc = sl_engine_each(w->engine.sql, sl_buf_cstr(&text), "", show_query_row, &s, err)) < 0)
+	if ((rc = sl_engine_each(&w->engine, sl_buf_cstr(&text), show_query_row, &s, err)) < 0)
 		return blame_query(c, rc, err);
 	if ((rc = sl_json_write(s.list, false, &json, err)) < 0)
 		return rc;
@@ -194,18 +193,11 @@ static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl
 
 static int run_queries(struct sl_check_worker *w, struct sl_error *err)
 {
-	bool viewed = false;
 	int rc = 0;
 
-	for (size_t i = 0; i < w->job->count && rc == 0; i++) {
-		if (w->checks[i].check->kind != SL_CHECK_SQL)
-			continue;
-		if (!viewed)
-			rc = make_kept_view(w, err);
-		viewed = true;
-		if (rc == 0)
+	for (size_t i = 0; i < w->job->count && rc == 0; i++)
+		if (w->checks[i].check->kind == SL_CHECK_SQL)
 			rc = run_query(w, &w->checks[i], err);
-	}
 	return rc;
 }
 
@@ -312,7 +304,10 @@ static int open_session(struct sl_check_worker *w, struct sl_error *err)
 		paths[i] = job->table.files[i].path;
 	const struct sl_sql_table table = {.name = job->dataset, .paths = paths, .path_count = count};
 	struct sl_sql_options options = {.tables = &table, .table_count = 1, .raw_paths = &raw, .raw_path_count = raw ? 1 : 0, .write_dir = w->staging};
-	return sl_engine_open(&w->engine, &options, w->work, "checking", err);
+	int rc = sl_engine_open(&w->engine, &options, w->work, "checking", err);
+	w->engine.params = job->params;
+	w->engine.param_count = job->param_count;
+	return rc;
 }
 
 static int run(struct sl_check_worker *w, struct sl_check_report *report, struct sl_error *err)
@@ -335,15 +330,30 @@ static int run(struct sl_check_worker *w, struct sl_check_report *report, struct
 	return rc;
 }
 
+/* No engine is started for nothing: that would cost every step of a project without checks 15 ms. */
+static void nothing_to_check(const struct sl_check_job *job, struct sl_check_report *ret)
+{
+	for (size_t i = 0; i < job->table.file_count; i++)
+		ret->rows += job->table.files[i].rows;
+	ret->clean_rows = ret->rows;
+	ret->clean = job->table;
+}
+
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
 		     struct sl_check_report *ret, struct sl_error *err)
 {
 	struct sl_check_worker w = {.job = job, .staging = staging, .work = work, .arena = arena};
-	int rc = staging ? sl_dir_make(staging, err) : 0;
+	int rc = 0;
 
 	*ret = (struct sl_check_report){.dataset = job->dataset, .count = job->count};
 	if (job->count > SL_CHECKS_MAX)
 		return sl_fail(err, SL_E_TOO_LARGE, "dataset '%s' has more than %d checks", job->dataset, SL_CHECKS_MAX);
+	if (!job->count && !job->broken.file_count) {
+		nothing_to_check(job, ret);
+		return 0;
+	}
+	if (staging)
+		rc = sl_dir_make(staging, err);
 	if (rc == 0)
 		rc = run(&w, ret, err);
 	sl_engine_done(&w.engine);

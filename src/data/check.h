@@ -17,6 +17,8 @@ struct sl_check_job {
 	const struct sl_check *checks;
 	size_t count;
 	struct sl_staged table;
+	const struct sl_sql_param *params; /* bound in `where` and queries; those that none uses are fine */
+	size_t param_count;
 	struct sl_staged broken;  /* lines that ingest put aside (file, line, reason, raw); file_count 0: none */
 };
 

@@ -84,7 +84,7 @@ static int write_quarantine(struct sl_check_worker *w, bool some, struct sl_stag
 	sl_sql_quote_name(&text, w->reason_name);
 	const char *path = sl_arena_printf(w->arena, "%s/quarantine.parquet", w->staging);
 	int rc = path ? sl_buf_check(&text, "a check", err) : sl_fail_memory(err);
-	if (rc < 0 || (rc = sl_sql_write(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", path, &rows, err)) < 0)
+	if (rc < 0 || (rc = sl_engine_write(&w->engine, sl_buf_cstr(&text), path, &rows, err)) < 0)
 		return rc;
 	ret->column_count = w->job->table.column_count + 2;
 	ret->columns = sl_arena_array(w->arena, ret->column_count, sizeof *ret->columns);
@@ -109,7 +109,7 @@ static int write_clean(struct sl_check_worker *w, struct sl_check_report *report
 	const char *path = sl_arena_printf(w->arena, "%s/clean.parquet", w->staging);
 	struct sl_staged_file *file = sl_arena_alloc(w->arena, sizeof *file);
 	int rc = path && file ? sl_buf_check(&text, "a check", err) : sl_fail_memory(err);
-	if (rc < 0 || (rc = sl_sql_write(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", path, &rows, err)) < 0)
+	if (rc < 0 || (rc = sl_engine_write(&w->engine, sl_buf_cstr(&text), path, &rows, err)) < 0)
 		return rc;
 	*file = (struct sl_staged_file){.path = path, .rows = (uint64_t)rows};
 	report->clean = w->job->table;

@@ -72,7 +72,7 @@ static int spell_type(struct sl_check_worker *w, const struct sl_check *check, c
 	if (strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ (),[]\"'") != strlen(type))
 		return sl_fail_at(err, SL_E_INVALID, sl_check_place(check, place), "'%s' is not a type", type);
 	sl_buf_printf(&text, "SELECT CAST(NULL AS %s)", type);
-	if (sl_sql_query(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", &result, NULL) < 0 || sl_sql_columns(result) != 1) {
+	if (sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, NULL) < 0 || sl_sql_columns(result) != 1) {
 		sl_fail_at(err, SL_E_INVALID, sl_check_place(check, place), "'%s' is not a type", type);
 		return sl_error_hint(err, "types are bigint, integer, double, text, boolean, date, timestamp, decimal(18,3) ...");
 	}
@@ -199,7 +199,7 @@ static void row_sql(const struct sl_check *check, const struct sl_data_column *c
 		sl_buf_char(out, ')');
 		break;
 	default:
-		sl_buf_str(out, "NOT regexp_matches(");
+		sl_buf_str(out, "NOT regexp_full_match(");
 		sl_sql_quote_name(out, column->name);
 		sl_buf_str(out, "::VARCHAR, ");
 		sl_sql_quote_text(out, check->text);
@@ -276,7 +276,7 @@ static int prove(struct sl_check_worker *w, const struct sl_checking *c, struct 
 	char place[64];
 
 	sl_buf_printf(&text, "EXPLAIN SELECT coalesce((%s)::BOOLEAN, false) AND (%s) FROM %s LIMIT 0", c->where, c->fails ? c->fails : "true", w->source);
-	int rc = sl_sql_query(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", &result, err);
+	int rc = sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, err);
 	if (rc == 0 || rc == SL_E_CANCELLED || rc == SL_E_NO_MEMORY)
 		return rc;
 	sl_error_context(err, "check %s", c->check->name);

@@ -32,7 +32,7 @@ static int collect(struct sl_check_worker *w, const struct sl_checking *c, unsig
 	if (passes > 1)
 		sl_buf_printf(&text, " AND hash(%s) %% %u = %u", c->key, passes, pass);
 	int rc = sl_buf_check(&text, "a check", err);
-	if (rc < 0 || (rc = sl_sql_query(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", &result, err)) < 0)
+	if (rc < 0 || (rc = sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, err)) < 0)
 		return rc;
 	h->count = 0;
 	while ((rc = sl_sql_next(result, &columns, &rows, err)) == 1) {
@@ -76,7 +76,7 @@ static int make_picks(struct sl_check_worker *w, size_t index, const uint64_t *h
 		sl_buf_printf(&text, "%s%llu", i ? "," : "", (unsigned long long)hashes[i]);
 	sl_buf_str(&text, "]::BIGINT[]) AS h");
 	int rc = sl_buf_check(&text, "a check's repeated rows", err);
-	return rc < 0 ? rc : sl_sql_run(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", NULL, err);
+	return rc < 0 ? rc : sl_engine_run(&w->engine, sl_buf_cstr(&text), err);
 }
 
 int sl_check_unique(struct sl_check_worker *w, size_t index, struct sl_error *err)
@@ -98,11 +98,11 @@ int sl_check_unique(struct sl_check_worker *w, size_t index, struct sl_error *er
 	if (pick)
 		sl_buf_printf(&text, " AND (hash(%s) >> 1)::BIGINT IN (FROM sl_picks_%zu)", c->key, index);
 	sl_buf_str(&text, ") WHERE sl_nth > 1");
-	if ((rc = sl_buf_check(&text, "a check", err)) < 0 || (rc = sl_sql_run(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", NULL, err)) < 0)
+	if ((rc = sl_buf_check(&text, "a check", err)) < 0 || (rc = sl_engine_run(&w->engine, sl_buf_cstr(&text), err)) < 0)
 		return rc;
 	sl_buf_clear(&text);
 	sl_buf_printf(&text, "SELECT count(*) FROM sl_repeats_%zu", index);
-	if ((rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", &repeats, 1, err)) < 0)
+	if ((rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), &repeats, 1, err)) < 0)
 		return rc;
 	c->result->failing = (uint64_t)repeats;
 	c->repeats = sl_arena_printf(w->arena, "sl_repeats_%zu", index);

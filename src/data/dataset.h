@@ -41,6 +41,9 @@ struct sl_staged {
 /* Opens the Parquet files and tells columns and rows. Files whose columns differ are refused, naming file and column; a truncated or
  * lying footer is refused (SL_E_FAILED). `names` (may be NULL) are what errors call the files. */
 int sl_staged_inspect(const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err);
+/* The same in a session that may read the paths (or write the folder that they are in): saves opening one, 15 ms. */
+int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena,
+			 struct sl_staged *ret, struct sl_error *err);
 /* As JSON in a worker's result file, and back: {"columns":[{"name","type"}],"files":[{"path","rows"}]}, and for kept files "object" and "size". */
 yyjson_mut_val *sl_staged_json(yyjson_mut_doc *doc, const struct sl_staged *staged);
 int sl_staged_parse(yyjson_val *value, struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err);

@@ -24,12 +24,27 @@ int sl_engine_open(struct sl_engine *engine, struct sl_sql_options *options, con
 
 void sl_engine_done(struct sl_engine *engine) { sl_sql_closep(&engine->sql); }
 
-int sl_engine_each(struct sl_sql *sql, const char *text, const char *where, sl_engine_row *each, void *context, struct sl_error *err)
+int sl_engine_query(struct sl_engine *engine, const char *text, struct sl_sql_result **ret, struct sl_error *err)
+{
+	return sl_sql_query(engine->sql, text, engine->params, engine->param_count, "", ret, err);
+}
+
+int sl_engine_run(struct sl_engine *engine, const char *text, struct sl_error *err)
+{
+	return sl_sql_run(engine->sql, text, engine->params, engine->param_count, "", NULL, err);
+}
+
+int sl_engine_write(struct sl_engine *engine, const char *select, const char *path, int64_t *ret_rows, struct sl_error *err)
+{
+	return sl_sql_write(engine->sql, select, engine->params, engine->param_count, "", path, ret_rows, err);
+}
+
+int sl_engine_each(struct sl_engine *engine, const char *text, sl_engine_row *each, void *context, struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
 	const struct sl_sql_column *columns;
 	size_t rows;
-	int rc = sl_sql_query(sql, text, NULL, 0, where, &result, err);
+	int rc = sl_engine_query(engine, text, &result, err);
 
 	if (rc < 0)
 		return rc;
@@ -40,12 +55,12 @@ int sl_engine_each(struct sl_sql *sql, const char *text, const char *where, sl_e
 	return rc;
 }
 
-int sl_engine_ints(struct sl_sql *sql, const char *text, const char *where, int64_t *ret, size_t count, struct sl_error *err)
+int sl_engine_ints(struct sl_engine *engine, const char *text, int64_t *ret, size_t count, struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
 	const struct sl_sql_column *columns;
 	size_t rows;
-	int rc = sl_sql_query(sql, text, NULL, 0, where, &result, err);
+	int rc = sl_engine_query(engine, text, &result, err);
 
 	if (rc < 0 || (rc = sl_sql_next(result, &columns, &rows, err)) < 0)
 		return rc;

@@ -46,7 +46,7 @@ static int read_head(struct sl_ingest_worker *w, size_t file, struct head *ret, 
 	/* A delimiter that no text holds gives whole lines. */
 	sl_buf_printf(&text, ", auto_detect = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, "
 		"ignore_errors = true, compression = '%s') LIMIT 2", w->compressions[file]);
-	int rc = sl_engine_each(w->engine.sql, sl_buf_cstr(&text), "", take_head, ret, err);
+	int rc = sl_engine_each(&w->engine, sl_buf_cstr(&text), take_head, ret, err);
 	if (rc < 0)
 		return sl_ingest_blame(w, rc, err);
 	if (!ret->first || !*ret->first)
@@ -205,7 +205,7 @@ static int sniff(struct csv *csv, size_t file, struct sl_error *err)
 	sl_sql_quote_text(&text, csv->w->objects[file]);
 	dialect(csv, csv->w->compressions[file], &text);
 	sl_buf_str(&text, ", ignore_errors = true)");
-	int rc = sl_engine_each(csv->w->engine.sql, sl_buf_cstr(&text), "", take_type, &s, &why);
+	int rc = sl_engine_each(&csv->w->engine, sl_buf_cstr(&text), take_type, &s, &why);
 	if (rc == SL_E_NO_MEMORY || rc == SL_E_CANCELLED) {
 		if (err)
 			*err = why;
@@ -374,7 +374,7 @@ static int first_reject(const struct csv *csv, struct first_reject *ret, struct 
 	sl_buf_str(&text, "SELECT file, line, col, reason, (SELECT count(DISTINCT (file, line)) FROM found), fatal FROM found "
 		"ORDER BY fatal DESC, file, line, col LIMIT 1");
 	int rc = sl_buf_check(&text, "the list of input files", err);
-	return rc < 0 ? rc : sl_engine_each(csv->w->engine.sql, sl_buf_cstr(&text), "", take_reject, ret, err);
+	return rc < 0 ? rc : sl_engine_each(&csv->w->engine, sl_buf_cstr(&text), take_reject, ret, err);
 }
 
 /* One row per broken line, all its reasons in it. */

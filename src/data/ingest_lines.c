@@ -71,7 +71,7 @@ static int find_columns(struct lines *l, struct sl_error *err)
 	int rc = sl_buf_check(&text, "the list of input files", err);
 	if (rc < 0 || (rc = sl_ingest_declared(l->w, &declared, err)) < 0)
 		return rc;
-	if ((rc = sl_sql_query(l->w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", &result, err)) < 0)
+	if ((rc = sl_engine_query(&l->w->engine, sl_buf_cstr(&text), &result, err)) < 0)
 		return sl_ingest_blame(l->w, rc, err);
 	size_t found = sl_sql_columns(result);
 	l->columns = sl_arena_array(l->w->arena, found + yyjson_obj_size(yyjson_doc_get_root(declared)), sizeof *l->columns);
@@ -214,7 +214,7 @@ static int read_lines(struct lines *l, int straight, struct sl_ingest_result *re
 	sl_buf_str(&text, sl_buf_cstr(&judge));
 	sl_buf_str(&text, "SELECT file, line, reason, count(*) OVER (), (SELECT count(*) FROM judged) FROM judged WHERE reason IS NOT NULL "
 		"ORDER BY file, line LIMIT 1");
-	int rc = sl_engine_each(l->w->engine.sql, sl_buf_cstr(&text), "", take_line, &first, NULL);
+	int rc = sl_engine_each(&l->w->engine, sl_buf_cstr(&text), take_line, &first, NULL);
 	if (rc <= 0)
 		return sl_ingest_blame(l->w, straight, err);
 	if (!l->w->job->quarantine)

@@ -76,41 +76,11 @@ int sl_ingest_blame(const struct sl_ingest_worker *w, int rc, struct sl_error *e
 	return rc;
 }
 
-static int read_columns(struct sl_ingest_worker *w, const char *path, struct sl_staged *ret, struct sl_error *err)
-{
-	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
-	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_PATH_MAX + 64);
-
-	sl_buf_str(&text, "FROM read_parquet(");
-	sl_sql_quote_text(&text, path);
-	sl_buf_str(&text, ") LIMIT 0");
-	int rc = sl_sql_query(w->engine.sql, sl_buf_cstr(&text), NULL, 0, "", &result, err);
-	if (rc < 0)
-		return rc;
-	ret->column_count = sl_sql_columns(result);
-	ret->columns = sl_arena_array(w->arena, ret->column_count, sizeof *ret->columns);
-	for (size_t i = 0; ret->columns && i < ret->column_count; i++) {
-		ret->columns[i].name = sl_arena_strdup(w->arena, sl_sql_column_name(result, i));
-		ret->columns[i].type = sl_arena_strdup(w->arena, sl_sql_column_type(result, i));
-		if (!ret->columns[i].name || !ret->columns[i].type)
-			return sl_fail_memory(err);
-	}
-	return ret->columns ? 0 : sl_fail_memory(err);
-}
-
 int sl_ingest_write(struct sl_ingest_worker *w, const char *select, const char *path, struct sl_staged *ret, struct sl_error *err)
 {
-	int64_t rows;
-	int rc = sl_sql_write(w->engine.sql, select, NULL, 0, "", path, &rows, err);
+	int rc = sl_engine_write(&w->engine, select, path, NULL, err);
 
-	if (rc < 0 || (rc = read_columns(w, path, ret, err)) < 0)
-		return rc;
-	ret->files = sl_arena_array(w->arena, 1, sizeof *ret->files);
-	if (!ret->files)
-		return sl_fail_memory(err);
-	ret->files[0] = (struct sl_staged_file){.path = path, .rows = (uint64_t)rows};
-	ret->file_count = 1;
-	return 0;
+	return rc < 0 ? rc : sl_staged_inspect_in(w->engine.sql, &path, NULL, 1, w->arena, ret, err);
 }
 
 int sl_ingest_declared(const struct sl_ingest_worker *w, yyjson_doc **ret, struct sl_error *err)
@@ -158,7 +128,7 @@ static int prove_parquet(struct sl_ingest_worker *w, size_t index, const struct 
 	sl_buf_str(&text, ", hive_partitioning = false)");
 	int rc = sl_buf_check(&text, "the list of columns", err);
 	if (rc == 0)
-		rc = sl_engine_ints(w->engine.sql, sl_buf_cstr(&text), "", counts, 1, err);
+		rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), counts, 1, err);
 	if (rc < 0) {
 		rc = sl_ingest_blame(w, rc, err);
 		if (err)
@@ -173,7 +143,7 @@ static int prove_parquet(struct sl_ingest_worker *w, size_t index, const struct 
 
 static int ingest_parquet(struct sl_ingest_worker *w, struct sl_ingest_result *ret, struct sl_error *err)
 {
-	int rc = sl_staged_inspect(w->objects, w->names, w->job->file_count, w->arena, &ret->table, err);
+	int rc = sl_staged_inspect_in(w->engine.sql, w->objects, w->names, w->job->file_count, w->arena, &ret->table, err);
 
 	if (rc < 0)
 		return sl_ingest_name_paths(w, rc, err);

@@ -116,10 +116,10 @@ static int inspect_one(struct sl_sql *sql, const char *path, const char *name, c
 	return ret->files[ret->file_count++].path ? 0 : sl_fail_memory(err);
 }
 
-int sl_staged_inspect(const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err)
+int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena,
+			 struct sl_staged *ret, struct sl_error *err)
 {
-	SL_CLEANUP(sl_sql_closep) struct sl_sql *sql = NULL;
-	const struct sl_sql_options options = {.raw_paths = paths, .raw_path_count = count, .threads = 1};
+	int rc = 0;
 
 	*ret = (struct sl_staged){.files = sl_arena_array(arena, count, sizeof *ret->files)};
 	if (!count)
@@ -128,8 +128,16 @@ int sl_staged_inspect(const char *const *paths, const char *const *names, size_t
 		return sl_fail_memory(err);
 	if (!names)
 		names = paths;
-	int rc = sl_sql_open(&options, &sql, err);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = inspect_one(sql, paths[i], names[i], names[0], arena, ret, err);
 	return rc;
+}
+
+int sl_staged_inspect(const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err)
+{
+	SL_CLEANUP(sl_sql_closep) struct sl_sql *sql = NULL;
+	const struct sl_sql_options options = {.raw_paths = paths, .raw_path_count = count, .threads = 1};
+	int rc = sl_sql_open(&options, &sql, err);
+
+	return rc < 0 ? rc : sl_staged_inspect_in(sql, paths, names, count, arena, ret, err);
 }

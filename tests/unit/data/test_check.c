@@ -139,7 +139,7 @@ static void expect_rows(const struct sl_staged *table, const char *expression, c
 
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
 	sl_buf_printf(&text, "SELECT (%s)::VARCHAR FROM read_parquet('%s')", expression, paths[0]);
-	if (sl_engine_each(sql, sl_buf_cstr(&text), "", append_row, &out, &err) < 0)
+	if (sl_engine_each(&(struct sl_engine){.sql = sql}, sl_buf_cstr(&text), append_row, &out, &err) < 0)
 		fail_msg("%s", err.message);
 	assert_string_equal(sl_buf_cstr(&out), wanted);
 }
@@ -158,7 +158,7 @@ static void test_row_checks(void **state)
 	struct sl_check *set = add(f, SL_CHECK_IN_SET, "in_set(k)", "k");
 	set->values = (struct sl_value[]){integer(0), integer(1), integer(2)};
 	set->value_count = 3;
-	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "^[A-Z]{2}[0-9]+$";
+	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "[A-Z]{2}[0-9]+";
 	add_between(f, "between(delay) where", "delay", 1, 8)->where = "k = 0 -- only these";
 	const struct sl_check_result *results = run(f);
 	expect(&results[0], SL_CHECK_PASSED, 100, 0, "");
@@ -190,7 +190,7 @@ static void test_sql_finds_rows(void **state)
 	int64_t count;
 	assert_int_equal(sl_sql_open(&options, &sql, NULL), 0);
 	snprintf(text, sizeof text, "SELECT count(*) FROM (%s)", results[0].sql);
-	assert_int_equal(sl_engine_ints(sql, text, "", &count, 1, NULL), 0);
+	assert_int_equal(sl_engine_ints(&(struct sl_engine){.sql = sql}, text, &count, 1, NULL), 0);
 	assert_int_equal(count, 5);
 }
 
@@ -272,6 +272,27 @@ static void test_custom_sql(void **state)
 	expect(&results[0], SL_CHECK_PASSED, 100, 0, "");
 	expect(&results[1], SL_CHECK_FAILED, 100, 2, "2 of 100 rows");
 	assert_string_equal(results[1].rows, "[{\"values\":{\"id\":98}},{\"values\":{\"id\":99}}]");
+}
+
+/* Parameters of the project are bound, never pasted, wherever a check has SQL of the user's. */
+static void test_params(void **state)
+{
+	static const struct sl_sql_param params[] = {{.name = "least", .type = 'i', .i = 98}, {.name = "unused", .type = 's', .text = "'"}};
+	struct fixture *f = *state;
+
+	make_one(f, TRIPS);
+	add_between(f, "between(delay)", "delay", 1, 8)->where = "id >= $least";
+	add(f, SL_CHECK_SQL, "sql", "")->text = "SELECT id FROM trips WHERE id >= $least";
+	struct sl_check *aside = add_between(f, "between(k)", "k", 0, 2);
+	aside->where = "id = $least + 1";
+	aside->quarantine = true;
+	f->job.params = params;
+	f->job.param_count = 2;
+	const struct sl_check_result *results = run(f);
+	expect(&results[0], SL_CHECK_PASSED, 1, 0, "");
+	expect(&results[1], SL_CHECK_FAILED, 100, 1, "1 of 100 rows");
+	assert_int_equal(f->report.clean_rows, 99);
+	expect_rows(&f->report.quarantine, "id", "99\n");
 }
 
 /* A check that cannot be run at all is an error at its place, not a failed check. */
@@ -499,14 +520,14 @@ static void test_texts(void **state)
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(1 << 20);
 
 	make_one(f, TRIPS);
-	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "^NY";
+	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "NY.*";
 	add_between(f, "between(id)", "id", 0, 98)->quarantine = true;
 	run(f);
 	sl_check_report_text(&f->report, &text);
 	assert_string_equal(sl_buf_cstr(&text),
 		"error: dataset 'trips': check regex(code) failed: 1 of 99 rows\n"
 		"    row 8: id=7, delay=7, k=3, code=x-7\n"
-		"  hint: all of them: SELECT * FROM \"trips\" WHERE true AND coalesce((NOT regexp_matches(\"code\"::VARCHAR, '^NY')), false)\n"
+		"  hint: all of them: SELECT * FROM \"trips\" WHERE true AND coalesce((NOT regexp_full_match(\"code\"::VARCHAR, 'NY.*')), false)\n"
 		"note: dataset 'trips': check between(id) put 1 rows aside in trips.quarantine\n"
 		"trips: 2 checks, 1 failed, 0 warned; 100 rows, 99 stay, 1 put aside\n");
 	assert_int_equal(sl_check_report_error(&f->report, &f->err), SL_E_FAILED);
@@ -524,7 +545,7 @@ static void test_json_round_trip(void **state)
 
 	make_one(f, TRIPS);
 	add_between(f, "between(delay)", "delay", 1, 8)->quarantine = true;
-	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "^NY";
+	add(f, SL_CHECK_REGEX, "regex(code)", "code")->text = "NY.*";
 	add(f, SL_CHECK_COLUMNS, "columns", "id,k")->types = names(f, "bigint,bigint");
 	f->checks[0].mostly = 0.7;
 	f->checks[1].min = (struct sl_value){.type = SL_VALUE_DOUBLE, .d = 0.1, .text = ""};
@@ -581,7 +602,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_row_checks), TEST(test_sql_finds_rows), TEST(test_mostly_and_severity), TEST(test_columns), TEST(test_between_kinds), TEST(test_rows),
-		TEST(test_custom_sql), TEST(test_wrong_expressions), TEST(test_unique), TEST(test_unique_many), TEST(test_repeats), TEST(test_quarantine),
+		TEST(test_custom_sql), TEST(test_params), TEST(test_wrong_expressions), TEST(test_unique), TEST(test_unique_many), TEST(test_repeats), TEST(test_quarantine),
 		TEST(test_quarantine_of_nothing), TEST(test_quarantine_fuse), TEST(test_quarantine_broken_lines), TEST(test_without_staging),
 		TEST(test_quarantine_repeats), TEST(test_texts), TEST(test_json_round_trip), TEST(test_flights),
 	};

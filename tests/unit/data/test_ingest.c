@@ -131,7 +131,7 @@ static void expect_rows(const struct sl_staged *table, const char *expression, c
 
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
 	sl_buf_printf(&text, "SELECT (%s)::VARCHAR FROM read_parquet('%s')", expression, paths[0]);
-	if (sl_engine_each(sql, sl_buf_cstr(&text), "", append_row, &out, &err) < 0)
+	if (sl_engine_each(&(struct sl_engine){.sql = sql}, sl_buf_cstr(&text), append_row, &out, &err) < 0)
 		fail_msg("%s", err.message);
 	assert_string_equal(sl_buf_cstr(&out), wanted);
 }
