@@ -227,7 +227,7 @@ static void record_refusal(void *context)
 
 static void free_refusal(void *context) { sl_free(context); }
 
-static void note_refusal(struct sl_api *api, const struct sl_http_request *request)
+static void note_refusal(struct sl_api *api, const char *what, const char *detail)
 {
 	int64_t now = sl_loop_now_ms(api->loop);
 	if (api->refusal_at_ms && now - api->refusal_at_ms < REFUSAL_PERIOD_MS) {
@@ -239,11 +239,18 @@ static void note_refusal(struct sl_api *api, const struct sl_http_request *reque
 		return;
 	refusal->api = api;
 	refusal->left_out = api->refusals_left_out;
-	snprintf(refusal->what, sizeof refusal->what, "%s %.400s", sl_http_method_name(request->method), request->path);
+	snprintf(refusal->what, sizeof refusal->what, "%s %.400s", what, detail);
 	api->refusal_at_ms = now;
 	api->refusals_left_out = 0;
 	if (sl_loop_work(api->loop, record_refusal, free_refusal, refusal, NULL))
 		sl_free(refusal);
+}
+
+/* A foreign Host or Origin; that a request was malformed is nothing to keep. */
+static void on_refused(void *context, int status, const struct sl_error *error)
+{
+	if (status == 403)
+		note_refusal(context, "HTTP", error->message);
 }
 
 /* ---- routing ---- */
@@ -265,7 +272,7 @@ static void serve_op(struct sl_api *api, struct sl_http_request *request)
 	}
 	const char *authorization = sl_http_request_header(request, "authorization");
 	if (sl_api_permit(match.op->permission, authorization, api->token, &err)) {
-		note_refusal(api, request);
+		note_refusal(api, sl_http_method_name(request->method), request->path);
 		sl_http_respond_error(request, authorization ? 403 : 401, &err);
 		return;
 	}
@@ -361,7 +368,7 @@ int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struc
 	api->loop = loop;
 	sl_store_pool_init(&api->pool, options->project_dir);
 	struct sl_http_config config = {
-		.handler = {.context = api, .head = on_head, .request = on_request},
+		.handler = {.context = api, .head = on_head, .request = on_request, .refused = on_refused},
 		.headers = FIXED_HEADERS, .header_count = SL_ARRAY_LEN(FIXED_HEADERS),
 	};
 	int rc = sl_token_read(options->store_dir, api->token, err);

@@ -474,6 +474,8 @@ void conn_refuse(struct conn *c, int status, const struct sl_error *error)
 {
 	struct sl_http_server *server = c->server;
 	server->stats.refusals++;
+	if (server->handler.refused)
+		server->handler.refused(server->handler.context, status, error);
 	c->no_more = c->linger = true;
 	bool answerable = give_up_reading(c);
 	struct request *r = answerable ? request_take(server) : NULL;

@@ -81,6 +81,8 @@ struct sl_http_handler {
 	/* Optional. Once per loop turn in which requests came or answers were made, before any answer is written: the place
 	 * to make a log durable for all of them at once. May itself answer requests; those leave in the same turn. */
 	void (*before_flush)(void *context);
+	/* Optional. The server itself refused something with this status: so that a record can be kept of it. */
+	void (*refused)(void *context, int status, const struct sl_error *error);
 	/* Optional. The body of every error answer, refusals of the server included. `path` is NULL when none was understood.
 	 * Appends to `body` and may set *content_type. Without it: {"error":{"code","message","hint"}}. */
 	void (*error_body)(void *context, const char *path, int status, const struct sl_error *error, struct sl_buf *body,

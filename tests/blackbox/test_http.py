@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from conftest import Project, wait_until
+
 API, INFER = "/health", "/v2/health/live"
 # An endpoint, so that the role infer runs; nothing needs to be trained for what is asked here.
 PROJECT = """
@@ -24,7 +26,6 @@ endpoints:
 
 @pytest.fixture(scope="module")
 def server(program, tmp_path_factory):
-    from conftest import Project
     root = tmp_path_factory.mktemp("http") / "project"
     root.mkdir()
     project = Project(root)
@@ -181,3 +182,13 @@ def test_curl_agrees(server):
 def test_errors_are_json_with_a_code_and_a_message(server):
     error = json.loads(server.get("/api/v1/nothing/here").text)["error"]
     assert error["code"] and error["message"]
+
+
+def test_a_foreign_host_is_in_the_ledger(server):
+    assert statuses(say(server, b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")) == [403]
+
+    def recorded():
+        entries = server.project.json("sql", "select entry from ledger")["items"]
+        return any("request.refused" in item["entry"] and "DNS rebinding" in item["entry"] for item in entries)
+
+    wait_until(recorded, what="the refusal's entry")

@@ -1,7 +1,14 @@
 /* What the server must refuse, and how: request smuggling, hostile targets, hosts and origins, everything beyond a limit. */
 #include "http_testing.h"
 
-static int handled;
+static int handled, refused;
+
+static void count_refusal(void *context, int status, const struct sl_error *error)
+{
+	(void)context;
+	assert_true(status >= 400 && error->message[0]);
+	refused++;
+}
 
 static void answer(void *context, struct sl_http_request *request)
 {
@@ -104,7 +111,9 @@ static void hostile_framing_is_refused(void **state)
 	(void)state;
 	static const char *const hosts[] = {"localhost"};
 	struct fixture f;
-	struct sl_http_config config = {.handler = {.request = answer}, .hosts = hosts, .host_count = 1};
+	struct sl_http_config config = {
+		.handler = {.request = answer, .refused = count_refusal}, .hosts = hosts, .host_count = 1,
+	};
 	handled = 0;
 	start(&f, &config);
 	for (size_t i = 0; i < SL_ARRAY_LEN(ROWS); i++) {
@@ -114,6 +123,7 @@ static void hostile_framing_is_refused(void **state)
 			fail_msg("%s: expected %d, got %d", row->name, row->status, status);
 		assert_int_equal(handled, 0);
 	}
+	assert_int_equal(refused, SL_ARRAY_LEN(ROWS));
 	/* Every one again, byte by byte: where the reads end must make no difference. */
 	for (size_t i = 0; i < SL_ARRAY_LEN(ROWS); i++) {
 		const struct row *row = &ROWS[i];
