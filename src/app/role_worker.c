@@ -21,10 +21,12 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "os/clock.h"
+#include "serve/writer.h"
 #include "track/store.h"
 #include "watch/trigger.h"
 #include "watch/watcher.h"
 
+enum { CARE_EVERY_MS = 1000 }; /* for prediction logs: what power loss may take is at most about this much */
 enum { TICK_MS = 500, FIRINGS_MAX = 16, RUN_ARGS_MAX = 256, TAIL_BYTES = 600, ARENA_BYTES = 16 << 20 };
 
 struct child {
@@ -42,6 +44,7 @@ struct worker {
 	struct child children[FIRINGS_MAX];
 	int signal_fd;
 	bool stopping;
+	int64_t cared_ns; /* when the prediction logs were last looked after */
 	char last_error[256];
 };
 
@@ -178,6 +181,19 @@ static void reap(struct worker *w)
 				run_ended(w, &w->children[i], status);
 }
 
+/* Syncs, seals and retires what the infer role has written, so that it never waits for the disk itself. */
+static void care_for_logs(struct worker *w)
+{
+	struct sl_error err = {0};
+	int64_t now_ns = sl_monotonic_ns();
+	if (now_ns - w->cared_ns < (int64_t)CARE_EVERY_MS * 1000000)
+		return;
+	w->cared_ns = now_ns;
+	int rc = sl_predlog_maintain(w->store, w->role->project, &err);
+	if (rc && rc != SL_E_BUSY)
+		complain(w, "cannot look after the prediction logs", &err);
+}
+
 /* One round. true: there is more to read at once. */
 static bool round_once(struct worker *w)
 {
@@ -189,6 +205,7 @@ static bool round_once(struct worker *w)
 	if (sl_trigger_decide(w->store, w->role->project, sl_now_ms(), is_active, w, w->arena, firings, free_children(w), &count, &err))
 		complain(w, "cannot decide about triggers", &err);
 	start_firings(w, firings, count);
+	care_for_logs(w);
 	if (sl_ledger_publish(w->store->ledger, &err))
 		complain(w, "cannot publish the ledger", &err);
 	return more;
