@@ -12,7 +12,7 @@ ptrdiff_t sl_column_slot(const struct sl_served *served, const char *name, size_
 {
 	ptrdiff_t slot = sl_served_slot(served, name, len, guess);
 	*ret_rc = 0;
-	if (slot == SL_SLOT_NONE && !sl_endpoint_spec(served->endpoint)->ignore_extra)
+	if (slot == SL_SLOT_NONE && !served->spec->ignore_extra)
 		*ret_rc = sl_unknown_column(served, name, err);
 	return slot;
 }

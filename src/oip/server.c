@@ -366,7 +366,7 @@ static void model(struct sl_oip *oip, struct sl_http_request *request, struct sl
 	} else if (*rest) {
 		answer_error(request, 0, SL_E_NOT_FOUND, "a model has '/ready' and '/infer'");
 	} else if (is_get(request) && (served = ready(endpoint, request))) {
-		sl_v2_metadata(served, sl_endpoint_spec(endpoint), &oip->out);
+		sl_v2_metadata(served, &oip->out);
 		answer_out(oip, request, 200);
 	}
 }

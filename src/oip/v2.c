@@ -166,7 +166,7 @@ static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
 		return 0;
 	size_t features = served->package.feature_count;
 	if (tensor->width == 1 && (features != 1 || reading->count > 1)) {
-		tensor->ignored = sl_endpoint_spec(served->endpoint)->ignore_extra;
+		tensor->ignored = served->spec->ignore_extra;
 		return tensor->ignored ? 0 : sl_unknown_column(served, tensor->name, err);
 	}
 	if (tensor->width != features)
@@ -443,7 +443,7 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 	const struct sl_served *served = rows->served;
 	size_t width = served->package.output_count, count = rows->count * width;
 	sl_buf_str(out, "{\"model_name\":\"");
-	sl_buf_str(out, sl_endpoint_spec(served->endpoint)->name); /* a name of ours: nothing in it needs an escape */
+	sl_buf_str(out, served->spec->name); /* a name of ours: nothing in it needs an escape */
 	sl_buf_str(out, "\",\"model_version\":\"");
 	sl_buf_str(out, served->version_text);
 	if (request->id) {
@@ -495,8 +495,9 @@ static void write_property(struct sl_buf *out, const char *name, const char *val
 	sl_json_string(out, value, strlen(value));
 }
 
-void sl_v2_metadata(const struct sl_served *served, const struct sl_endpoint *spec, struct sl_buf *out)
+void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
 {
+	const struct sl_endpoint *spec = served->spec;
 	const struct sl_package *package = &served->package;
 	char hex[SL_HASH_HEX + 1];
 	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[\"%s\"],\"platform\":\"sluice_%s\",\"inputs\":[", spec->name,

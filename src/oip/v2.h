@@ -31,6 +31,6 @@ void sl_v2_end(struct sl_v2_request *request);
 void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		 size_t *ret_json_len);
 /* Appends a model's metadata. */
-void sl_v2_metadata(const struct sl_served *served, const struct sl_endpoint *spec, struct sl_buf *out);
+void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out);
 
 #endif

@@ -61,8 +61,9 @@ static size_t extra_slot(struct sl_served *served, const char *name)
 	return add_slot(served, name);
 }
 
-static int make_slots(struct sl_served *served, const struct sl_endpoint *spec, struct sl_error *err)
+int sl_served_make_slots(struct sl_served *served, struct sl_error *err)
 {
+	const struct sl_endpoint *spec = served->spec;
 	size_t features = served->package.feature_count;
 	served->slots = sl_arena_array(served->arena, features + 2, sizeof *served->slots);
 	served->slot_lens = sl_arena_array(served->arena, features + 2, sizeof *served->slot_lens);
@@ -93,6 +94,7 @@ static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, 
 	}
 	served->arena = arena;
 	served->endpoint = endpoint;
+	served->spec = endpoint->spec;
 	served->version = version->version;
 	served->references = 1;
 	snprintf(served->version_text, sizeof served->version_text, "%lld", (long long)version->version);
@@ -100,7 +102,7 @@ static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, 
 	if (!rc)
 		rc = sl_package_load(serving->store->objects, NULL, &served->package, &served->infer, err);
 	if (!rc)
-		rc = make_slots(served, endpoint->spec, err);
+		rc = sl_served_make_slots(served, err);
 	if (rc) {
 		sl_served_unref(served);
 		return rc;

@@ -18,6 +18,7 @@
  * where they are no features. */
 struct sl_served {
 	struct sl_endpoint_state *endpoint;
+	const struct sl_endpoint *spec;
 	struct sl_package package;
 	struct sl_infer *infer;
 	int64_t version;
@@ -32,6 +33,9 @@ struct sl_served {
 };
 void sl_served_ref(struct sl_served *served);
 void sl_served_unref(struct sl_served *served); /* NULL is fine */
+
+/* Fills slots, slot_lens, slot_count, key_slot, time_slot and by_name from package and spec; in the arena. */
+int sl_served_make_slots(struct sl_served *served, struct sl_error *err);
 
 enum { SL_SLOT_NONE = -1 };
 /* The slot of a column, or SL_SLOT_NONE. `guess` is tried first: requests name their columns in the same order again and
