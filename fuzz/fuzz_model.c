@@ -1,42 +1,43 @@
-/* Model files, JSON and UBJSON: refused, or a model that predicts within its bounds. */
+/* Model files, JSON and UBJSON: refused with a reason, or a model that predicts within its bounds, by blocks as by walking. */
 #include <assert.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "port/infer.h"
+#include "backend/infer_trees.h"
 
-enum { FEATURES_MAX = 4096, VALUES_MAX = 1 << 16 };
+enum { ROWS = 3, VALUES_MAX = 1 << 16 };
 
 static void predict(const struct sl_infer *infer)
 {
 	struct sl_infer_info info;
-
 	sl_infer_info(infer, &info);
-	assert(info.outputs >= 1 && info.margins >= 1);
-	if (info.features > FEATURES_MAX || info.outputs > VALUES_MAX || info.margins > VALUES_MAX)
+	assert(info.outputs >= 1 && info.margins >= info.outputs);
+	if (info.features > VALUES_MAX || info.margins > VALUES_MAX)
 		return;
-	float *rows = malloc(2 * (info.features + 1) * sizeof(*rows));
-	float *out = malloc(2 * (info.outputs > info.margins ? info.outputs : info.margins) * sizeof(*out));
+	float *rows = malloc(ROWS * info.features * sizeof *rows), *out = malloc(3 * ROWS * info.margins * sizeof *out);
 	assert(rows && out);
-	for (size_t i = 0; i < info.features; i++) {
-		rows[i] = NAN;
-		rows[info.features + i] = (float)i;
-	}
-	sl_infer_predict(infer, rows, 2, out);
-	sl_infer_margin(infer, rows, 2, out);
+	for (size_t i = 0; i < ROWS * info.features; i++)
+		rows[i] = i % 5 == 0 ? NAN : (float)(i % 7) - 3;
+	float *margins = out + ROWS * info.margins, *walked = margins + ROWS * info.margins;
+	sl_infer_predict(infer, rows, ROWS, out);
+	sl_infer_margin(infer, rows, ROWS, margins);
+	sl_infer_margin_by_walking(infer, rows, ROWS, walked);
+	assert(memcmp(margins, walked, ROWS * info.margins * sizeof *out) == 0);
 	free(rows);
 	free(out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const char *const formats[] = { "xgboost-json", "xgboost-ubj" };
-	struct sl_error err;
-
+	static const char *const formats[] = {"xgboost-json", "xgboost-ubj"};
 	for (int i = 0; i < 2; i++) {
 		struct sl_infer *infer;
-
-		if (sl_infer_load(formats[i], data, len, &infer, &err) < 0)
+		struct sl_error err = {0};
+		int rc = sl_infer_load(formats[i], data, len, &infer, &err);
+		assert(rc == 0 || (rc < 0 && *err.message));
+		if (rc)
 			continue;
 		predict(infer);
 		sl_infer_free(infer);

@@ -51,17 +51,6 @@ void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret)
 	snprintf(ret->objective, sizeof ret->objective, "%s", forest->objective);
 }
 
-static float walk(const struct sl_forest_tree *tree, const float *row)
-{
-	const struct sl_forest_node *node = tree->nodes;
-	while (node->left) {
-		float x = row[node->feature & ~SL_FOREST_MISSING_LEFT];
-		uint32_t right = isnan(x) ? !(node->feature & SL_FOREST_MISSING_LEFT) : !(x < node->value);
-		node = tree->nodes + node->left + right;
-	}
-	return node->value;
-}
-
 /* Trees outside, a few rows inside: the tree stays in the cache. Every sum still takes the trees in their order. */
 static void walk_rows(const struct sl_forest *forest, const float *rows, size_t row_count, float *sums)
 {
@@ -70,8 +59,8 @@ static void walk_rows(const struct sl_forest *forest, const float *rows, size_t 
 		size_t to = row_count - from < AT_ONCE ? row_count : from + AT_ONCE;
 		for (size_t t = 0; t < forest->tree_count; t++)
 			for (size_t row = from; row < to; row++)
-				sums[row * forest->margins + forest->trees[t].output] += walk(&forest->trees[t],
-											      rows + row * forest->features);
+				sums[row * forest->margins + forest->trees[t].output] += sl_forest_walk(
+					&forest->trees[t], 0, rows + row * forest->features);
 	}
 }
 

@@ -2,6 +2,7 @@
 #ifndef SL_BACKEND_INFER_TREES_MODEL_H
 #define SL_BACKEND_INFER_TREES_MODEL_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,5 +51,17 @@ struct sl_forest {
  * nodes"). */
 int sl_forest_read(const char *format, const void *data, size_t len, struct sl_forest *ret, struct sl_error *err);
 void sl_forest_done(struct sl_forest *forest);
+
+/* The leaf's value, from node `at` on. */
+static inline float sl_forest_walk(const struct sl_forest_tree *tree, uint32_t at, const float *row)
+{
+	const struct sl_forest_node *node = tree->nodes + at;
+	while (node->left) {
+		float x = row[node->feature & ~SL_FOREST_MISSING_LEFT];
+		uint32_t right = isnan(x) ? !(node->feature & SL_FOREST_MISSING_LEFT) : !(x < node->value);
+		node = tree->nodes + node->left + right;
+	}
+	return node->value;
+}
 
 #endif
