@@ -80,7 +80,7 @@ struct sl_arg_value {
 
 /* Progress of long work; members may be NULL. */
 struct sl_op_progress {
-	/* How far the named piece of work is: 0..1, or -1 when unknown; 1 ends it. `what`: "reading", "1.2 M rows/s" ... */
+	/* How far the named piece of work is: 0..1, -1 when unknown, -2 as before; 1 ends it. `what`: "reading", "1.2 M rows/s" ... */
 	void (*advance)(void *context, const char *name, double fraction, const char *what);
 	/* One finished line of news. */
 	void (*line)(void *context, const char *text);
@@ -99,6 +99,7 @@ struct sl_call {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *result;
 	bool failed;
+	int exit_status;                       /* of the process, when not 0: a worker's own */
 	const char *raw;                       /* the result as finished text instead (a schema); in the arena; NULL: none */
 	const volatile int *cancel;
 	struct sl_op_progress progress;
