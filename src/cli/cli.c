@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cli/args.h"
 #include "cli/help.h"
+#include "cli/progress.h"
 #include "cli/render.h"
 
 enum { OUTPUT_BYTES_MAX = 256 << 20 };
@@ -87,6 +88,27 @@ static int show_result(struct sl_call *call, bool json, struct sl_error *err)
 	return rc;
 }
 
+/* The result's own "error": what of the user's failed. */
+static void show_failure(const struct sl_call *call)
+{
+	struct sl_term term;
+	struct sl_error err = {.code = SL_E_FAILED};
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+	yyjson_mut_val *error = yyjson_mut_obj_get(call->result, "error");
+	const struct { const char *name; char *to; size_t size; } members[] = {
+		{"where", err.where, sizeof err.where}, {"message", err.message, sizeof err.message}, {"hint", err.hint, sizeof err.hint},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(members); i++) {
+		const char *value = yyjson_mut_get_str(yyjson_mut_obj_get(error, members[i].name));
+		snprintf(members[i].to, members[i].size, "%s", value ? value : "");
+	}
+	if (!error)
+		return;
+	sl_term_look(2, &term);
+	sl_term_error(&term, &text, &err);
+	write_out(2, &text);
+}
+
 static int unknown_verb(const char *verb)
 {
 	const char *names[256];
@@ -136,13 +158,18 @@ static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_g
 		rc = find_dir(globals->dir, dir, &err);
 	call.cancel = &cancelled;
 	call.actor = getenv("SLUICE_ACTOR"); /* the worker says which trigger started us */
+	struct sl_progress progress;
+	sl_progress_begin(&progress, &call);
 	if (!rc)
 		rc = sl_call_run(&call, &err);
+	sl_progress_end(&progress);
 	if (!rc)
 		rc = show_result(&call, globals->json, &err);
-	bool failed = call.failed;
+	if (!rc && call.failed)
+		show_failure(&call);
+	int status = call.failed ? 1 : call.exit_status;
 	sl_call_done(&call);
-	return rc ? report(&err, globals->json) : failed ? 1 : 0;
+	return rc ? report(&err, globals->json) : status;
 }
 
 int sl_cli_main(int argc, char **argv)

@@ -1,4 +1,5 @@
 #include "cli/render.h"
+#include "cli/render_op.h"
 
 #include <math.h>
 #include <string.h>
@@ -283,8 +284,11 @@ static void render_items(const struct sl_term *term, yyjson_mut_val *result, str
 
 void sl_render(const struct sl_call *call, const struct sl_term *term, struct sl_buf *out)
 {
+	sl_op_renderer *own = sl_op_renderer_find(call->op->name);
 	if (call->raw)
 		sl_buf_str(out, call->raw);
+	else if (own)
+		own(term, call->result, out);
 	else if (yyjson_mut_obj_get(call->result, "items"))
 		render_items(term, call->result, out);
 	else

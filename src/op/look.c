@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "op/context.h"
 #include "op/handlers.h"
+#include "op/prediction.h"
 
 struct listing {
 	const char *kind;
@@ -174,6 +175,17 @@ static int list_defined(struct sl_call *call, const char *kind, yyjson_mut_val *
 	return 0;
 }
 
+static int list_predictions(struct sl_call *call, yyjson_mut_val *items, struct sl_error *err)
+{
+	struct sl_store *store;
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = sl_predictions_list(call, store, sl_call_text(call, "name"), sl_call_int(call, "limit"), items, err);
+	if (!rc && !yyjson_mut_arr_size(items))
+		sl_put_text(call, sl_call_object(call), "note", "nothing has been predicted yet");
+	return rc;
+}
+
 int sl_op_ls(struct sl_call *call, struct sl_error *err)
 {
 	const char *kind = sl_call_text(call, "kind");
@@ -181,5 +193,5 @@ int sl_op_ls(struct sl_call *call, struct sl_error *err)
 	for (size_t i = 0; i < SL_ARRAY_LEN(STORED); i++)
 		if (sl_str_eq(STORED[i].kind, kind))
 			return list_stored(call, &STORED[i], items, err);
-	return list_defined(call, kind, items, err);
+	return sl_str_eq(kind, "predictions") ? list_predictions(call, items, err) : list_defined(call, kind, items, err);
 }

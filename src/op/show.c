@@ -6,6 +6,7 @@
 #include "data/dataset.h"
 #include "op/context.h"
 #include "op/handlers.h"
+#include "op/prediction.h"
 #include "op/resolve.h"
 #include "track/model.h"
 
@@ -258,7 +259,7 @@ int sl_op_show(struct sl_call *call, struct sl_error *err)
 	static int (*const SHOW[])(struct sl_call *, struct sl_store *, const struct sl_ref *, yyjson_mut_val *, struct sl_error *) = {
 		[SL_REF_DATASET] = show_dataset, [SL_REF_MODEL] = show_model, [SL_REF_RUN] = show_run, [SL_REF_STEP] = show_step,
 		[SL_REF_ENDPOINT] = show_endpoint, [SL_REF_SOURCE] = show_source, [SL_REF_MONITOR] = show_monitor, [SL_REF_TRIGGER] = show_trigger,
-		[SL_REF_FILE] = show_file,
+		[SL_REF_FILE] = show_file, [SL_REF_PREDICTION] = sl_prediction_show,
 	};
 	struct sl_store *store;
 	struct sl_ref ref;
