@@ -167,7 +167,7 @@ static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_g
 		rc = show_result(&call, globals->json, &err);
 	if (!rc && call.failed)
 		show_failure(&call);
-	int status = call.failed ? 1 : call.exit_status;
+	int status = call.failed && !call.exit_status ? 1 : call.exit_status;
 	sl_call_done(&call);
 	return rc ? report(&err, globals->json) : status;
 }

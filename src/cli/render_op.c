@@ -202,7 +202,7 @@ static void render_why(const struct sl_term *term, yyjson_mut_val *result, struc
 	sl_map_free(g.shown);
 }
 
-/* ---- log ---- */
+/* ---- log, check: text that is finished already ---- */
 
 static void render_log(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
@@ -219,7 +219,7 @@ static void render_log(const struct sl_term *term, yyjson_mut_val *result, struc
 sl_op_renderer *sl_op_renderer_find(const char *op)
 {
 	static const struct { const char *op; sl_op_renderer *render; } RENDERERS[] = {
-		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log},
+		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log}, {"check", render_log},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(RENDERERS); i++)
 		if (sl_str_eq(RENDERERS[i].op, op))

@@ -99,7 +99,7 @@ struct sl_call {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *result;
 	bool failed;
-	int exit_status;                       /* of the process, when not 0: a worker's own */
+	int exit_status;                       /* of the process, when not 0 */
 	const char *raw;                       /* the result as finished text instead (a schema); in the arena; NULL: none */
 	const volatile int *cancel;
 	struct sl_op_progress progress;

@@ -1,0 +1,85 @@
+/* check: a dataset's checks, run now on any version of it. */
+#include <string.h>
+
+#include "data/check.h"
+#include "op/handlers.h"
+#include "op/pins.h"
+#include "op/resolve.h"
+
+static void on_progress(void *context, double fraction, const char *what) { sl_call_advance(context, "check", fraction >= 1 ? 0.999 : fraction, what); }
+
+/* The version's files as the engine sees them: objects, in the manifest's order. */
+static int staged_version(struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, struct sl_staged *ret, struct sl_error *err)
+{
+	struct sl_manifest manifest;
+	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
+	if (rc)
+		return rc;
+	*ret = (struct sl_staged){.columns = manifest.columns, .column_count = manifest.column_count, .file_count = manifest.file_count,
+		.files = sl_arena_array(call->arena, manifest.file_count + 1, sizeof *ret->files)};
+	for (size_t i = 0; ret->files && i < manifest.file_count; i++) {
+		char path[SL_PATH_MAX];
+		const struct sl_data_file *file = &manifest.files[i];
+		if ((rc = sl_objects_path(store->objects, &file->object, path, err)))
+			return rc;
+		ret->files[i] = (struct sl_staged_file){.path = sl_arena_strdup(call->arena, path), .rows = file->rows, .kept = true, .object = file->object,
+			.size_bytes = file->size_bytes};
+	}
+	return ret->files ? 0 : sl_fail_memory(err);
+}
+
+static int find_table(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_staged *ret, struct sl_error *err)
+{
+	struct sl_dataset_head head;
+	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
+	return rc ? rc : staged_version(call, store, &head.hash, ret, err);
+}
+
+static int put_report(struct sl_call *call, const struct sl_check_report *report, struct sl_error *err)
+{
+	yyjson_mut_val *value = sl_check_report_json(call->doc, report);
+	if (!value)
+		return sl_fail_memory(err);
+	yyjson_mut_obj_add_val(call->doc, sl_call_object(call), "report", value);
+	struct sl_error why = {0};
+	if (sl_check_report_error(report, &why)) {
+		call->failed = true;
+		yyjson_mut_obj_add_val(call->doc, sl_call_object(call), "error", yyjson_mut_obj_get(sl_error_json(call->doc, &why), "error"));
+	}
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(4 << 20);
+	sl_check_report_text(report, &text);
+	sl_put_text(call, sl_call_object(call), "text", sl_buf_cstr(&text));
+	return 0;
+}
+
+int sl_op_check(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_store *store;
+	struct sl_project *project;
+	struct sl_ref ref;
+	struct sl_check_report report;
+	struct sl_check_job job = {0};
+	struct sl_work work = {.cancel = call->cancel, .progress = on_progress, .context = call};
+	int rc = sl_call_store(call, &store, err);
+	if (!rc)
+		rc = sl_ref_parse(sl_call_text(call, "dataset"), &ref, err);
+	if (!rc && ref.kind != SL_REF_ANY && ref.kind != SL_REF_DATASET)
+		rc = sl_fail(err, SL_E_INVALID, "'%s' is no dataset", sl_call_text(call, "dataset"));
+	if (!rc)
+		rc = sl_pins_project(call, store, NULL, 0, &project, err);
+	if (!rc)
+		rc = find_table(call, store, &ref, &job.table, err);
+	if (rc)
+		return rc;
+	const struct sl_dataset *declared = sl_project_dataset(project, ref.name);
+	if (!declared || !declared->check_count) {
+		sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no checks for '%s'", ref.name);
+		return sl_error_hint(err, "add them under datasets: %s: checks:", ref.name);
+	}
+	job.dataset = ref.name;
+	job.checks = declared->checks;
+	job.count = declared->check_count;
+	rc = sl_check_execute(&job, NULL, &work, call->arena, &report, err);
+	sl_call_advance(call, "check", 1, "");
+	return rc ? rc : put_report(call, &report, err);
+}
