@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "os/sys.h"
 
 enum {
 	PAGE = SL_VFS_PAGE_BYTES,
@@ -25,6 +26,9 @@ struct page_file {
 	bool is_wal;
 	_Alignas(sqlite3_file) unsigned char real[];
 };
+
+int sl_sqlite_fdatasync(int fd);
+int sl_sqlite_fsync(int fd);
 
 static sqlite3_vfs *real_vfs;
 static _Thread_local char fault[64];
@@ -182,6 +186,35 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
 	return rc;
 }
 
+/* ---- system calls: SQLite's go through os/sys.h as all others do ------------------------------------------------------ */
+
+static int sys_open(const char *path, int flags, int mode) { return sl_sys->open(path, flags, (mode_t)mode); }
+static int sys_close(int fd) { return sl_sys->close(fd); }
+static ssize_t sys_read(int fd, void *data, size_t len) { return sl_sys->read(fd, data, len); }
+static ssize_t sys_write(int fd, const void *data, size_t len) { return sl_sys->write(fd, data, len); }
+static ssize_t sys_pread(int fd, void *data, size_t len, off_t offset) { return sl_sys->pread(fd, data, len, offset); }
+static ssize_t sys_pwrite(int fd, const void *data, size_t len, off_t offset) { return sl_sys->pwrite(fd, data, len, offset); }
+static int sys_ftruncate(int fd, off_t len) { return sl_sys->ftruncate(fd, len); }
+static int sys_unlink(const char *path) { return sl_sys->unlink(path); }
+static int sys_stat(const char *path, struct stat *ret) { return sl_sys->stat(path, ret); }
+static int sys_fstat(int fd, struct stat *ret) { return sl_sys->fstat(fd, ret); }
+
+/* Named so by the build in place of fdatasync and fsync (CMakeLists.txt). */
+int sl_sqlite_fdatasync(int fd) { return sl_sys->fdatasync(fd); }
+int sl_sqlite_fsync(int fd) { return sl_sys->fsync(fd); }
+
+static void route_calls(sqlite3_vfs *vfs)
+{
+	static const struct { const char *name; void (*call)(void); } CALLS[] = {
+		{"open", (void (*)(void))sys_open}, {"close", (void (*)(void))sys_close}, {"read", (void (*)(void))sys_read},
+		{"write", (void (*)(void))sys_write}, {"pread", (void (*)(void))sys_pread}, {"pwrite", (void (*)(void))sys_pwrite},
+		{"ftruncate", (void (*)(void))sys_ftruncate}, {"unlink", (void (*)(void))sys_unlink}, {"stat", (void (*)(void))sys_stat},
+		{"fstat", (void (*)(void))sys_fstat},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(CALLS); i++)
+		vfs->xSetSystemCall(vfs, CALLS[i].name, CALLS[i].call);
+}
+
 /* A copy of the unix VFS with another xOpen: its other calls look at the copy's members only, which are the same. */
 static sqlite3_vfs our_vfs;
 
@@ -190,6 +223,7 @@ static void register_vfs(void)
 	real_vfs = sqlite3_vfs_find("unix");
 	if (!real_vfs)
 		return;
+	route_calls(real_vfs);
 	our_vfs = *real_vfs;
 	our_vfs.zName = "sluice";
 	our_vfs.szOsFile += (int)sizeof(struct page_file);
