@@ -82,12 +82,17 @@ static int place_inputs(struct variables *v, const struct flow_node *node)
 	struct flow_graph *g = v->task->graph;
 	char dir[SL_PATH_MAX];
 	int rc = sl_path_join(dir, v->task->dir, "inputs", v->err);
-	if (!rc && node->input_count)
-		rc = sl_dir_make(dir, v->err);
+	bool made = false;
 	for (size_t i = 0; !rc && i < node->input_count; i++) {
 		const struct flow_input *in = &node->inputs[i];
-		const struct flow_output *from = &g->nodes[in->node].outputs[in->output];
+		const struct flow_output *from = flow_input_from(g, in);
 		const char *path = NULL;
+		if (!from)
+			continue;
+		rc = made ? 0 : sl_dir_make(dir, v->err);
+		made = true;
+		if (rc)
+			return rc;
 		if (from->kind == FLOW_DATASET) {
 			rc = place_table(v, in->name, &from->hash, dir, &path);
 		} else {

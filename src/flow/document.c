@@ -127,8 +127,9 @@ static int add_inputs(struct maker *m)
 	bool reference = m->node->action == FLOW_EVALUATE && strpbrk(m->node->step->evaluate.model, ":@");
 	rc = !rc && reference ? add_model_reference(m, inputs) : rc;
 	for (size_t i = 0; !rc && i < m->node->input_count; i++) {
-		const struct flow_input *in = &m->node->inputs[i];
-		rc = put_hash(m, inputs, in->name, &m->g->nodes[in->node].outputs[in->output].hash) ? 0 : sl_fail_memory(m->err);
+		const struct flow_output *from = flow_input_from(m->g, &m->node->inputs[i]);
+		if (from)
+			rc = put_hash(m, inputs, m->node->inputs[i].name, &from->hash) ? 0 : sl_fail_memory(m->err);
 	}
 	return rc;
 }

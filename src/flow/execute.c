@@ -33,6 +33,9 @@ struct execution {
 	struct sl_processes *processes;
 	size_t *waits;                   /* per node: what it still waits for */
 	bool *settled;                   /* per node */
+	size_t *untold, untold_count;    /* settled nodes that are told of once they are durable */
+	bool open;                       /* a transaction: ends and the begins that they allow are one commit */
+	bool ended_over_all;
 	size_t *ready, ready_head, ready_tail;
 	struct running *running;
 	size_t running_count, jobs;
@@ -87,9 +90,15 @@ static void settle(struct execution *x, size_t i, enum sl_flow_state state)
 	size_t *const COUNTS[] = {[SL_FLOW_FRESH] = &report->fresh, [SL_FLOW_REUSED] = &report->reused, [SL_FLOW_OK] = &report->ran, [SL_FLOW_FAILED] = &report->failed,
 				  [SL_FLOW_SKIPPED] = &report->skipped, [SL_FLOW_CANCELLED] = &report->skipped, [SL_FLOW_WAITING] = &report->waiting};
 	++*COUNTS[state];
-	if (x->options->events.ended)
-		x->options->events.ended(x->options->events.context, node);
+	x->untold[x->untold_count++] = i;
 	release_followers(x, i);
+}
+
+static void tell_settled(struct execution *x)
+{
+	for (size_t i = 0; i < x->untold_count && x->options->events.ended; i++)
+		x->options->events.ended(x->options->events.context, shown(x, x->untold[i]));
+	x->untold_count = 0;
 }
 
 static void unlink_running(struct execution *x, struct running *r)
@@ -207,12 +216,22 @@ static int begin_node(struct execution *x, struct running *r)
 	return rc ? rc : flow_task_record_start(&r->task, x->err);
 }
 
-static int in_transaction(struct execution *x, int rc)
+static int open_transaction(struct execution *x)
 {
-	if (!rc)
+	int rc = x->open ? 0 : sl_meta_begin(meta_of(x), x->err);
+	x->open |= !rc;
+	return rc;
+}
+
+static int close_transaction(struct execution *x, int rc)
+{
+	if (x->open && !rc)
 		rc = sl_meta_commit(meta_of(x), x->err);
-	if (rc)
+	if (x->open && rc)
 		sl_meta_rollback(meta_of(x));
+	x->open = false;
+	if (!rc)
+		tell_settled(x);
 	return rc;
 }
 
@@ -246,7 +265,7 @@ static void start_child(struct execution *x, struct running *r)
 /* The environment costs 10 ms (git), so it is taken while the first children already work. */
 static int take_environment(struct execution *x)
 {
-	if (x->environment_taken || !*x->run.text)
+	if (x->environment_taken || !x->running)
 		return 0;
 	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(1 << 20);
 	x->environment_taken = true;
@@ -272,38 +291,34 @@ static int decide(struct execution *x, size_t i)
 	return 0;
 }
 
-/* Looks at nodes that wait for nothing any more: some need no run, the others are begun in one transaction and started together. */
-static int start_ready(struct execution *x)
+/* Brings nodes[i], which waits for nothing any more, to its next state; one that has to run is begun. */
+static int take_up(struct execution *x, size_t i)
 {
-	struct running *before = x->running;
-	int rc = 0;
-	bool open = false;
-	while (!rc && x->ready_head < x->ready_tail && !x->halted && x->running_count < x->jobs) {
-		size_t i = x->ready[x->ready_head++];
-		rc = decide(x, i);
-		enum sl_flow_state state = shown(x, i)->state;
-		if (rc || x->settled[i])
-			continue;
-		if (state == SL_FLOW_FRESH || state == SL_FLOW_WAITING) {
-			settle(x, i, state);
-			continue;
-		}
-		rc = open ? 0 : sl_meta_begin(meta_of(x), x->err);
-		open = !rc;
-		if (!rc && state == SL_FLOW_REUSED) {
-			rc = flow_restore(x->graph, i, &x->plan->decisions[i], sl_now_ms(), x->err);
-			if (!rc)
-				settle(x, i, state);
-			continue;
-		}
-		struct running *r = rc ? NULL : new_running(x, i);
-		rc = rc ? rc : r ? begin_node(x, r) : SL_E_NO_MEMORY;
+	int rc = decide(x, i);
+	enum sl_flow_state state = shown(x, i)->state;
+	if (rc || x->settled[i])
+		return rc;
+	if (state == SL_FLOW_FRESH || state == SL_FLOW_WAITING) {
+		settle(x, i, state);
+		return 0;
 	}
-	if (open)
-		rc = in_transaction(x, rc);
-	for (struct running *r = x->running; !rc && r != before; r = r->next)
-		start_child(x, r);
-	return rc ? rc : take_environment(x);
+	rc = open_transaction(x);
+	if (!rc && state == SL_FLOW_REUSED) {
+		rc = flow_restore(x->graph, i, &x->plan->decisions[i], sl_now_ms(), x->err);
+		if (!rc)
+			settle(x, i, state);
+		return rc;
+	}
+	struct running *r = rc ? NULL : new_running(x, i);
+	return rc ? rc : r ? begin_node(x, r) : SL_E_NO_MEMORY;
+}
+
+static int take_up_ready(struct execution *x)
+{
+	int rc = 0;
+	while (!rc && x->ready_head < x->ready_tail && !x->halted && x->running_count < x->jobs)
+		rc = take_up(x, x->ready[x->ready_head++]);
+	return rc;
 }
 
 /* ---- end --------------------------------------------------------------------------------------------------------------------------------- */
@@ -323,6 +338,9 @@ static bool take_end(struct execution *x, struct running *r)
 	}
 	if (!r->failed)
 		blame(r, flow_task_keep(&r->task, &r->error));
+	/* Before the commit: a crash between leaves a new file whose step runs again, never an old file that counts as new. */
+	if (!r->failed)
+		blame(r, flow_task_place(&r->task, &r->error));
 	return true;
 }
 
@@ -342,9 +360,8 @@ static void show_end(struct execution *x, struct running *r)
 	node->ended_ms = sl_now_ms();
 	node->changed = r->task.changed;
 	memcpy(node->note, r->task.note, sizeof node->note);
-	memcpy(node->log_path, r->task.log_path, sizeof node->log_path);
-	if (!r->failed)
-		blame(r, flow_task_place(&r->task, &r->error));
+	if (r->end.output_bytes)
+		memcpy(node->log_path, r->task.log_path, sizeof node->log_path);
 	enum sl_flow_state state = r->task.outcome;
 	if (r->failed) {
 		state = r->error.code == SL_E_CANCELLED ? SL_FLOW_CANCELLED : SL_FLOW_FAILED;
@@ -360,25 +377,19 @@ static void show_end(struct execution *x, struct running *r)
 
 static bool is_through(const struct running *r) { return r->failed || (!r->process && r->end.ok); }
 
-/* All that ended by now become one commit. */
+/* All that ended by now. */
 static int commit_ended(struct execution *x)
 {
 	int64_t now = sl_now_ms();
 	int rc = 0;
-	bool open = false;
-	for (struct running *r = x->running; !rc && r; r = r->next) {
-		if (!is_through(r))
-			continue;
-		rc = open ? 0 : sl_meta_begin(meta_of(x), x->err);
-		open = !rc;
-		rc = rc ? rc : commit_one(x, r, now);
-	}
-	if (open)
-		rc = in_transaction(x, rc);
 	for (struct running *r = x->running, *next; !rc && r; r = next) {
 		next = r->next;
 		if (!is_through(r))
 			continue;
+		rc = open_transaction(x);
+		rc = rc ? rc : commit_one(x, r, now);
+		if (rc)
+			return rc;
 		show_end(x, r);
 		unlink_running(x, r);
 	}
@@ -411,10 +422,10 @@ static int flush_metrics(struct execution *x)
 	if (!any || now - x->metrics_ms < METRICS_EVERY_MS)
 		return 0;
 	x->metrics_ms = now;
-	int rc = sl_meta_begin(meta_of(x), x->err);
+	int rc = open_transaction(x);
 	for (struct running *r = x->running; !rc && r; r = r->next)
 		rc = flow_task_record_metrics(&r->task, x->err);
-	return in_transaction(x, rc);
+	return rc;
 }
 
 static int wait_for_ends(struct execution *x)
@@ -429,8 +440,6 @@ static int wait_for_ends(struct execution *x)
 		r->end = end;
 		any |= take_end(x, r);
 	}
-	if (x->options->cancel && *x->options->cancel && !x->cancelled)
-		cancel_all(x);
 	return any ? commit_ended(x) : flush_metrics(x);
 }
 
@@ -450,14 +459,32 @@ static void settle_rest(struct execution *x)
 
 static int end_over_all(struct execution *x)
 {
+	x->ended_over_all = true;
+	settle_rest(x);
 	if (!*x->run.text)
 		return 0;
 	const struct sl_flow_report *report = x->plan->report;
 	const char *status = x->cancelled ? "cancelled" : report->failed ? "failed" : "ok";
-	int rc = sl_meta_begin(meta_of(x), x->err);
+	int rc = open_transaction(x);
 	rc = rc ? rc : sl_run_end(track_of(x), &x->run, status, x->first.code ? x->first.message : "", x->err);
 	int64_t n = rc ? 0 : sl_meta_exec(meta_of(x), x->err, "DELETE FROM setting WHERE name = ?1", "s", ACTIVE);
-	return in_transaction(x, rc ? rc : n < 0 ? (int)n : 0);
+	return rc ? rc : n < 0 ? (int)n : 0;
+}
+
+/* One turn: what ended, what that lets begin, and (when it was the last) the end of all are one commit; then the new children start. */
+static int turn(struct execution *x)
+{
+	int rc = x->running ? wait_for_ends(x) : 0;
+	if (x->options->cancel && *x->options->cancel && !x->cancelled)
+		cancel_all(x);
+	struct running *before = x->running;
+	rc = rc ? rc : take_up_ready(x);
+	if (!rc && !x->running && (x->ready_head == x->ready_tail || x->halted))
+		rc = end_over_all(x);
+	rc = close_transaction(x, rc);
+	for (struct running *r = x->running; !rc && r != before; r = r->next)
+		start_child(x, r);
+	return rc ? rc : take_environment(x);
 }
 
 static int run_all(struct execution *x)
@@ -468,21 +495,10 @@ static int run_all(struct execution *x)
 		if (!x->waits[i])
 			x->ready[x->ready_tail++] = i;
 	}
-	while (!rc) {
-		if (x->options->cancel && *x->options->cancel)
-			x->cancelled = x->halted = true;
-		rc = start_ready(x);
-		if (rc || (!x->running && (x->ready_head == x->ready_tail || x->halted)))
-			break;
-		if (x->running)
-			rc = wait_for_ends(x);
-	}
+	while (!rc && !x->ended_over_all)
+		rc = turn(x);
 	if (rc)
 		return rc; /* the machine refused: children die with the set; the next run finds and reaps them */
-	settle_rest(x);
-	rc = end_over_all(x);
-	if (rc)
-		return rc;
 	if (x->cancelled)
 		return sl_fail(x->err, SL_E_CANCELLED, "cancelled");
 	if (x->first.code && x->err)
@@ -499,7 +515,8 @@ int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, 
 	x.waits = sl_arena_array(plan->graph.arena, plan->graph.count + 1, sizeof *x.waits);
 	x.ready = sl_arena_array(plan->graph.arena, plan->graph.count + 1, sizeof *x.ready);
 	x.settled = sl_arena_array(plan->graph.arena, plan->graph.count + 1, sizeof *x.settled);
-	if (!x.waits || !x.ready || !x.settled)
+	x.untold = sl_arena_array(plan->graph.arena, plan->graph.count + 1, sizeof *x.untold);
+	if (!x.waits || !x.ready || !x.settled || !x.untold)
 		return sl_fail_memory(err);
 	int rc = sl_processes_new(&x.processes, err);
 	rc = rc ? rc : run_all(&x);

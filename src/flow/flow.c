@@ -31,7 +31,8 @@ static bool inputs_known(const struct flow_graph *g, const struct flow_node *nod
 		*ret_first = node->inputs[i].node;
 		if (state != SL_FLOW_FRESH && state != SL_FLOW_REUSED && state != SL_FLOW_WAITING)
 			return false;
-		if (!g->nodes[node->inputs[i].node].outputs[node->inputs[i].output].known)
+		const struct flow_output *from = flow_input_from(g, &node->inputs[i]);
+		if (from && !from->known)
 			return false;
 	}
 	return true;

@@ -93,7 +93,7 @@ int flow_gate_commit(struct flow_task *task, struct sl_error *err)
 {
 	const struct flow_node *node = &task->graph->nodes[task->node];
 	const struct flow_input *from = &node->inputs[0];
-	const struct sl_hash *package = &task->graph->nodes[from->node].outputs[from->output].hash;
+	const struct sl_hash *package = &flow_input_from(task->graph, from)->hash;
 	SL_AUTO_BUF struct sl_buf verdict = SL_BUF_INIT(1 << 20), metrics = SL_BUF_INIT(1 << 20);
 	bool passed = false;
 	int64_t version = 0;

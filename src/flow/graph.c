@@ -16,6 +16,11 @@ const char *flow_output_kind_name(enum flow_output_kind kind)
 	return NAMES[kind];
 }
 
+const struct flow_output *flow_input_from(const struct flow_graph *graph, const struct flow_input *input)
+{
+	return input->output == FLOW_NO_OUTPUT ? NULL : &graph->nodes[input->node].outputs[input->output];
+}
+
 /* Where a readable name comes from. */
 struct place { size_t node, output; };
 
@@ -55,13 +60,13 @@ static int add_params(struct builder *b, struct sl_names *to, const struct sl_na
 	return 0;
 }
 
-static int register_output(struct builder *b, size_t node, size_t output)
+static int register_name(struct builder *b, const char *name, size_t node, size_t output)
 {
 	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place);
 	if (!place)
 		return sl_fail_memory(b->err);
 	*place = (struct place){node, output};
-	return sl_map_set(b->places, b->g->nodes[node].outputs[output].name, place, NULL, b->err);
+	return sl_map_set(b->places, name, place, NULL, b->err);
 }
 
 /* An output, and NAME.quarantine behind it when one of its checks puts rows aside. */
@@ -70,7 +75,7 @@ static int add_output(struct builder *b, size_t at, const char *name, enum flow_
 	struct flow_node *node = &b->g->nodes[at];
 	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_project_dataset(b->g->project, name) : NULL;
 	node->outputs[node->output_count++] = (struct flow_output){.name = name, .kind = kind, .path = path, .checks = checks};
-	int rc = register_output(b, at, node->output_count - 1);
+	int rc = register_name(b, name, at, node->output_count - 1);
 	if (!rc && checks)
 		rc = add_params(b, &node->params, &checks->params);
 	bool aside = false;
@@ -82,7 +87,7 @@ static int add_output(struct builder *b, size_t at, const char *name, enum flow_
 	if (!quarantine)
 		return sl_fail_memory(b->err);
 	node->outputs[node->output_count++] = (struct flow_output){.name = quarantine, .kind = FLOW_DATASET, .path = ""};
-	return register_output(b, at, node->output_count - 1);
+	return register_name(b, quarantine, at, node->output_count - 1);
 }
 
 static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *step)
@@ -93,7 +98,7 @@ static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *
 		return add_output(b, at, step->name, FLOW_MODEL, "");
 	if (step->kind == SL_STEP_EVALUATE)
 		return add_output(b, at, step->name, FLOW_FILE, "");
-	int rc = 0;
+	int rc = step->output_count ? 0 : register_name(b, step->name, at, FLOW_NO_OUTPUT);
 	for (size_t i = 0; !rc && i < step->output_count; i++) {
 		bool table = sl_str_ends(step->outputs[i].path, ".parquet");
 		rc = add_output(b, at, step->outputs[i].name, table ? FLOW_DATASET : FLOW_FILE, step->outputs[i].path);
@@ -160,18 +165,19 @@ static int add_input(struct builder *b, struct flow_node *node, const char *name
 	const struct place *place = sl_map_get(b->places, name);
 	if (!place)
 		return unknown_table(b, node, name);
-	const struct flow_output *output = &b->g->nodes[place->node].outputs[place->output];
-	bool fits = output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL);
+	const struct flow_input input = {name, place->node, place->output};
+	const struct flow_output *output = flow_input_from(b->g, &input);
+	bool fits = output ? output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL) : node->action == FLOW_RUN;
 	if (!fits) {
 		char message[512];
 		snprintf(message, sizeof message, "'%s' reads '%s', which is %s", node->name, name,
-			 output->kind == FLOW_MODEL ? "a model, not a table" : "a file, not a table (write .parquet for that)");
+			 !output ? "a step that makes nothing" : output->kind == FLOW_MODEL ? "a model, not a table" : "a file, not a table (write .parquet for that)");
 		return fail_at(b, node->mark, SL_E_INVALID, message);
 	}
 	for (size_t i = 0; i < node->input_count; i++)
 		if (strcmp(node->inputs[i].name, name) == 0)
 			return 0;
-	node->inputs[node->input_count++] = (struct flow_input){name, place->node, place->output};
+	node->inputs[node->input_count++] = input;
 	return 0;
 }
 

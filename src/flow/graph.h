@@ -26,6 +26,8 @@ struct flow_output {
 	struct sl_hash hash;
 };
 
+/* `output` FLOW_NO_OUTPUT: a command that makes nothing, named only so that this node runs behind it. */
+#define FLOW_NO_OUTPUT SIZE_MAX
 struct flow_input { const char *name; size_t node, output; };
 
 struct flow_node {
@@ -61,6 +63,9 @@ struct flow_graph {
  * with its place in sluice.yaml. */
 int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count, bool write,
 		     struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err);
+
+/* What the input reads; NULL when it only orders. */
+const struct flow_output *flow_input_from(const struct flow_graph *graph, const struct flow_input *input);
 
 /* The version of the SQL engine ("sql") or of the training library ("train"), remembered so that a run with nothing to do loads neither. */
 int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret, struct sl_error *err);

@@ -48,9 +48,9 @@ static int put_tables(struct writer *w)
 		return sl_fail_memory(w->err);
 	for (size_t i = 0; i < w->node->input_count; i++) {
 		const struct flow_input *in = &w->node->inputs[i];
-		const struct flow_output *from = &g->nodes[in->node].outputs[in->output];
+		const struct flow_output *from = flow_input_from(g, in);
 		struct sl_sql_table table;
-		if (from->kind != FLOW_DATASET)
+		if (!from || from->kind != FLOW_DATASET)
 			continue;
 		int rc = sl_dataset_table(g->store->objects, in->name, &from->hash, w->task->arena, &table, w->err);
 		if (rc)
@@ -128,7 +128,7 @@ static int evaluated_package(struct writer *w, struct sl_hash *ret)
 	for (size_t i = 0; i < w->node->input_count; i++) {
 		const struct flow_input *in = &w->node->inputs[i];
 		if (strcmp(in->name, model) == 0) {
-			*ret = w->task->graph->nodes[in->node].outputs[in->output].hash;
+			*ret = flow_input_from(w->task->graph, in)->hash;
 			return 0;
 		}
 	}
@@ -156,7 +156,7 @@ static int put_gate(struct writer *w)
 	if (rc)
 		return rc;
 	flow_gate_rows(task->graph, w->node, task->arena, &rows);
-	bool ok = packages && put_store(w) && put_package(w, packages, &task->graph->nodes[from->node].outputs[from->output].hash) &&
+	bool ok = packages && put_store(w) && put_package(w, packages, &flow_input_from(task->graph, from)->hash) &&
 		  (!task->has_champion || put_package(w, packages, &task->champion_hash)) && put_evaluation(w, &rows);
 	return memory_unless(w, ok);
 }

@@ -122,7 +122,7 @@ static int look_at_model(struct flow_graph *g, const struct flow_node *node, str
 	const struct flow_input *from = &node->inputs[0];
 	char hex[SL_HASH_HEX + 1];
 	struct sl_model_version version;
-	sl_hash_hex(&g->nodes[from->node].outputs[from->output].hash, hex);
+	sl_hash_hex(&flow_input_from(g, from)->hash, hex);
 	int rc = sl_model_find(&g->store->track, node->name, hex, &version, err);
 	if (rc)
 		return rc == SL_E_NOT_FOUND ? 0 : rc;

@@ -40,12 +40,14 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 	rc = rc ? rc : sl_path_join(task->dir, store->tmp_dir, task->run.text, err);
 	rc = rc ? rc : sl_path_join(logs, store->runs_dir, task->run.text, err);
 	rc = rc ? rc : sl_path_join(task->log_path, logs, "log", err);
-	rc = rc ? rc : sl_dir_make(task->dir, err);
-	rc = rc ? rc : sl_dir_make(logs, err);
 	if (rc)
 		return rc;
-	if (node_of(task)->action == FLOW_RUN)
-		return flow_command_prepare(task, err);
+	const struct flow_node *node = node_of(task);
+	/* A command that neither reads nor makes anything needs no folder. */
+	task->has_dir = node->action != FLOW_RUN || node->input_count || node->output_count || node->params.count;
+	rc = task->has_dir ? sl_dir_make(task->dir, err) : 0;
+	if (rc || node->action == FLOW_RUN)
+		return rc ? rc : flow_command_prepare(task, err);
 	rc = flow_job_write(task, err);
 	return rc ? rc : use_worker(task, program, err);
 }
@@ -192,8 +194,9 @@ int flow_task_record_start(struct flow_task *task, struct sl_error *err)
 		rc = rc ? rc : sl_run_param(track, &task->run, param->name, sl_buf_cstr(&text), err);
 	}
 	for (size_t i = 0; !rc && i < node->input_count; i++) {
-		const struct flow_output *from = &task->graph->nodes[node->inputs[i].node].outputs[node->inputs[i].output];
-		rc = sl_run_input(track, &task->run, from->kind == FLOW_FILE ? "file" : flow_output_kind_name(from->kind), node->inputs[i].name, &from->hash, err);
+		const struct flow_output *from = flow_input_from(task->graph, &node->inputs[i]);
+		if (from)
+			rc = sl_run_input(track, &task->run, from->kind == FLOW_FILE ? "file" : flow_output_kind_name(from->kind), node->inputs[i].name, &from->hash, err);
 	}
 	if (!rc && node->ingest_ready)
 		rc = sl_ingest_record(track, &node->ingest, &task->run, err);
@@ -262,19 +265,6 @@ static int commit_outputs(struct flow_task *task, struct sl_error *err)
 	return rc;
 }
 
-/* Nothing was said: an empty file for each of a million steps would serve nobody. */
-static void drop_empty_log(struct flow_task *task)
-{
-	struct sl_file_info info;
-	char dir[SL_PATH_MAX];
-	if (sl_file_info(task->log_path, &info, NULL) || info.size_bytes)
-		return;
-	memcpy(dir, task->log_path, sizeof dir);
-	*strrchr(dir, '/') = 0;
-	sl_dir_remove(dir, NULL);
-	task->log_path[0] = 0;
-}
-
 int flow_task_commit(struct flow_task *task, int64_t now_ms, struct sl_error *err)
 {
 	struct sl_track *track = &task->graph->store->track;
@@ -289,8 +279,6 @@ int flow_task_commit(struct flow_task *task, int64_t now_ms, struct sl_error *er
 	/* A refusal is not remembered: the champion may be another one next time. */
 	if (!rc && !failed)
 		rc = flow_remember(task->graph, task->node, &task->decision, &task->run, now_ms, err);
-	if (!rc)
-		drop_empty_log(task);
 	return rc;
 }
 
@@ -317,7 +305,7 @@ int flow_task_place(struct flow_task *task, struct sl_error *err)
 
 void flow_task_done(struct flow_task *task)
 {
-	if (task->dir[0])
+	if (task->has_dir)
 		sl_dir_remove(task->dir, NULL);
 	sl_free(task->metrics);
 	sl_arena_free(task->arena);

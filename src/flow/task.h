@@ -27,7 +27,8 @@ struct flow_task {
 	struct flow_decision decision;
 	struct sl_id run;
 	char dir[SL_PATH_MAX];       /* .sluice/tmp/<run> */
-	char log_path[SL_PATH_MAX];  /* .sluice/runs/<run>/log */
+	bool has_dir;
+	char log_path[SL_PATH_MAX];  /* .sluice/runs/<run>/log; there only when the child said something */
 	struct sl_arena *arena;      /* lives as long as the task */
 	bool inspecting;             /* RUN: the second child */
 	const char **argv, **env;    /* of the child */

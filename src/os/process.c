@@ -34,8 +34,9 @@ struct sl_process {
 	int pidfd;                    /* -1: the kernel has none */
 	char tag[128];
 	struct input inputs[PIPE_COUNT];
+	char *log_path;               /* NULL: none, or it was opened */
 	bool has_log;
-	int log_fd;                   /* -1: none, or its end was reached */
+	int log_fd;                   /* -1: none, not yet open, or its end was reached */
 	uint64_t log_left;
 	char now[SL_TIME_TEXT];       /* of the piece that was read last */
 	struct sl_buf log;            /* lines of one reading, written at once */
@@ -111,6 +112,7 @@ void sl_process_free(struct sl_process *process)
 		sl_buf_done(&process->inputs[i].line);
 	}
 	sl_file_close(&process->log_fd);
+	sl_free(process->log_path);
 	sl_file_close(&process->pidfd);
 	sl_buf_done(&process->log);
 	sl_free(process);
@@ -251,8 +253,11 @@ static int prepare(struct sl_processes *set, struct sl_process *p, struct launch
 	rc = rc ? rc : make_environment(l, err);
 	for (int i = 0; !rc && i < PIPE_COUNT; i++)
 		rc = high_pipe(&p->inputs[i].fd, &l->out[i], err);
-	if (!rc && l->options->log_path)
-		rc = sl_file_open(l->options->log_path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &p->log_fd, err);
+	if (!rc && l->options->log_path) {
+		p->has_log = true;
+		p->log_path = sl_strdup(l->options->log_path, err);
+		rc = p->log_path ? 0 : SL_E_NO_MEMORY;
+	}
 	return rc;
 }
 
@@ -263,7 +268,7 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 		return NULL;
 	*p = (struct sl_process){.set = set, .pidfd = -1, .log_fd = -1, .log_left = o->log_max_bytes ? o->log_max_bytes : SL_PROCESS_LOG_MAX,
 				 .timeout_ms = o->timeout_ms, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
-				 .on_event = o->on_event, .context = o->context, .has_log = o->log_path != NULL};
+				 .on_event = o->on_event, .context = o->context};
 	snprintf(p->tag, sizeof p->tag, "%s", o->tag);
 	sl_buf_init(&p->log, READ_BYTES * 4);
 	for (int i = 0; i < PIPE_COUNT; i++) {
@@ -318,6 +323,19 @@ static void flush_log(struct sl_process *p)
 	sl_buf_clear(&p->log);
 }
 
+/* At the first line: most steps of a large run say nothing, and a folder and a file for each would cost more than the step. */
+static void open_log(struct sl_process *p)
+{
+	char *slash = strrchr(p->log_path, '/');
+	if (slash && slash > p->log_path) {
+		*slash = 0;
+		sl_dir_make(p->log_path, NULL); /* what fails here fails again in the next line */
+		*slash = '/';
+	}
+	sl_file_open(p->log_path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &p->log_fd, NULL);
+	sl_free(SL_TAKE(p->log_path));
+}
+
 static void put_line(struct sl_process *p, int kind, const char *line, size_t len)
 {
 	if (kind == PIPE_EVENTS) {
@@ -328,6 +346,8 @@ static void put_line(struct sl_process *p, int kind, const char *line, size_t le
 	const char stream[] = {' ', kind == PIPE_OUT ? 'o' : 'e', ' ', 0};
 	if (p->on_line)
 		p->on_line(p->context, stream[1], line, len);
+	if (p->log_path)
+		open_log(p);
 	if (p->log_fd < 0) {
 		p->end.dropped_bytes += p->has_log ? len + 1 : 0;
 		return;

@@ -38,7 +38,7 @@ struct sl_process_options {
 	const char *const *env;         /* NULL-terminated, complete; SL_PROCESS_TAG is added */
 	const char *dir;                /* working folder */
 	const char *tag;                /* unique among children, at most 100 characters without blanks */
-	const char *log_path;           /* NULL: output is only counted and passed to on_line */
+	const char *log_path;           /* made with its folder at the first line; NULL: output is only counted and passed to on_line */
 	uint64_t log_max_bytes;         /* 0: SL_PROCESS_LOG_MAX; what comes behind is counted and dropped */
 	int64_t timeout_ms;             /* 0: none */
 	int64_t grace_ms;               /* 0: SL_PROCESS_GRACE_MS */

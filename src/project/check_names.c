@@ -26,7 +26,7 @@ static int claim_all(struct names *n)
 		rc = claim(n, p->sources[i].name, p->sources[i].mark, "a source", true);
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *step = &p->steps[i];
-		rc = claim(n, step->name, step->mark, "a step", step->kind != SL_STEP_RUN);
+		rc = claim(n, step->name, step->mark, "a step", step->kind != SL_STEP_RUN || step->output_count == 0);
 		for (size_t k = 0; !rc && step->kind == SL_STEP_RUN && k < step->output_count; k++)
 			if (strcmp(step->outputs[k].name, step->name) != 0)
 				rc = claim(n, step->outputs[k].name, step->mark, "an output", true);

@@ -246,6 +246,15 @@ static void test_cycle(void **state)
 	assert_non_null(strstr(problem.message, "a → c → b → a"));
 }
 
+static void test_order_only(void **state)
+{
+	(void)state;
+	put("sluice.yaml", "project: x\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch made'}\n");
+	ASSERT_RUN("a:ok b:ok");
+	put("sluice.yaml", "project: x\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch  made'}\n");
+	ASSERT_RUN("a:ok b:fresh");
+}
+
 static void test_parallel(void **state)
 {
 	(void)state;
@@ -359,7 +368,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_no_op_and_results), TEST(test_staleness), TEST(test_definition_and_output), TEST(test_force_and_names), TEST(test_failures),
-		TEST(test_output_must_be_made), TEST(test_folders), TEST(test_cycle), TEST(test_parallel), TEST(test_cancel), TEST(test_two_at_once),
+		TEST(test_output_must_be_made), TEST(test_folders), TEST(test_cycle), TEST(test_order_only), TEST(test_parallel), TEST(test_cancel), TEST(test_two_at_once),
 		TEST(test_killed_parent), TEST(test_metrics_and_params), TEST(test_secret),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
