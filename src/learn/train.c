@@ -36,6 +36,7 @@ struct training {
 	struct sl_target target;
 	struct sl_train_options options;
 	struct sl_trainer *trainer;
+	int threads;
 	int64_t rounds, best_round; /* rounds grown; rounds kept */
 	struct series *series;
 	size_t series_count, series_cap;
@@ -169,11 +170,11 @@ static int grow(struct training *job)
 static int train(struct training *job)
 {
 	struct sl_train_data train = data_of(&job->rows.train), validation = data_of(&job->rows.validation);
-	int threads = job->request->threads > 0 ? job->request->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+	job->threads = job->request->threads > 0 ? job->request->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
 	job->importance = sl_arena_array(job->arena, train.features, sizeof *job->importance);
 	if (!job->importance)
 		return sl_fail_memory(job->err);
-	int rc = sl_options_make(job->spec, job->target.task, job->target.class_count, threads, job->arena, &job->options,
+	int rc = sl_options_make(job->spec, job->target.task, job->target.class_count, job->threads, job->arena, &job->options,
 				 job->err);
 	if (!rc)
 		rc = sl_trainer_new(&train, job->rows.validation.count ? &validation : NULL, job->options.items,
@@ -355,29 +356,40 @@ static bool add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *
 	return yyjson_mut_obj_add(object, key, isfinite(value) ? yyjson_mut_real(doc, value) : yyjson_mut_null(doc));
 }
 
-static yyjson_mut_val *facts(const struct training *job, yyjson_mut_doc *doc)
+/* Scores, and each feature's share of the gain of all splits. */
+static bool add_results(const struct training *job, yyjson_mut_doc *doc, yyjson_mut_val *root)
 {
-	yyjson_mut_val *root = yyjson_mut_obj(doc), *options = yyjson_mut_obj_add_obj(doc, root, "options");
-	yyjson_mut_val *scores = yyjson_mut_obj_add_obj(doc, root, job->ret->validated ? "metrics" : "train_metrics"),
-		       *gain = yyjson_mut_obj_add_obj(doc, root, "importance");
+	yyjson_mut_val *scores = yyjson_mut_obj_add_obj(doc, root, job->ret->validated ? "metrics" : "train_metrics");
+	yyjson_mut_val *gain = yyjson_mut_obj_add_obj(doc, root, "importance");
 	double all = 0;
-	bool ok = yyjson_mut_obj_add_strcpy(doc, root, "library", sl_trainer_version(NULL)) &&
-		  yyjson_mut_obj_add_uint(doc, root, "rows", job->ret->rows) &&
-		  yyjson_mut_obj_add_uint(doc, root, "validation_rows", job->ret->validation_rows) &&
-		  yyjson_mut_obj_add_int(doc, root, "rounds", job->ret->rounds) &&
-		  yyjson_mut_obj_add_strcpy(doc, root, "data", job->spec->data) &&
-		  yyjson_mut_obj_add_strcpy(doc, root, "where", job->spec->where) &&
-		  yyjson_mut_obj_add_strcpy(doc, root, "validation", job->spec->validation);
-	for (size_t i = 0; ok && i < job->options.count; i++)
-		ok = yyjson_mut_obj_add(options, yyjson_mut_strcpy(doc, job->options.items[i].name),
-					yyjson_mut_strcpy(doc, job->options.items[i].value));
+	bool ok = scores && gain;
 	for (size_t i = 0; ok && i < job->ret->scores.count; i++)
 		ok = add_number(doc, scores, job->ret->scores.items[i].name, job->ret->scores.items[i].value);
 	for (size_t i = 0; i < job->rows.train.features; i++)
 		all += job->importance[i];
 	for (size_t i = 0; ok && i < job->rows.train.features; i++)
 		ok = add_number(doc, gain, job->rows.features[i].name, all > 0 ? job->importance[i] / all : 0);
-	return ok ? root : NULL;
+	return ok;
+}
+
+static yyjson_mut_val *facts(const struct training *job, yyjson_mut_doc *doc)
+{
+	const struct sl_train *spec = job->spec;
+	const char *text = *spec->options ? spec->options : "{}";
+	SL_AUTO_JSON yyjson_doc *asked = sl_json_parse(text, strlen(text), "options", NULL);
+	yyjson_mut_val *root = yyjson_mut_obj(doc),
+		       *options = asked ? yyjson_val_mut_copy(doc, yyjson_doc_get_root(asked)) : NULL;
+	bool ok = options && yyjson_mut_obj_add_val(doc, root, "options", options) &&
+		  yyjson_mut_obj_add_strcpy(doc, root, "library", sl_trainer_version(NULL)) &&
+		  yyjson_mut_obj_add_int(doc, root, "threads", job->threads) &&
+		  yyjson_mut_obj_add_int(doc, root, "seed", spec->seed) &&
+		  yyjson_mut_obj_add_uint(doc, root, "rows", job->ret->rows) &&
+		  yyjson_mut_obj_add_uint(doc, root, "validation_rows", job->ret->validation_rows) &&
+		  yyjson_mut_obj_add_int(doc, root, "rounds", job->ret->rounds) &&
+		  yyjson_mut_obj_add_strcpy(doc, root, "data", spec->data) &&
+		  yyjson_mut_obj_add_strcpy(doc, root, "where", spec->where) &&
+		  yyjson_mut_obj_add_strcpy(doc, root, "validation", spec->validation);
+	return ok && add_results(job, doc, root) ? root : NULL;
 }
 
 static int write_file(const struct training *job, const char *name, const struct sl_buf *content)
