@@ -33,7 +33,7 @@ struct replay {
 	struct sl_store *store;
 	const struct sl_endpoint *endpoint;
 	struct sl_server server;
-	struct sl_sql *sql;
+	struct sl_sql *sql, *label_sql;  /* a session streams one result at a time */
 	struct cursor rows, labels;
 	size_t time_column;
 	int64_t from_ms, until_ms, delay_ms;
@@ -72,7 +72,7 @@ static int cursor_ready(struct cursor *c, struct sl_error *err)
 	return 1;
 }
 
-static int open_table(struct replay *r, struct sl_error *err)
+static int open_tables(struct replay *r, struct sl_error *err)
 {
 	struct sl_ref ref;
 	struct sl_dataset_head head;
@@ -83,10 +83,12 @@ static int open_table(struct replay *r, struct sl_error *err)
 	if (!rc)
 		rc = sl_dataset_table(r->store->objects, "data", &head.hash, r->call->arena, &table, err);
 	struct sl_sql_options options = {.tables = &table, .table_count = 1, .cancel = r->call->cancel};
-	return rc ? rc : sl_sql_open(&options, &r->sql, err);
+	if (!rc)
+		rc = sl_sql_open(&options, &r->sql, err);
+	return rc || !sl_call_text(r->call, "labels") ? rc : sl_sql_open(&options, &r->label_sql, err);
 }
 
-static int query(struct replay *r, struct sl_buf *text, int64_t from_ms, int64_t until_ms, struct cursor *ret, struct sl_error *err)
+static int query(struct replay *r, struct sl_sql *sql, struct sl_buf *text, int64_t from_ms, int64_t until_ms, struct cursor *ret, struct sl_error *err)
 {
 	const struct sl_sql_param params[] = {
 		{.name = "from", .type = 't', .i = from_ms * 1000}, {.name = "until", .type = 't', .i = until_ms * 1000},
@@ -98,7 +100,7 @@ static int query(struct replay *r, struct sl_buf *text, int64_t from_ms, int64_t
 	sl_buf_str(text, " < $until order by ");
 	sl_sql_quote_name(text, r->endpoint->time);
 	int rc = sl_buf_check(text, "the query", err);
-	return rc ? rc : sl_sql_query(r->sql, text->data, params, SL_ARRAY_LEN(params), "replay", &ret->result, err);
+	return rc ? rc : sl_sql_query(sql, text->data, params, SL_ARRAY_LEN(params), "replay", &ret->result, err);
 }
 
 /* All columns but the label: what the endpoint does not want it ignores, if the project says so. */
@@ -113,7 +115,7 @@ static int query_rows(struct replay *r, struct sl_error *err)
 		sl_buf_char(&text, ')');
 	}
 	sl_buf_str(&text, " from data");
-	int rc = query(r, &text, r->from_ms, r->until_ms, &r->rows, err);
+	int rc = query(r, r->sql, &text, r->from_ms, r->until_ms, &r->rows, err);
 	size_t count = rc ? 0 : sl_sql_columns(r->rows.result);
 	for (r->time_column = 0; r->time_column < count; r->time_column++)
 		if (sl_str_eq(sl_sql_column_name(r->rows.result, r->time_column), r->endpoint->time))
@@ -138,7 +140,7 @@ static int query_labels(struct replay *r, struct sl_error *err)
 	sl_buf_str(&text, ", ");
 	sl_sql_quote_name(&text, label);
 	sl_buf_str(&text, " from data");
-	return query(r, &text, r->from_ms - r->delay_ms, r->until_ms - r->delay_ms, &r->labels, err);
+	return query(r, r->label_sql, &text, r->from_ms - r->delay_ms, r->until_ms - r->delay_ms, &r->labels, err);
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------------------ */
@@ -390,7 +392,7 @@ static int open_replay(struct replay *r, struct sl_error *err)
 		return sl_error_hint(err, "start it with 'sluice up'");
 	}
 	if (rc > 0)
-		rc = open_table(r, err);
+		rc = open_tables(r, err);
 	if (!rc)
 		rc = query_rows(r, err);
 	if (!rc)
@@ -410,6 +412,7 @@ static void close_replay(struct replay *r)
 	sl_sql_result_close(r->rows.result);
 	sl_sql_result_close(r->labels.result);
 	sl_sql_close(r->sql);
+	sl_sql_close(r->label_sql);
 	sl_buf_done(&r->body);
 	sl_buf_done(&r->label_body);
 	sl_buf_done(&r->answer);
