@@ -251,7 +251,8 @@ void sl_render_object(const struct sl_term *term, yyjson_mut_val *object, int in
 	int width = label_width(object);
 	yyjson_mut_obj_foreach(object, i, max, key, value) {
 		const char *name = yyjson_mut_get_str(key);
-		if (yyjson_mut_is_null(value) || (yyjson_mut_is_ctn(value) && !yyjson_mut_get_len(value)))
+		bool told_apart = !indent && sl_str_eq(name, "error"); /* on standard error */
+		if (told_apart || yyjson_mut_is_null(value) || (yyjson_mut_is_ctn(value) && !yyjson_mut_get_len(value)))
 			continue;
 		if (is_rows(value) || yyjson_mut_is_obj(value)) {
 			sl_buf_char(out, '\n');
