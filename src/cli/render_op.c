@@ -68,8 +68,10 @@ static void render_counts(yyjson_mut_val *result, bool preview, struct sl_buf *o
 	add_count(out, int_of(counts, "failed"), "failed", &first);
 	add_count(out, int_of(counts, "skipped"), "skipped", &first);
 	add_count(out, int_of(counts, "waiting"), "waiting for approval", &first);
-	if (first)
+	if (first) {
 		sl_buf_str(out, "nothing changed");
+		first = false;
+	}
 	add_count(out, int_of(counts, "fresh"), "up to date", &first);
 	if (!preview)
 		sl_buf_printf(out, " in %s", sl_duration_format(int_of(result, "took_ms"), took));
