@@ -76,7 +76,7 @@ bool conn_may_parse(const struct conn *c)
 {
 	if (c->no_more || c->closing || is_paused(c))
 		return false;
-	return !c->in_head || (c->depth < c->server->limits.pipelined && c->bodies_held < BODIES_HELD_MAX);
+	return !c->in_head || (c->depth < c->server->limits.pipelined && c->held < HELD_BYTES_MAX);
 }
 
 static bool wants_read(const struct conn *c)

@@ -293,7 +293,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
 	sl_buf_add(&r->body, at, len);
 	if (r->body.failed)
 		return stop_parser(refuse(c->server, 503, SL_E_NO_MEMORY, NULL, "out of memory"));
-	c->bodies_held += len;
+	request_hold(r, len);
 	return 0;
 }
 

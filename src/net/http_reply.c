@@ -111,6 +111,12 @@ void request_push(struct conn *c, struct request *r)
 	c->depth++;
 }
 
+void request_hold(struct request *r, size_t bytes)
+{
+	r->held += bytes;
+	r->conn->held += bytes;
+}
+
 static void unlink_request(struct conn *c, struct request *r)
 {
 	struct request **at = &c->first, *before = NULL;
@@ -122,7 +128,7 @@ static void unlink_request(struct conn *c, struct request *r)
 	if (c->last == r)
 		c->last = before;
 	c->depth--;
-	c->bodies_held -= r->body.len;
+	c->held -= r->held;
 	r->next = NULL;
 }
 
@@ -281,6 +287,7 @@ static void finish(struct request *r)
 		return;
 	}
 	stop_reading_body(r);
+	request_hold(r, r->out.len + r->borrowed_left);
 	if (!r->keep_alive)
 		r->conn->no_more = true;
 	if (r->out.failed)

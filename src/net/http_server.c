@@ -285,6 +285,15 @@ static void finish_drain(struct sl_http_server *server)
 		done(server->drained_context);
 }
 
+/* Connections that have got their answers and only wait for the client to notice do not hold up the end. */
+static bool is_drained(const struct sl_http_server *server)
+{
+	const struct conn *c = server->conns;
+	while (c && c->lingering)
+		c = c->next;
+	return !c;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct sl_http_server *server = timer->data;
@@ -295,7 +304,7 @@ static void on_tick(uv_timer_t *timer)
 			conn_timed_out(c);
 	}
 	server_has_room(server);
-	if (server->drained && (!server->conns || now >= server->drain_deadline_ms)) {
+	if (server->drained && (is_drained(server) || now >= server->drain_deadline_ms)) {
 		finish_drain(server);
 		return; /* the server may be gone */
 	}

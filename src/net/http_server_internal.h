@@ -27,7 +27,7 @@ enum {
 	KEPT_BYTES = 64 * 1024,            /* a request whose buffers grew beyond is freed, not kept for reuse */
 	KEPT_REQUESTS = 64,
 	DISCARD_BYTES_MAX = 256 * 1024,    /* the rest of a body that nobody wants: read and dropped up to this, else closed */
-	BODIES_HELD_MAX = 1 << 20,         /* whole bodies waiting in one connection before further requests are read */
+	HELD_BYTES_MAX = 1 << 20,          /* of bodies and answers in one connection, before further requests are read */
 	EXTRA_BYTES_MAX = 8192,            /* chunk extensions and trailers of one body */
 	PROGRESS_BYTES = 1024,             /* fewer in a time-out is no progress */
 	LINGER_MS = 2000,                  /* after a refusal: time for the client to read it before the reset */
@@ -64,6 +64,7 @@ struct request {
 	uint64_t body_limit, body_seen;
 	uint32_t chunks, extra_bytes;
 	struct sl_buf body;
+	size_t held; /* its part of the connection's */
 	sl_http_piece_fn *piece;
 	void *piece_context;
 
@@ -123,7 +124,7 @@ struct conn {
 
 	struct request *first, *last; /* in order of arrival */
 	uint32_t depth;
-	size_t bodies_held;
+	size_t held; /* bytes of whole bodies and of answers in memory */
 	struct request *reading; /* the one whose body is coming; NULL between, and while a body is dropped */
 
 	int polled;      /* the uv mask in force */
@@ -231,6 +232,7 @@ void request_drop(struct request *r);
 /* The client has gone: tells the room, and from now on answers are dropped. Out of the queue. */
 void request_detach(struct request *r);
 void request_push(struct conn *c, struct request *r);
+void request_hold(struct request *r, size_t bytes);
 void request_error_answer(struct request *r, int status, const struct sl_error *error, bool close);
 
 /* ---- http_write.c ---- */

@@ -552,6 +552,35 @@ static void half_closed_clients_still_get_their_answer(void **state)
 	peer_close(&p);
 }
 
+/* Requests for large answers, one behind the other, by a client that reads none of them: only a few are answered. */
+static void unread_answers_hold_back_further_requests(void **state)
+{
+	struct both *b = *state;
+	struct peer p;
+	enum { REQUESTS = 5000 };
+	peer_open(&p, b->f.loop, b->f.port);
+	struct sl_buf all = SL_BUF_INIT(1 << 20);
+	for (int i = 0; i < REQUESTS; i++)
+		sl_buf_printf(&all, "GET /borrowed HTTP/1.1\r\n%s\r\n", host_line(b));
+	size_t sent = 0;
+	for (int idle = 0; idle < 100; idle++) {
+		ssize_t n = send(p.fd, all.data + sent, all.len - sent, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		sl_loop_run_once(b->f.loop, false);
+	}
+	assert_true(b->room.requests < REQUESTS / 2); /* what the kernel's buffers and 1 MiB of ours take */
+	assert_true(b->room.requests > 10);
+	while (b->room.requests < REQUESTS) { /* and once it reads, all are */
+		ssize_t n = send(p.fd, all.data + sent, all.len - sent, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		sl_loop_run_once(b->f.loop, false);
+		peer_receive(&p);
+	}
+	peer_await(&p, "Content-Length: 10000\r\n", REQUESTS);
+	sl_buf_done(&all);
+	peer_close(&p);
+}
+
 /* The client takes nothing at all: the connection is not held for ever. */
 static void a_client_that_stops_reading_is_let_go(void **state)
 {
@@ -687,6 +716,7 @@ int main(void)
 		TEST(borrowed_bodies_are_released_once), TEST(headers_cannot_split_an_answer), TEST(errors_have_one_shape),
 		TEST(a_client_that_waits_is_told_to_go_on), TEST(an_early_answer_drops_a_short_rest),
 		TEST(a_room_learns_that_the_client_has_gone), TEST(half_closed_clients_still_get_their_answer),
+		TEST(unread_answers_hold_back_further_requests),
 		TEST(a_client_that_stops_reading_is_let_go), TEST(a_warm_server_allocates_nothing),
 		TEST(draining_finishes_what_runs), TEST(draining_ends_at_its_deadline), TEST(requests_outlive_their_server),
 	};
