@@ -95,11 +95,13 @@ static int work(struct sl_sql *sql, duckdb_pending_result pending, const struct 
 	int64_t last_ns = sl_monotonic_ns();
 
 	for (;;) {
-		if (sql->cancel && *sql->cancel) {
+		bool cancel = sql->cancel && *sql->cancel;
+		/* An interrupted query ends with an error at its next task; left before that, it would leak its plan. */
+		if (cancel)
 			sql->lib->interrupt(sql->connection);
-			return sl_fail_at(err, SL_E_CANCELLED, statement->where, "cancelled");
-		}
 		duckdb_pending_state state = sql->lib->pending_execute_task(pending);
+		if (cancel && (state == DUCKDB_PENDING_ERROR || state == DUCKDB_PENDING_RESULT_READY))
+			return sl_fail_at(err, SL_E_CANCELLED, statement->where, "cancelled");
 		if (state == DUCKDB_PENDING_RESULT_READY)
 			return 0;
 		if (state == DUCKDB_PENDING_ERROR)
