@@ -4,17 +4,15 @@ with hours as (
   select origin, date_trunc('hour', date) as hour, count(*) as flights, count(*) filter (delay > $late_minutes) as late
   from flights group by all
 ), at_origin as (
-  select now.origin, now.hour, sum(past.late) as late, sum(past.flights) as flights
-  from hours now
-  join hours past on past.origin = now.origin and past.hour >= now.hour - interval 9 hour and past.hour < now.hour - interval 3 hour
-  group by all
+  select origin, hour, sum(late) over past as late, sum(flights) over past as flights
+  from hours
+  window past as (partition by origin order by hour range between interval 9 hour preceding and interval 4 hour preceding)
 ), all_hours as (
   select hour, sum(late) as late, sum(flights) as flights from hours group by hour
 ), everywhere as (
-  select now.hour, sum(past.late) as late, sum(past.flights) as flights
-  from all_hours now
-  join all_hours past on past.hour >= now.hour - interval 9 hour and past.hour < now.hour - interval 3 hour
-  group by all
+  select hour, sum(late) over past as late, sum(flights) over past as flights
+  from all_hours
+  window past as (order by hour range between interval 9 hour preceding and interval 4 hour preceding)
 )
 select f.flight, f.date, f.distance, hour(f.date) as hour, minute(f.date) as minute, dayofweek(f.date) as dow, f.origin, f.destination,
        coalesce((o.late + 2.0) / (o.flights + 10), 0.2)::double as origin_rate, coalesce(o.flights, 0)::bigint as origin_n,
