@@ -34,5 +34,7 @@ int sl_ledger_lock(struct sl_ledger *ledger, int *ret_fd, struct sl_error *err);
 int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, struct sl_checkpoint *ret, struct sl_error *err);
 /* Replaces *out by the bytes of a tile or bundle; SL_E_CORRUPT when it is missing or too large. */
 int sl_ledger_read_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, struct sl_buf *out, struct sl_error *err);
+/* Makes partial tiles that a power loss took again from the rows, if those give the signed root; else leaves all as it is. */
+int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpoint, struct sl_error *err);
 
 #endif

@@ -123,6 +123,9 @@ static int prove_locked(struct prover *p, int64_t seq, struct sl_buf *out, struc
 	if (seq < 0 || (uint64_t)seq >= checkpoint.size)
 		return sl_fail(err, SL_E_NOT_FOUND, "the ledger has %llu published entries, none is number %lld", (unsigned long long)checkpoint.size, (long long)seq);
 	p->size = checkpoint.size;
+	rc = sl_ledger_mend(p->ledger, &checkpoint, err);
+	if (rc)
+		return rc;
 	rc = sl_meta_query(p->ledger->meta, &stmt, err, "SELECT entry FROM ledger_entry WHERE seq = ?1", "i", seq);
 	if (!rc && (rc = sl_stmt_step(stmt, err)) == 0)
 		return sl_fail(err, SL_E_CORRUPT, "ledger_entry row %lld is missing", (long long)seq);

@@ -4,7 +4,7 @@
  *   write tiles that became full (flushed), then partial ones (not flushed), then the checkpoint (flushed, renamed); remove the old partial ones
  *
  * The rows are the truth and are durable before anything is published. A crash leaves the old checkpoint with its tiles, or the new one with its. Partial
- * tiles are not flushed: after a power loss one may be damaged; then the right edge does not give the checkpoint's root, and
+ * tiles are not flushed: after a power loss one may be gone; then the right edge does not give the checkpoint's root, and
  * it is built again from the rows - which must give that root, else the rows were changed and nothing is signed.
  * One entry: three small files and a flush; 0.15 ms beside the flush.
  */
@@ -263,6 +263,29 @@ static int rebuild(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 	reset_edge(ledger);
 	rc = add_rows(ledger, checkpoint->size, write_full, err);
 	return rc ? rc : write_partial(ledger, 0, true, err);
+}
+
+/* Whether a power loss took a partial tile: it is gone, empty, or zeros. One with other bytes was changed, which is for verify to name. */
+static bool is_lost(struct sl_ledger *ledger, int level, uint64_t size)
+{
+	struct sl_buf tile SL_AUTO_BUF = SL_BUF_INIT(level < 0 ? SL_LEDGER_BUNDLE_MAX : SL_LEDGER_TILE_BYTES);
+	unsigned width = sl_tile_partial_width(size, level);
+	if (width == 0)
+		return false;
+	if (sl_ledger_read_tile(ledger, level, sl_tile_full_count(size, level), width, &tile, NULL) || tile.len == 0)
+		return true;
+	return tile.data[0] == 0 && memcmp(tile.data, tile.data + 1, tile.len - 1) == 0;
+}
+
+int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpoint, struct sl_error *err)
+{
+	bool lost = false;
+	for (int level = SL_TILE_ENTRIES; level < SL_TILE_LEVELS && !lost; level++)
+		lost = is_lost(ledger, level, checkpoint->size);
+	if (!lost)
+		return 0;
+	int rc = rebuild(ledger, checkpoint, err);
+	return rc == SL_E_CORRUPT ? 0 : rc;
 }
 
 /* Makes ledger->tree and ledger->bundle what `text`, the checkpoint file, stands for. */

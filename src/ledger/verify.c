@@ -181,7 +181,9 @@ static int check_all(struct check *check, struct sl_error *err)
 		return rc;
 	}
 	check->size = checkpoint.size;
-	rc = open_rows(check, err);
+	rc = sl_ledger_mend(check->ledger, &checkpoint, err);
+	if (!rc)
+		rc = open_rows(check, err);
 	return rc ? rc : check_tree(check, &checkpoint, err);
 }
 
