@@ -267,13 +267,17 @@ static int take_environment(struct execution *x)
 {
 	if (x->environment_taken || !x->running)
 		return 0;
-	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(1 << 20);
+	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(1 << 20), diff = SL_BUF_INIT(SL_DIFF_MAX_BYTES);
+	struct sl_hash hash;
 	x->environment_taken = true;
-	int rc = sl_environment_json(x->graph->project->dir, &out, NULL, x->err);
-	if (rc)
-		return rc;
-	int64_t n = sl_meta_exec(meta_of(x), x->err, "UPDATE run SET environment = ?2 WHERE id = ?1", "ss", x->run.text, sl_buf_cstr(&out));
-	return n < 0 ? (int)n : 0;
+	int rc = sl_environment_json(x->graph->project->dir, &out, &diff, x->err);
+	if (!rc && diff.len)
+		rc = sl_objects_put(x->graph->store->objects, diff.data, diff.len, &hash, x->err);
+	rc = rc ? rc : open_transaction(x);
+	if (!rc && diff.len)
+		rc = sl_run_artifact(track_of(x), &x->run, "environment/git.diff", &hash, diff.len, x->err);
+	int64_t n = rc ? rc : sl_meta_exec(meta_of(x), x->err, "UPDATE run SET environment = ?2 WHERE id = ?1", "ss", x->run.text, sl_buf_cstr(&out));
+	return close_transaction(x, n < 0 ? (int)n : 0);
 }
 
 static int decide(struct execution *x, size_t i)
@@ -501,15 +505,14 @@ static int run_all(struct execution *x)
 		return rc; /* the machine refused: children die with the set; the next run finds and reaps them */
 	if (x->cancelled)
 		return sl_fail(x->err, SL_E_CANCELLED, "cancelled");
-	if (x->first.code && x->err)
+	if (x->first.code)
 		*x->err = x->first;
 	return x->first.code ? SL_E_FAILED : 0;
 }
 
 int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, struct sl_error *err)
 {
-	struct sl_error dropped;
-	struct execution x = {.plan = plan, .graph = &plan->graph, .options = options, .err = err ? err : &dropped};
+	struct execution x = {.plan = plan, .graph = &plan->graph, .options = options, .err = err};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	x.jobs = options->jobs > 0 ? (size_t)options->jobs : processors > 0 ? (size_t)processors : 1;
 	x.waits = sl_arena_array(plan->graph.arena, plan->graph.count + 1, sizeof *x.waits);

@@ -165,6 +165,8 @@ static int plan_and_execute(struct sl_store *store, struct sl_project *project, 
 int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct sl_flow_report *ret, struct sl_error *err)
 {
 	int64_t started = sl_monotonic_ns();
+	struct sl_error dropped;
+	err = err ? err : &dropped;
 	*ret = (struct sl_flow_report){.arena = sl_arena_new(0, err)};
 	if (!ret->arena)
 		return SL_E_NO_MEMORY;

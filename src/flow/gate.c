@@ -28,9 +28,9 @@ int flow_gate_find_champion(struct flow_task *task, struct sl_error *err)
 	struct sl_model_version champion;
 	if (!sl_gate_wants_champion(node->model->gate.items, node->model->gate.count))
 		return 0;
-	int rc = sl_model_find(&task->graph->store->track, node->name, "champion", &champion, err);
-	if (rc)
-		return rc == SL_E_NOT_FOUND ? 0 : rc;
+	int rc = flow_find_version(task->graph, node->name, "champion", &champion, err);
+	if (rc <= 0)
+		return rc;
 	task->has_champion = true;
 	task->champion_version = champion.version;
 	task->champion_hash = champion.hash;
@@ -70,10 +70,11 @@ static int make_version(struct flow_task *task, const struct sl_hash *package, c
 	struct sl_track *track = &task->graph->store->track;
 	struct sl_model_version known;
 	char hex[SL_HASH_HEX + 1];
-	int rc = sl_model_find(track, name, sl_hash_hex(package, hex), &known, err);
+	int rc = flow_find_version(task->graph, name, sl_hash_hex(package, hex), &known, err);
 	if (rc == 0)
-		*ret = known.version;
-	return rc == SL_E_NOT_FOUND ? sl_model_create(track, name, package, &task->run, metrics, ret, err) : rc;
+		return sl_model_create(track, name, package, &task->run, metrics, ret, err);
+	*ret = known.version;
+	return rc < 0 ? rc : 0;
 }
 
 static int apply_verdict(struct flow_task *task, int64_t version, bool passed, const char *verdict, const char *metrics, struct sl_error *err)

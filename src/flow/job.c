@@ -208,6 +208,9 @@ int flow_job_write_inspection(struct flow_task *task, struct sl_error *err)
 	yyjson_mut_val *outputs = w.root && put(&w, w.root, "action", "inspect") ? yyjson_mut_obj_add_arr(doc, w.root, "outputs") : NULL;
 	if (!outputs)
 		return sl_fail_memory(err);
+	int made = put_params(&w);
+	if (made)
+		return made;
 	for (size_t i = 0; i < w.node->output_count; i++) {
 		const struct flow_output *o = &w.node->outputs[i];
 		char path[SL_PATH_MAX];

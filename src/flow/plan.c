@@ -8,7 +8,6 @@
 #include "flow/document.h"
 #include "flow/tree.h"
 #include "os/clock.h"
-#include "track/model.h"
 
 /* ---- what was there before ------------------------------------------------------------------------------------------------------- */
 
@@ -105,15 +104,29 @@ static int in_place(struct flow_graph *g, const struct flow_node *node, bool *re
 	for (size_t i = 0; *ret && i < node->output_count; i++) {
 		const struct flow_output *o = &node->outputs[i];
 		struct sl_dataset_head head;
-		int rc = o->kind == FLOW_DATASET ? sl_dataset_head(&g->store->track, o->name, &head, NULL) : 0;
-		if (rc && rc != SL_E_NOT_FOUND)
-			return sl_dataset_head(&g->store->track, o->name, &head, err);
+		struct sl_error why;
+		int rc = o->kind == FLOW_DATASET ? sl_dataset_head(&g->store->track, o->name, &head, &why) : 0;
+		if (rc && rc != SL_E_NOT_FOUND) {
+			*err = why;
+			return rc;
+		}
 		if (o->kind == FLOW_DATASET)
 			*ret = rc == 0 && sl_hash_eq(&head.hash, &o->hash);
 		else
 			*ret = flow_file_in_place(g, o);
 	}
 	return 0;
+}
+
+int flow_find_version(struct flow_graph *graph, const char *model, const char *version, struct sl_model_version *ret, struct sl_error *err)
+{
+	struct sl_error why;
+	int rc = sl_model_find(&graph->store->track, model, version, ret, &why);
+	if (rc == SL_E_NOT_FOUND)
+		return 0;
+	if (rc)
+		*err = why;
+	return rc ? rc : 1;
 }
 
 /* A model that passed its gate and awaits approval says so each time. */
@@ -123,9 +136,9 @@ static int look_at_model(struct flow_graph *g, const struct flow_node *node, str
 	char hex[SL_HASH_HEX + 1];
 	struct sl_model_version version;
 	sl_hash_hex(&flow_input_from(g, from)->hash, hex);
-	int rc = sl_model_find(&g->store->track, node->name, hex, &version, err);
-	if (rc)
-		return rc == SL_E_NOT_FOUND ? 0 : rc;
+	int rc = flow_find_version(g, node->name, hex, &version, err);
+	if (rc <= 0)
+		return rc;
 	bool waiting = strcmp(version.status, "waiting") == 0;
 	if (waiting)
 		d->state = SL_FLOW_WAITING;

@@ -10,6 +10,7 @@
 #define SL_FLOW_PLAN_H
 
 #include "flow/graph.h"
+#include "track/model.h"
 
 struct flow_decision {
 	enum sl_flow_state state;        /* FRESH, WAITING (a model), REUSED, STALE */
@@ -32,6 +33,8 @@ int flow_restore(struct flow_graph *graph, size_t i, const struct flow_decision 
 bool flow_file_in_place(struct flow_graph *graph, const struct flow_output *output);
 /* Writes the project's copy, old or new, never half. */
 int flow_file_place(struct flow_graph *graph, const struct flow_output *output, struct sl_error *err);
+/* A model's version (as sl_model_find): 1 found, 0 there is none, negative an error. */
+int flow_find_version(struct flow_graph *graph, const char *model, const char *version, struct sl_model_version *ret, struct sl_error *err);
 /* The parameter's value as JSON. */
 yyjson_mut_val *flow_param_json(yyjson_mut_doc *doc, const struct sl_value *value);
 

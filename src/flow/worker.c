@@ -147,7 +147,7 @@ static int check_table(struct worker *w, const char *dataset, yyjson_val *checks
 {
 	struct sl_check *parsed;
 	struct sl_check_report report = {0};
-	struct sl_check_job job = {.dataset = dataset, .table = *table};
+	struct sl_check_job job = {.dataset = dataset, .table = *table, .params = w->params, .param_count = w->param_count};
 	char dir[SL_PATH_MAX];
 	if (broken)
 		job.broken = *broken;

@@ -180,8 +180,6 @@ static int note_sql_param(struct sl_loader *loader, const struct sql_scan *at, s
 	if (!name)
 		return sl_load_memory(loader);
 	int param = find_param(loader, name);
-	if (param >= 0 && loader->params_refused)
-		return sl_load_fail(loader, mark, SL_E_INVALID, "the SQL of a check cannot use '$%s': only its 'min', 'max' and 'values' take parameters", name);
 	if (param >= 0)
 		return note_use(loader, param);
 	if (file) {

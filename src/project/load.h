@@ -17,7 +17,6 @@ struct sl_loader {
 	const struct sl_yaml **values;    /* beside project->params: the value after overrides */
 	bool *used;                       /* beside project->params */
 	struct sl_name_list *uses;        /* where the definition being read collects the parameters that it uses; may be NULL */
-	bool params_refused;              /* while checks are read: their SQL is not bound to anything */
 	bool secrets_allowed;             /* while a step's `env` is read */
 	struct sl_error *err;
 };

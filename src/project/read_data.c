@@ -279,10 +279,8 @@ static int read_checks(struct sl_loader *loader, const struct sl_yaml *node, voi
 	if (!dataset->checks)
 		return sl_load_memory(loader);
 	int rc = 0;
-	loader->params_refused = true;
 	for (size_t i = 0; !rc && i < node->count; i++)
 		rc = read_check(loader, node->entries[i].value, &dataset->checks[dataset->check_count++]);
-	loader->params_refused = false;
 	return rc;
 }
 
