@@ -162,9 +162,38 @@ static int show_model(struct sl_call *call, struct sl_store *store, const struct
 
 /* ---- what the project file defines ---- */
 
+/* One window: what it says of itself, and its worst statistic; the newest one whole. */
+static int put_window(struct sl_call *call, yyjson_mut_val *out, yyjson_mut_val *windows, struct sl_stmt *stmt, struct sl_error *err)
+{
+	const char *text = sl_stmt_text(stmt, 4);
+	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(text, strlen(text), "evidence", err);
+	if (!doc)
+		return SL_E_CORRUPT;
+	yyjson_val *evidence = yyjson_doc_get_root(doc), *worst = yyjson_arr_get_first(yyjson_obj_get(evidence, "statistics"));
+	if (yyjson_mut_arr_size(windows) == 0)
+		sl_put_json(call, out, "latest", text);
+	yyjson_mut_val *window = sl_add_object(call, windows);
+	sl_put_time(call, window, "from", sl_stmt_int(stmt, 0));
+	sl_put_time(call, window, "to", sl_stmt_int(stmt, 1));
+	sl_put_text(call, window, "level", sl_stmt_text(stmt, 2));
+	sl_put_int(call, window, "rows", sl_stmt_int(stmt, 3));
+	if (yyjson_obj_get(evidence, "predicted")) {
+		sl_put_double(call, window, "predicted", sl_json_num(evidence, "predicted", 0));
+		sl_put_double(call, window, "observed", sl_json_num(evidence, "observed", 0));
+	}
+	if (worst) {
+		char name[SL_NAME_MAX + 32];
+		const char *column = sl_json_str(worst, "column", "");
+		snprintf(name, sizeof name, "%.30s%s%.100s", sl_json_str(worst, "name", ""), column[0] ? " of " : "", column);
+		sl_put_text(call, window, "worst", name);
+		sl_put_double(call, window, "value", sl_json_num(worst, "value", 0));
+	}
+	return 0;
+}
+
 static int show_monitor(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
 {
-	struct sl_stmt *state SL_AUTO_STMT = NULL, *windows SL_AUTO_STMT = NULL;
+	struct sl_stmt *state SL_AUTO_STMT = NULL, *stmt SL_AUTO_STMT = NULL;
 	sl_put_text(call, out, "name", ref->name);
 	int rc = sl_meta_query(store->meta, &state, err, "SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", ref->name);
 	if (!rc)
@@ -172,10 +201,15 @@ static int show_monitor(struct sl_call *call, struct sl_store *store, const stru
 	if (rc == 0)
 		sl_put_text(call, out, "level", "ok");
 	if (rc >= 0)
-		rc = sl_meta_query(store->meta, &windows, err,
-			"SELECT from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows, evidence AS \"evidence:json\" FROM monitor_window"
-			" WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", ref->name, sl_call_int(call, "limit"));
-	return rc ? rc : put_rows(call, out, "windows", windows, err);
+		rc = sl_meta_query(store->meta, &stmt, err,
+			"SELECT from_ms, to_ms, level, rows, evidence FROM monitor_window WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", ref->name,
+			sl_call_int(call, "limit"));
+	yyjson_mut_val *windows = yyjson_mut_arr(call->doc);
+	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
+		rc = put_window(call, out, windows, stmt, err);
+	if (!rc && !yyjson_mut_obj_add_val(call->doc, out, "windows", windows))
+		rc = sl_fail_memory(err);
+	return rc;
 }
 
 static int show_trigger(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
