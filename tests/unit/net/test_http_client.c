@@ -1,6 +1,7 @@
 /* The client against our own server, and against raw servers that misbehave. */
 #include "http_testing.h"
 
+#include <netinet/tcp.h>
 #include <pthread.h>
 
 #include "net/http_client.h"
@@ -265,6 +266,7 @@ static void bodies_stream_up(void **state)
 
 struct script {
 	int fd, connections;
+	bool bytewise; /* one send per byte */
 	const char *const *answers; /* one per connection; NULL ends it */
 	uint16_t port;
 	pthread_t thread;
@@ -279,7 +281,9 @@ static void *run_script(void *context)
 		ssize_t n = recv(fd, request, sizeof request, 0);
 		(void)n;
 		const char *answer = s->answers[s->connections];
-		send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+		size_t piece = s->bytewise ? 1 : strlen(answer), len = strlen(answer);
+		for (size_t at = 0; at < len; at += piece)
+			send(fd, answer + at, piece, MSG_NOSIGNAL);
 		if (strstr(answer, "keep")) /* waits for a second request, then hangs up on it */
 			n = recv(fd, request, sizeof request, 0);
 		close(fd);
@@ -287,12 +291,14 @@ static void *run_script(void *context)
 	return NULL;
 }
 
-static void start_script(struct script *s, const char *const *answers)
+static void start_script(struct script *s, const char *const *answers, bool bytewise)
 {
 	struct sl_error err;
-	*s = (struct script){.answers = answers};
+	int one = 1;
+	*s = (struct script){.answers = answers, .bytewise = bytewise};
 	assert_int_equal(sl_net_listen("127.0.0.1", 0, &s->fd, &s->port, &err), 0);
 	fcntl(s->fd, F_SETFL, 0);
+	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* accepted connections inherit it */
 	pthread_create(&s->thread, NULL, run_script, s);
 }
 
@@ -335,8 +341,10 @@ static void broken_answers_are_errors(void **state)
 		answers[i] = rows[i].answer;
 	struct script s;
 	struct sl_http_client_config config = {.body_bytes = 1000};
-	start_script(&s, answers);
-	for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+	for (size_t k = 0; k < 2 * SL_ARRAY_LEN(rows); k++) {
+		size_t i = k % SL_ARRAY_LEN(rows);
+		if (i == 0)
+			start_script(&s, answers, k > 0);
 		struct sl_buf body = SL_BUF_INIT(10000), headers = SL_BUF_INIT(10000);
 		struct sl_error err = {0};
 		int status = 0, rc = fetch(s.port, &config, &headers, &body, &status, &err);
@@ -344,8 +352,9 @@ static void broken_answers_are_errors(void **state)
 			fail_msg("row %zu: got %d (%s), '%s'", i, rc, err.message, sl_buf_cstr(&body));
 		sl_buf_done(&body);
 		sl_buf_done(&headers);
+		if (i == SL_ARRAY_LEN(rows) - 1)
+			end_script(&s);
 	}
-	end_script(&s);
 }
 
 static void answers_are_limited(void **state)
@@ -359,7 +368,7 @@ static void answers_are_limited(void **state)
 	const char *const answers[] = {head, many, NULL};
 	struct script s;
 	struct sl_http_client_config config = {.body_bytes = 1000, .header_bytes = 1000};
-	start_script(&s, answers);
+	start_script(&s, answers, false);
 	for (int i = 0; i < 2; i++) {
 		struct sl_error err = {0};
 		int status;
@@ -377,7 +386,7 @@ static void a_stale_connection_is_tried_anew(void **state)
 		NULL};
 	struct script s;
 	struct sl_error err;
-	start_script(&s, answers);
+	start_script(&s, answers, false);
 	for (int i = 0; i < 2; i++) {
 		struct result r = {0};
 		snprintf(b->url, sizeof b->url, "http://127.0.0.1:%u/", s.port);
