@@ -156,7 +156,7 @@ static void measure(const struct sl_term *term, yyjson_mut_val *rows, struct tab
 			if (width > t->widths[c])
 				t->widths[c] = width;
 		}
-	for (size_t c = 0; c + 1 < t->count; c++)
+	for (size_t c = 0; term->width && c + 1 < t->count; c++)
 		if (t->widths[c] > CELL_COLUMNS_MAX)
 			t->widths[c] = CELL_COLUMNS_MAX;
 }

@@ -8,6 +8,7 @@
 #include "op/handlers.h"
 #include "op/prediction.h"
 #include "op/resolve.h"
+#include "op/show.h"
 #include "track/model.h"
 
 /* A list under `name`, left out when empty. */
@@ -35,6 +36,16 @@ static int put_members(struct sl_call *call, yyjson_mut_val *object, const char 
 		yyjson_mut_obj_add_val(call->doc, object, name, members);
 	return rc;
 }
+
+/* What is to be shown, and where to. */
+struct subject {
+	struct sl_call *call;
+	struct sl_store *store;
+	const struct sl_ref *ref;
+	int64_t limit;
+	yyjson_mut_val *out;
+};
+typedef int shower(const struct subject *s, struct sl_error *err);
 
 /* ---- run ---- */
 
@@ -64,20 +75,20 @@ static int show_run_lists(struct sl_call *call, struct sl_meta *meta, const char
 	return 0;
 }
 
-static int show_run(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_run(const struct subject *s, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	struct sl_id id;
-	int rc = sl_run_find(&store->track, ref->name, &id, err);
+	int rc = sl_run_find(&s->store->track, s->ref->name, &id, err);
 	if (!rc)
-		rc = sl_meta_query(store->meta, &stmt, err,
+		rc = sl_meta_query(s->store->meta, &stmt, err,
 			"SELECT id AS id, kind AS run_kind, name AS name, status AS status, reason AS reason, cause AS cause, started_ms AS \"started:time\","
 			" ended_ms AS \"ended:time\", ended_ms - started_ms AS took_ms, parent AS parent, fingerprint AS fingerprint, record AS record,"
 			" environment AS \"environment:json\" FROM run WHERE id = ?1", "s", id.text);
 	if (rc)
 		return rc;
-	rc = sl_call_row(call, out, stmt, err);
-	return rc < 0 ? rc : show_run_lists(call, store->meta, id.text, out, err);
+	rc = sl_call_row(s->call, s->out, stmt, err);
+	return rc < 0 ? rc : show_run_lists(s->call, s->store->meta, id.text, s->out, err);
 }
 
 /* ---- dataset ---- */
@@ -98,26 +109,26 @@ static int show_columns(struct sl_call *call, struct sl_store *store, const stru
 	return 0;
 }
 
-static int show_dataset(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_dataset(const struct subject *s, struct sl_error *err)
 {
 	struct sl_dataset_head head;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	char hex[SL_HASH_HEX + 1];
-	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
+	int rc = sl_dataset_find(&s->store->track, s->ref->name, s->ref->version, &head, err);
 	if (rc)
 		return rc;
-	sl_put_text(call, out, "name", ref->name);
-	sl_put_text(call, out, "version", sl_hash_hex(&head.hash, hex));
-	sl_put_int(call, out, "rows", (int64_t)head.rows);
-	sl_put_int(call, out, "size_bytes", (int64_t)head.size_bytes);
-	sl_put_time(call, out, "created", head.created_ms);
-	sl_put_text(call, out, "run", head.run.text);
-	rc = show_columns(call, store, &head.hash, out, err);
+	sl_put_text(s->call, s->out, "name", s->ref->name);
+	sl_put_text(s->call, s->out, "version", sl_hash_hex(&head.hash, hex));
+	sl_put_int(s->call, s->out, "rows", (int64_t)head.rows);
+	sl_put_int(s->call, s->out, "size_bytes", (int64_t)head.size_bytes);
+	sl_put_time(s->call, s->out, "created", head.created_ms);
+	sl_put_text(s->call, s->out, "run", head.run.text);
+	rc = show_columns(s->call, s->store, &head.hash, s->out, err);
 	if (!rc)
-		rc = sl_meta_query(store->meta, &stmt, err,
+		rc = sl_meta_query(s->store->meta, &stmt, err,
 			"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows FROM check_result"
-			" WHERE dataset = ?1 AND hash = ?2 ORDER BY seq", "ss", ref->name, hex);
-	return rc ? rc : put_rows(call, out, "checks", stmt, err);
+			" WHERE dataset = ?1 AND hash = ?2 ORDER BY seq", "ss", s->ref->name, hex);
+	return rc ? rc : put_rows(s->call, s->out, "checks", stmt, err);
 }
 
 /* ---- model ---- */
@@ -143,21 +154,21 @@ static int show_moves(struct sl_call *call, struct sl_store *store, const char *
 	return rc ? rc : put_rows(call, out, "moves", stmt, err);
 }
 
-static int show_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_model(const struct subject *s, struct sl_error *err)
 {
 	struct sl_model_version version;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_model_find(&store->track, ref->name, ref->version, &version, err);
+	int rc = sl_model_find(&s->store->track, s->ref->name, s->ref->version, &version, err);
 	if (!rc)
-		rc = sl_meta_query(store->meta, &stmt, err,
+		rc = sl_meta_query(s->store->meta, &stmt, err,
 			"SELECT model AS name, version AS version, status AS status, created_ms AS \"created:time\", run AS run, hash AS hash,"
-			" metrics AS \"metrics:json\", gate AS \"gate:json\" FROM model_version WHERE model = ?1 AND version = ?2", "si", ref->name, version.version);
+			" metrics AS \"metrics:json\", gate AS \"gate:json\" FROM model_version WHERE model = ?1 AND version = ?2", "si", s->ref->name, version.version);
 	if (rc)
 		return rc;
-	rc = sl_call_row(call, out, stmt, err);
+	rc = sl_call_row(s->call, s->out, stmt, err);
 	if (rc >= 0)
-		rc = show_aliases(call, store, ref->name, version.version, out, err);
-	return rc ? rc : show_moves(call, store, ref->name, out, err);
+		rc = show_aliases(s->call, s->store, s->ref->name, version.version, s->out, err);
+	return rc ? rc : show_moves(s->call, s->store, s->ref->name, s->out, err);
 }
 
 /* ---- what the project file defines ---- */
@@ -191,120 +202,127 @@ static int put_window(struct sl_call *call, yyjson_mut_val *out, yyjson_mut_val 
 	return 0;
 }
 
-static int show_monitor(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_monitor(const struct subject *s, struct sl_error *err)
 {
 	struct sl_stmt *state SL_AUTO_STMT = NULL, *stmt SL_AUTO_STMT = NULL;
-	sl_put_text(call, out, "name", ref->name);
-	int rc = sl_meta_query(store->meta, &state, err, "SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", ref->name);
+	sl_put_text(s->call, s->out, "name", s->ref->name);
+	int rc = sl_meta_query(s->store->meta, &state, err, "SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", s->ref->name);
 	if (!rc)
-		rc = sl_call_row(call, out, state, err);
+		rc = sl_call_row(s->call, s->out, state, err);
 	if (rc == 0)
-		sl_put_text(call, out, "level", "ok");
+		sl_put_text(s->call, s->out, "level", "ok");
 	if (rc >= 0)
-		rc = sl_meta_query(store->meta, &stmt, err,
-			"SELECT from_ms, to_ms, level, rows, evidence FROM monitor_window WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", ref->name,
-			sl_call_int(call, "limit"));
-	yyjson_mut_val *windows = yyjson_mut_arr(call->doc);
+		rc = sl_meta_query(s->store->meta, &stmt, err,
+			"SELECT from_ms, to_ms, level, rows, evidence FROM monitor_window WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", s->ref->name,
+			s->limit);
+	yyjson_mut_val *windows = yyjson_mut_arr(s->call->doc);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
-		rc = put_window(call, out, windows, stmt, err);
-	if (!rc && !yyjson_mut_obj_add_val(call->doc, out, "windows", windows))
+		rc = put_window(s->call, s->out, windows, stmt, err);
+	if (!rc && !yyjson_mut_obj_add_val(s->call->doc, s->out, "windows", windows))
 		rc = sl_fail_memory(err);
 	return rc;
 }
 
-static int show_trigger(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_trigger(const struct subject *s, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	sl_put_text(call, out, "name", ref->name);
-	int rc = sl_meta_query(store->meta, &stmt, err,
+	sl_put_text(s->call, s->out, "name", s->ref->name);
+	int rc = sl_meta_query(s->store->meta, &stmt, err,
 		"SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, reason AS reason FROM trigger_firing"
-		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2", "si", ref->name, sl_call_int(call, "limit"));
-	return rc ? rc : put_rows(call, out, "firings", stmt, err);
+		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2", "si", s->ref->name, s->limit);
+	return rc ? rc : put_rows(s->call, s->out, "firings", stmt, err);
 }
 
-static int show_step(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_step(const struct subject *s, struct sl_error *err)
 {
 	struct sl_project *project;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_call_project(call, &project, err);
-	const struct sl_step *step = rc ? NULL : sl_project_step(project, ref->name);
+	int rc = sl_call_project(s->call, &project, err);
+	const struct sl_step *step = rc ? NULL : sl_project_step(project, s->ref->name);
 	if (!rc && !step)
-		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no step '%s'", ref->name);
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no step '%s'", s->ref->name);
 	if (rc)
 		return rc;
-	sl_put_text(call, out, "name", step->name);
-	sl_put_json(call, out, "definition", step->definition);
-	rc = sl_meta_query(store->meta, &stmt, err,
+	sl_put_text(s->call, s->out, "name", step->name);
+	sl_put_json(s->call, s->out, "definition", step->definition);
+	rc = sl_meta_query(s->store->meta, &stmt, err,
 		"SELECT id AS id, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS took_ms,"
-		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2", "si", ref->name,
-		sl_call_int(call, "limit"));
-	return rc ? rc : put_rows(call, out, "runs", stmt, err);
+		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2", "si", s->ref->name,
+		s->limit);
+	return rc ? rc : put_rows(s->call, s->out, "runs", stmt, err);
 }
 
-static int show_source(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_source(const struct subject *s, struct sl_error *err)
 {
 	struct sl_project *project;
-	(void)store;
-	int rc = sl_call_project(call, &project, err);
-	const struct sl_source *source = rc ? NULL : sl_project_source(project, ref->name);
+	int rc = sl_call_project(s->call, &project, err);
+	const struct sl_source *source = rc ? NULL : sl_project_source(project, s->ref->name);
 	if (!rc && !source)
-		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no source '%s'", ref->name);
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no source '%s'", s->ref->name);
 	if (rc)
 		return rc;
-	sl_put_text(call, out, "name", source->name);
-	sl_put_text(call, out, "path", source->path);
-	sl_put_json(call, out, "definition", source->definition);
+	sl_put_text(s->call, s->out, "name", source->name);
+	sl_put_text(s->call, s->out, "path", source->path);
+	sl_put_json(s->call, s->out, "definition", source->definition);
 	return 0;
 }
 
-static int show_endpoint(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_endpoint(const struct subject *s, struct sl_error *err)
 {
 	struct sl_project *project;
 	struct sl_model_version version;
-	int rc = sl_call_project(call, &project, err);
-	const struct sl_endpoint *endpoint = rc ? NULL : sl_project_endpoint(project, ref->name);
+	int rc = sl_call_project(s->call, &project, err);
+	const struct sl_endpoint *endpoint = rc ? NULL : sl_project_endpoint(project, s->ref->name);
 	if (!rc && !endpoint)
-		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no endpoint '%s'", ref->name);
+		rc = sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no endpoint '%s'", s->ref->name);
 	if (rc)
 		return rc;
-	sl_put_text(call, out, "name", endpoint->name);
-	sl_put_text(call, out, "model", endpoint->model);
-	sl_put_text(call, out, "alias", endpoint->alias);
-	sl_put_text(call, out, "log", endpoint->log_all ? "all" : "none");
-	sl_put_text(call, out, "key", *endpoint->key ? endpoint->key : NULL);
-	sl_put_text(call, out, "time", *endpoint->time ? endpoint->time : NULL);
-	if (sl_model_find(&store->track, endpoint->model, endpoint->alias, &version, NULL) == 0)
-		sl_put_int(call, out, "version", version.version);
+	sl_put_text(s->call, s->out, "name", endpoint->name);
+	sl_put_text(s->call, s->out, "model", endpoint->model);
+	sl_put_text(s->call, s->out, "alias", endpoint->alias);
+	sl_put_text(s->call, s->out, "log", endpoint->log_all ? "all" : "none");
+	sl_put_text(s->call, s->out, "key", *endpoint->key ? endpoint->key : NULL);
+	sl_put_text(s->call, s->out, "time", *endpoint->time ? endpoint->time : NULL);
+	if (sl_model_find(&s->store->track, endpoint->model, endpoint->alias, &version, NULL) == 0)
+		sl_put_int(s->call, s->out, "version", version.version);
 	return 0;
 }
 
-static int show_file(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int show_file(const struct subject *s, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	sl_put_text(call, out, "name", ref->name);
-	int rc = sl_meta_query(store->meta, &stmt, err,
-		"SELECT hash AS hash, run AS run FROM run_input WHERE kind = 'file' AND name = ?1 ORDER BY run DESC LIMIT ?2", "si", ref->name,
-		sl_call_int(call, "limit"));
-	return rc ? rc : put_rows(call, out, "read_by", stmt, err);
+	sl_put_text(s->call, s->out, "name", s->ref->name);
+	int rc = sl_meta_query(s->store->meta, &stmt, err,
+		"SELECT hash AS hash, run AS run FROM run_input WHERE kind = 'file' AND name = ?1 ORDER BY run DESC LIMIT ?2", "si", s->ref->name,
+		s->limit);
+	return rc ? rc : put_rows(s->call, s->out, "read_by", stmt, err);
+}
+
+static int show_prediction(const struct subject *s, struct sl_error *err)
+{
+	return sl_prediction_show(s->call, s->store, s->ref, s->out, err);
+}
+
+int sl_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t limit, yyjson_mut_val *out, struct sl_error *err)
+{
+	static shower *const SHOW[] = {
+		[SL_REF_DATASET] = show_dataset, [SL_REF_MODEL] = show_model, [SL_REF_RUN] = show_run, [SL_REF_STEP] = show_step,
+		[SL_REF_ENDPOINT] = show_endpoint, [SL_REF_SOURCE] = show_source, [SL_REF_MONITOR] = show_monitor, [SL_REF_TRIGGER] = show_trigger,
+		[SL_REF_FILE] = show_file, [SL_REF_PREDICTION] = show_prediction,
+	};
+	if (ref->kind >= (int)SL_ARRAY_LEN(SHOW) || !SHOW[ref->kind])
+		return sl_fail(err, SL_E_INVALID, "show does not know %s", sl_ref_kind_name(ref->kind));
+	sl_put_text(call, out, "kind", sl_ref_kind_name(ref->kind));
+	struct subject subject = {.call = call, .store = store, .ref = ref, .limit = limit, .out = out};
+	return SHOW[ref->kind](&subject, err);
 }
 
 int sl_op_show(struct sl_call *call, struct sl_error *err)
 {
-	static int (*const SHOW[])(struct sl_call *, struct sl_store *, const struct sl_ref *, yyjson_mut_val *, struct sl_error *) = {
-		[SL_REF_DATASET] = show_dataset, [SL_REF_MODEL] = show_model, [SL_REF_RUN] = show_run, [SL_REF_STEP] = show_step,
-		[SL_REF_ENDPOINT] = show_endpoint, [SL_REF_SOURCE] = show_source, [SL_REF_MONITOR] = show_monitor, [SL_REF_TRIGGER] = show_trigger,
-		[SL_REF_FILE] = show_file, [SL_REF_PREDICTION] = sl_prediction_show,
-	};
 	struct sl_store *store;
 	struct sl_ref ref;
 	int rc = sl_call_store(call, &store, err);
 	if (!rc)
 		rc = sl_resolve(call, store, sl_call_text(call, "ref"), &ref, err);
-	if (rc)
-		return rc;
-	if (ref.kind >= (int)SL_ARRAY_LEN(SHOW) || !SHOW[ref.kind])
-		return sl_fail(err, SL_E_INVALID, "show does not know %s", sl_ref_kind_name(ref.kind));
-	yyjson_mut_val *result = sl_call_object(call);
-	sl_put_text(call, result, "kind", sl_ref_kind_name(ref.kind));
-	return SHOW[ref.kind](call, store, &ref, result, err);
+	return rc ? rc : sl_show(call, store, &ref, sl_call_int(call, "limit"), sl_call_object(call), err);
 }
