@@ -31,6 +31,7 @@ static void read_body(struct sl_served *served, unsigned char how, const char *b
 	for (size_t i = 0; rows.served && i < rows.count * served->slot_count; i++)
 		if (rows.cells[i].kind == SL_CELL_TEXT && rows.cells[i].len)
 			sum += (unsigned char)rows.cells[i].text[rows.cells[i].len - 1];
+	(void)sum;
 	sl_v2_end(&v2);
 	sl_inputs_end(&rows);
 }
