@@ -37,6 +37,9 @@ void sl_ledger_public_key(struct sl_ledger *ledger, struct sl_buf *out);
  * row are read: 30 us). Without the private key it does nothing. */
 int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err);
 
+/* SL_E_CORRUPT when the database has fewer entries than were published: an older copy was put in its place, or its log was damaged and cut. 30 us. */
+int sl_ledger_check_behind(struct sl_ledger *ledger, struct sl_error *err);
+
 struct sl_ledger_report {
 	int64_t entries, tiles;
 	struct sl_hash root;

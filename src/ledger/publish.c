@@ -351,6 +351,19 @@ static int claimed_size(struct sl_ledger *ledger, uint64_t *ret, struct sl_error
 	return rc == SL_E_NOT_FOUND ? 0 : rc;
 }
 
+int sl_ledger_check_behind(struct sl_ledger *ledger, struct sl_error *err)
+{
+	uint64_t rows, claimed;
+	int rc = claimed_size(ledger, &claimed, err); /* first: rows only grow */
+	if (!rc)
+		rc = count_rows(ledger, &rows, err);
+	if (rc || rows >= claimed)
+		return rc;
+	sl_fail_at(err, SL_E_CORRUPT, ledger->dir, "the database has %llu ledger entries, but %llu were published: it is an older copy, or its log was damaged",
+		   (unsigned long long)rows, (unsigned long long)claimed);
+	return sl_error_hint(err, "put back the database that belongs to this ledger, or both from one backup");
+}
+
 int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err)
 {
 	assert(!sl_meta_in_transaction(ledger->meta)); /* it would publish rows that may never come to be */

@@ -133,6 +133,8 @@ int sl_store_open(const char *project_dir, struct sl_store **ret, struct sl_erro
 	}
 	if (!rc)
 		rc = open_ports(store, false, err);
+	if (!rc)
+		rc = sl_ledger_check_behind(store->ledger, err);
 	if (rc)
 		return rc;
 	*ret = SL_TAKE(store);

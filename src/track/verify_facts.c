@@ -12,7 +12,7 @@ enum { RUN = 'r', DATASET = 'd', MODEL = 'm', ALIAS = 'a', MOVE = 'v' };
 enum { KEY_MAX = 512 };
 
 /* What the entries say of one thing. Keys: "r <id>", "d <dataset> <n>" (its n-th commit), "m <model> <version>", "a <model> <alias>",
- * "v <model> <alias> <n>" (the alias's n-th move), "c <dataset>" (how many commits). */
+ * "v <model> <alias> <n>" (the alias's n-th move), "c <dataset>" (how many commits), "s <stream> <base offset>" (a sealed segment). */
 struct fact {
 	bool has_row, ended;
 	char status[16], run[SL_ID_LEN + 1];
@@ -124,6 +124,18 @@ static int learn_model(struct facts *facts, const char *subject, const char *act
 	return 0;
 }
 
+static int learn_seal(struct facts *facts, const char *stream, yyjson_val *detail, struct sl_error *err)
+{
+	char key[KEY_MAX];
+	snprintf(key, sizeof key, "s %.256s %" PRId64, stream, sl_json_int(detail, "base_offset", -1));
+	struct fact *fact = fact_of(facts, key, err);
+	if (!fact)
+		return SL_E_NO_MEMORY;
+	fact->has_row = true; /* retention may have removed it since */
+	COPY(fact->hash, sl_json_str(detail, "sha256", ""));
+	return 0;
+}
+
 static int learn_entry(struct facts *facts, int64_t seq, const char *text, size_t len, struct sl_error *err)
 {
 	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(text, len, "entry", NULL);
@@ -137,6 +149,8 @@ static int learn_entry(struct facts *facts, int64_t seq, const char *text, size_
 		return learn_dataset(facts, subject + 8, detail, err);
 	if (sl_str_starts(action, "model.") && sl_str_starts(subject, "model:"))
 		return learn_model(facts, subject + 6, action, detail, err);
+	if (sl_str_eq(action, "stream.seal") && sl_str_starts(subject, "stream:"))
+		return learn_seal(facts, subject + 7, detail, err);
 	return 0;
 }
 
@@ -296,6 +310,51 @@ static int check_rows(struct facts *facts, const char *sql, check_row *check, st
 	return rc;
 }
 
+/* ---- against the seals of streams ----------------------------------------------------------------------------------- */
+
+struct stream_walk {
+	struct facts *facts;
+	char path[SL_PATH_MAX];
+	const char *name;
+};
+
+/* That the segment is what its seal says is for sl_stream_check; here, that the seal is what the ledger says. */
+static int check_seal(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
+{
+	struct stream_walk *walk = context;
+	char path[SL_PATH_MAX], key[KEY_MAX];
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(65536);
+	if (!info->is_regular || !sl_str_ends(name, ".sealed"))
+		return 0;
+	int rc = sl_path_join(path, walk->path, name, err);
+	if (!rc)
+		rc = sl_file_read(path, &text, err);
+	if (rc)
+		return rc == SL_E_NOT_FOUND ? 0 : rc; /* retired since */
+	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(sl_buf_cstr(&text), text.len, path, NULL);
+	yyjson_val *seal = doc ? yyjson_doc_get_root(doc) : NULL;
+	snprintf(key, sizeof key, "s %.256s %" PRId64, walk->name, sl_json_int(seal, "base_offset", -1));
+	const struct fact *fact = get(walk->facts, key);
+	if (!fact)
+		return sl_verify_problem(walk->facts->verify, "%s: no ledger entry covers it", path);
+	if (!sl_str_eq(fact->hash, sl_json_str(seal, "sha256", "")))
+		return sl_verify_problem(walk->facts->verify, "%s: its digest is not what the ledger says", path);
+	return 0;
+}
+
+static int check_stream_seals(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
+{
+	struct stream_walk walk = {.facts = context, .name = name};
+	int rc = info->is_dir ? sl_path_join(walk.path, walk.facts->verify->store->streams_dir, name, err) : 1;
+	return rc ? (rc > 0 ? 0 : rc) : sl_dir_each(walk.path, check_seal, &walk, err);
+}
+
+static int check_seals(struct facts *facts, struct sl_error *err)
+{
+	const char *dir = facts->verify->store->streams_dir;
+	return sl_dir_exists(dir) ? sl_dir_each(dir, check_stream_seals, facts, err) : 0;
+}
+
 static int check_leftovers(struct facts *facts)
 {
 	static const struct { char letter; const char *what; } WHAT[] = {
@@ -331,6 +390,8 @@ static int check_all(struct facts *facts, struct sl_error *err)
 		whole = whole && !part;
 		rc = sl_verify_absorb(facts->verify, part, &why);
 	}
+	if (!rc)
+		rc = check_seals(facts, &why);
 	if (rc) {
 		rc = sl_verify_absorb(facts->verify, rc, &why);
 		if (rc && err)

@@ -159,6 +159,69 @@ static void test_every_damaged_object_is_named(void **state)
 	expect_well(s);
 }
 
+static void seal_file(struct story *s, const char *digest)
+{
+	char path[SL_PATH_MAX], text[256];
+	snprintf(path, sizeof path, "%.3800s/predictions-x", s->store->streams_dir);
+	MUST(sl_dir_make(path, &s->err));
+	snprintf(path, sizeof path, "%.3800s/predictions-x/00000000000000000000.sealed", s->store->streams_dir);
+	snprintf(text, sizeof text, "{\"base_offset\":0,\"sha256\":\"%s\"}\n", digest);
+	MUST(sl_file_replace(path, text, strlen(text), 0644, &s->err));
+}
+
+static void test_a_seal_that_the_ledger_does_not_know(void **state)
+{
+	struct story *s = *state;
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *detail = yyjson_mut_obj(doc);
+	seal_file(s, "aa");
+	expect(s, "00000000000000000000.sealed: no ledger entry covers it");
+	yyjson_mut_obj_add_int(doc, detail, "base_offset", 0);
+	yyjson_mut_obj_add_str(doc, detail, "sha256", "aa");
+	MUST(sl_meta_begin(s->store->meta, &s->err));
+	MUST(sl_ledger_append(s->store->ledger, "stream.seal", "stream:predictions-x", detail, NULL, &s->err));
+	MUST(sl_meta_commit(s->store->meta, &s->err));
+	yyjson_mut_doc_free(doc);
+	seal_file(s, "bb");
+	expect(s, "00000000000000000000.sealed: its digest is not what the ledger says");
+}
+
+static void test_an_older_database_is_refused(void **state)
+{
+	struct story *s = *state;
+	char command[4096];
+	struct sl_store *store;
+	struct sl_id run;
+	sl_store_close(s->store);
+	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do cp $f old-$f; done", s->dir);
+	assert_int_equal(0, system(command));
+	MUST(sl_store_open(s->dir, &s->store, &s->err));
+	run = story_begin(s, "step", "x", NULL);
+	MUST(sl_run_end(&s->store->track, &run, "ok", "", &s->err));
+	sl_store_close(s->store);
+	s->store = NULL;
+	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do mv old-$f $f; done", s->dir);
+	assert_int_equal(0, system(command));
+	assert_int_equal(SL_E_CORRUPT, sl_store_open(s->dir, &store, &s->err));
+	assert_non_null(strstr(s->err.message, "older copy"));
+}
+
+/* The log's middle is damaged while nobody has the store open: SQLite cuts the log there, and what was committed behind is gone. */
+static void test_a_damaged_log_is_refused(void **state)
+{
+	struct story *s = *state;
+	char path[SL_PATH_MAX];
+	struct sl_store *store;
+	sl_store_close(s->store);
+	s->store = NULL;
+	snprintf(path, sizeof path, "%.1000s/.sluice/sluice.db-wal", s->dir);
+	struct stat st;
+	assert_int_equal(0, stat(path, &st));
+	assert_true(st.st_size > 100000);
+	damage(path, st.st_size / 2);
+	assert_int_equal(SL_E_CORRUPT, sl_store_open(s->dir, &store, &s->err));
+}
+
 static void test_another_key(void **state)
 {
 	struct story *s = *state;
@@ -181,7 +244,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_a_whole_store_passes), T(test_rows_that_do_not_match), T(test_rows_that_no_entry_covers), T(test_an_entry_put_in_behind_the_ledger),
-		T(test_every_damaged_object_is_named), T(test_another_key),
+		T(test_every_damaged_object_is_named), T(test_another_key), T(test_a_seal_that_the_ledger_does_not_know),
+		T(test_an_older_database_is_refused), T(test_a_damaged_log_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
