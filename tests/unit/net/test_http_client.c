@@ -377,6 +377,42 @@ static void answers_are_limited(void **state)
 	end_script(&s);
 }
 
+static void *failing_realloc(void *context, void *old, size_t size_bytes)
+{
+	int *left = context;
+	return (*left)-- == 0 ? NULL : realloc(old, size_bytes);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	(void)state;
+	enum { CONNECTIONS = 100 };
+	const char *answers[CONNECTIONS + 1] = {0};
+	for (int i = 0; i < CONNECTIONS; i++)
+		answers[i] = "HTTP/1.1 200 OK\r\nX-Echo: y\r\nContent-Length: 5\r\n\r\nhello";
+	struct script s;
+	struct sl_http_client_config config = {0};
+	start_script(&s, answers, false);
+	int left = -1;
+	for (int nth = 0; left < 0; nth++) {
+		struct sl_buf body = SL_BUF_INIT(1000), headers = SL_BUF_INIT(1000);
+		struct sl_error err = {0};
+		int status = 0;
+		left = nth;
+		sl_allocator_set((struct sl_allocator){.realloc = failing_realloc, .context = &left});
+		int rc = fetch(s.port, &config, &headers, &body, &status, &err);
+		sl_allocator_set((struct sl_allocator){0});
+		assert_int_equal(rc, left < 0 ? SL_E_NO_MEMORY : 0);
+		assert_true(rc || (status == 200 && body.len == 5));
+		assert_true(nth < CONNECTIONS);
+		sl_buf_done(&body);
+		sl_buf_done(&headers);
+	}
+	for (int i = 0; i < CONNECTIONS; i++) /* for those that failed before they connected */
+		close(connect_to(s.port));
+	end_script(&s);
+}
+
 /* A kept connection that the server closes on the next request: tried once more, on a new one. */
 static void a_stale_connection_is_tried_anew(void **state)
 {
@@ -461,7 +497,7 @@ int main(void)
 		TEST(a_call_can_be_cancelled_anywhere), TEST(nobody_there), TEST(addresses_can_be_forbidden),
 		TEST(bodies_stream_up),
 		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(answers_are_limited),
-		TEST(a_stale_connection_is_tried_anew),
+		TEST(a_stale_connection_is_tried_anew), cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(urls), TEST(unix_sockets_work_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

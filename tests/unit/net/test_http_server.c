@@ -637,6 +637,65 @@ static void a_warm_server_allocates_nothing(void **state)
 	peer_close(&p);
 }
 
+static void *failing_realloc(void *context, void *old, size_t size_bytes)
+{
+	int *left = context;
+	return (*left)-- == 0 ? NULL : realloc(old, size_bytes);
+}
+
+/* One request cut in two, one with a long body, one streamed, a file, an error: until answered or cut off. True: there are
+ * not so many allocations. */
+static bool serve_with_one_failure(struct both *b, int nth)
+{
+	struct fixture f = {0};
+	struct peer p;
+	struct sl_error err;
+	struct sl_http_config config = config_of(&b->room);
+	assert_int_equal(sl_loop_new(&f.loop, &err), 0);
+	int left = nth;
+	sl_allocator_set((struct sl_allocator){.realloc = failing_realloc, .context = &left});
+	int rc = sl_http_server_new(f.loop, &config, &f.server, &err);
+	if (!rc)
+		rc = sl_http_server_listen(f.server, "127.0.0.1", 0, &f.port, &err);
+	for (int round = 0; !rc && round < 2; round++) {
+		char text[8192];
+		p = (struct peer){.loop = f.loop, .fd = connect_to(f.port)};
+		int n = snprintf(text, sizeof text,
+			"POST /x?%04000d HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 4\r\n\r\nbody"
+			"POST /stream HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 4\r\n\r\nbody"
+			"GET /borrowed HTTP/1.1\r\nHost: localhost:%u\r\n\r\nGET /busy HTTP/1.1\r\nHost: localhost:%u\r\n"
+			"Connection: close\r\n\r\n", 0, f.port, f.port, f.port, f.port);
+		for (int at = 0; at < n; at += 700) {
+			send(p.fd, text + at, (size_t)(n - at < 700 ? n - at : 700), MSG_NOSIGNAL);
+			sl_loop_run_once(f.loop, false);
+		}
+		char drop[4096];
+		ssize_t got;
+		int64_t deadline = sl_monotonic_ns() / 1000000 + TEST_DEADLINE_MS;
+		while ((got = recv(p.fd, drop, sizeof drop, 0)) != 0 && (got > 0 || errno == EAGAIN)) {
+			sl_loop_run_once(f.loop, false);
+			assert_true(sl_monotonic_ns() / 1000000 < deadline);
+		}
+		close(p.fd);
+	}
+	sl_allocator_set((struct sl_allocator){0});
+	if (rc)
+		assert_int_equal(rc, SL_E_NO_MEMORY);
+	if (f.server)
+		sl_http_server_free(f.server);
+	sl_loop_free(f.loop);
+	return left >= 0;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	struct both *b = *state;
+	int nth = 0;
+	while (!serve_with_one_failure(b, nth))
+		nth++;
+	assert_true(nth > 20);
+}
+
 static void set_flag(void *context) { *(bool *)context = true; }
 
 static void draining_finishes_what_runs(void **state)
@@ -718,6 +777,7 @@ int main(void)
 		TEST(a_room_learns_that_the_client_has_gone), TEST(half_closed_clients_still_get_their_answer),
 		TEST(unread_answers_hold_back_further_requests),
 		TEST(a_client_that_stops_reading_is_let_go), TEST(a_warm_server_allocates_nothing),
+		TEST(every_allocation_may_fail),
 		TEST(draining_finishes_what_runs), TEST(draining_ends_at_its_deadline), TEST(requests_outlive_their_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
