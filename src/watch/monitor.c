@@ -363,12 +363,8 @@ static double label_value(const struct sl_package *package, const struct sl_labe
 	return NAN;
 }
 
-static int visit_label(void *context, const struct sl_record *record, struct sl_error *err)
+static int count_label(struct sl_monitor_watch *w, const struct sl_record *record, struct sl_error *err)
 {
-	struct visit *visit = context;
-	struct sl_monitor_watch *w = visit->watch;
-	if (record->offset >= visit->stop_offset)
-		return 1;
 	struct sl_label label;
 	int rc = sl_label_decode(record, &label, err);
 	if (rc || !w->join) /* no prediction was ever read: nothing can wait */
@@ -386,6 +382,14 @@ static int visit_label(void *context, const struct sl_record *record, struct sl_
 	if (label.time_ms <= sl_now_ms() + SL_FUTURE_MS)
 		sl_windows_advance(&w->windows, label.time_ms);
 	return close_due_windows(w, w->prediction_offset, record->offset, err);
+}
+
+/* The record that stops the reading counts as read: stop at the last one that may be read, not behind it. */
+static int visit_label(void *context, const struct sl_record *record, struct sl_error *err)
+{
+	struct visit *visit = context;
+	int rc = count_label(visit->watch, record, err);
+	return rc ? rc : record->offset + 1 >= visit->stop_offset;
 }
 
 /* ---- the watch ---------------------------------------------------------------------------------------------------------- */
@@ -474,7 +478,7 @@ int sl_monitor_tick(struct sl_monitor_watch *w, size_t max_bytes, struct sl_erro
 	w->prediction_offset = next;
 	if (next < sl_stream_end_offset(w->predictions))
 		return 1;
-	if (!w->labels)
+	if (!w->labels || w->label_offset >= visit.stop_offset)
 		return 0;
 	next = w->label_offset;
 	rc = sl_stream_read(w->labels, w->label_offset, max_bytes, visit_label, &visit, &next, err);
