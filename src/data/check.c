@@ -149,12 +149,22 @@ static int show_query_row(void *context, const struct sl_sql_column *columns, si
 	return ok ? 0 : sl_fail_memory(err);
 }
 
-static int blame_query(const struct sl_checking *c, int rc, struct sl_error *err)
+/* A query that does not fit the table: when another check says already that the table is not what was asked for (a column of another type, or
+ * none), that is the news, and this check has failed with it. Else the query is wrong. */
+static int blame_query(struct sl_check_worker *w, struct sl_checking *c, int rc, struct sl_error *err)
 {
 	char place[64];
 
 	if (rc == SL_E_CANCELLED || rc == SL_E_NO_MEMORY || !err)
 		return rc;
+	for (size_t i = 0; i < w->job->count; i++)
+		if (w->checks[i].settled && w->checks[i].result->state == SL_CHECK_FAILED) {
+			c->settled = true;
+			c->result->state = c->check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
+			c->result->message = sl_arena_strdup(w->arena, err->message);
+			*err = (struct sl_error){0};
+			return c->result->message ? 0 : sl_fail_memory(err);
+		}
 	sl_error_context(err, "check %s", c->check->name);
 	snprintf(err->where, sizeof err->where, "%s", sl_check_place(c->check, place));
 	return rc;
@@ -174,7 +184,7 @@ static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	sl_buf_printf(&text, "SELECT count(*) FROM (%s\n)", c->check->text);
 	int rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), &failing, 1, err);
 	if (rc < 0)
-		return blame_query(c, rc, err);
+		return blame_query(w, c, rc, err);
 	c->result->considered = w->rows;
 	c->result->failing = (uint64_t)failing;
 	c->result->sql = c->check->text;
@@ -184,7 +194,7 @@ static int run_query(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	with_kept(w, &text);
 	sl_buf_printf(&text, "SELECT to_json(q)::VARCHAR FROM (%s\n) AS q LIMIT %d", c->check->text, SL_CHECK_ROWS_SHOWN);
 	if ((rc = sl_engine_each(&w->engine, sl_buf_cstr(&text), show_query_row, &s, err)) < 0)
-		return blame_query(c, rc, err);
+		return blame_query(w, c, rc, err);
 	if ((rc = sl_json_write(s.list, false, &json, err)) < 0)
 		return rc;
 	c->result->rows = sl_check_keep_text(w, &json, err);
@@ -328,6 +338,24 @@ static int run(struct sl_check_worker *w, struct sl_check_report *report, struct
 	for (size_t i = 0; i < job->count; i++)
 		report->failed |= report->results[i].state == SL_CHECK_FAILED;
 	return rc;
+}
+
+int sl_check_params(const struct sl_project *project, struct sl_arena *arena, struct sl_check_job *job, struct sl_error *err)
+{
+	static const char TYPES[] = {[SL_VALUE_NULL] = 'n', [SL_VALUE_BOOL] = 'b', [SL_VALUE_INT] = 'i', [SL_VALUE_DOUBLE] = 'd', [SL_VALUE_TEXT] = 's',
+				     [SL_VALUE_TIME] = 't', [SL_VALUE_JSON] = 's'};
+	struct sl_sql_param *params = sl_arena_array(arena, project->param_count + 1, sizeof *params);
+
+	if (!params)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < project->param_count; i++) {
+		const struct sl_value *value = &project->params[i].value;
+		params[i] = (struct sl_sql_param){.name = project->params[i].name, .type = TYPES[value->type], .text = value->text ? value->text : "",
+						  .i = value->i, .d = value->d};
+	}
+	job->params = params;
+	job->param_count = project->param_count;
+	return 0;
 }
 
 /* No engine is started for nothing: that would cost every step of a project without checks 15 ms. */

@@ -52,6 +52,9 @@ struct sl_check_report {
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
 		     struct sl_check_report *ret, struct sl_error *err);
 
+/* The project's parameters as the engine binds them; lists and maps as their JSON text. */
+int sl_check_params(const struct sl_project *project, struct sl_arena *arena, struct sl_check_job *job, struct sl_error *err);
+
 /* Checks as JSON in a worker's job file, and back; the report likewise (docs/checks.md has its shape). NULL: no memory. */
 yyjson_mut_val *sl_checks_json(yyjson_mut_doc *doc, const struct sl_check *checks, size_t count);
 int sl_checks_parse(yyjson_val *value, struct sl_arena *arena, struct sl_check **ret, size_t *ret_count, struct sl_error *err);

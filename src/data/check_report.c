@@ -55,8 +55,9 @@ static void text_result(const struct sl_check_report *report, const struct sl_ch
 	if (result->state == SL_CHECK_PASSED && !result->quarantined)
 		return;
 	if (result->state == SL_CHECK_PASSED) {
-		sl_buf_printf(out, "note: dataset '%s': check %s put %s rows aside in %s.quarantine\n", report->dataset, result->name,
-			sl_grouped(result->quarantined, rows), report->dataset);
+		sl_buf_printf(out, report->quarantine.file_count ? "note: dataset '%s': check %s put %s row%s aside in %s.quarantine\n"
+								 : "note: dataset '%s': check %s would put %s row%s aside in %s.quarantine\n",
+			report->dataset, result->name, sl_grouped(result->quarantined, rows), result->quarantined == 1 ? "" : "s", report->dataset);
 		return;
 	}
 	sl_buf_printf(out, "%s: dataset '%s': check %s failed: %s\n", result->state == SL_CHECK_FAILED ? "error" : "warning", report->dataset,

@@ -185,12 +185,12 @@ static int run_sql(struct worker *w)
 	rc = rc ? rc : sl_path_join(path, w->staging, "result.parquet", w->err);
 	rc = rc ? rc : sl_sql_open(&options, &sql, w->err);
 	rc = rc ? rc : sl_sql_write(sql, sl_json_str(w->job, "text", ""), w->params, w->param_count, sl_json_str(w->job, "where", ""), path, NULL, w->err);
+	const char *const paths[] = {path};
+	rc = rc ? rc : sl_staged_inspect_in(sql, paths, NULL, 1, w->arena, &staged, w->err);
 	if (rc)
 		return rc;
 	sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
-	const char *const paths[] = {path};
-	rc = sl_staged_inspect(paths, NULL, 1, w->arena, &staged, w->err);
-	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &staged, NULL);
+	return check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &staged, NULL);
 }
 
 struct parquet_list { struct sl_arena *arena; const char *dir; const char **items; size_t count; };

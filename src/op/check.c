@@ -79,7 +79,8 @@ int sl_op_check(struct sl_call *call, struct sl_error *err)
 	job.dataset = ref.name;
 	job.checks = declared->checks;
 	job.count = declared->check_count;
-	rc = sl_check_execute(&job, NULL, &work, call->arena, &report, err);
+	rc = sl_check_params(project, call->arena, &job, err);
+	rc = rc ? rc : sl_check_execute(&job, NULL, &work, call->arena, &report, err);
 	sl_call_advance(call, "check", 1, "");
 	return rc ? rc : put_report(call, &report, err);
 }

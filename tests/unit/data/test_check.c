@@ -274,6 +274,22 @@ static void test_custom_sql(void **state)
 	assert_string_equal(results[1].rows, "[{\"values\":{\"id\":98}},{\"values\":{\"id\":99}}]");
 }
 
+/* A query that fails because the table is not what another check asks for is no second riddle. */
+static void test_query_over_wrong_table(void **state)
+{
+	struct fixture *f = *state;
+
+	make_one(f, "SELECT 'x' AS delay");
+	add(f, SL_CHECK_COLUMNS, "columns", "delay")->types = names(f, "bigint");
+	add(f, SL_CHECK_SQL, "sql", "")->text = "SELECT * FROM trips WHERE delay > 500";
+	const struct sl_check_result *results = run(f);
+	expect(&results[0], SL_CHECK_FAILED, 0, 0, "column 'delay' is VARCHAR, not BIGINT");
+	assert_int_equal(results[1].state, SL_CHECK_FAILED);
+	assert_non_null(strstr(results[1].message, "cannot compare") ? results[1].message : strstr(results[1].message, "could not convert"));
+	f->checks[0].types = names(f, "text");
+	assert_int_not_equal(execute(f), 0);
+}
+
 /* Parameters of the project are bound, never pasted, wherever a check has SQL of the user's. */
 static void test_params(void **state)
 {
@@ -528,7 +544,7 @@ static void test_texts(void **state)
 		"error: dataset 'trips': check regex(code) failed: 1 of 99 rows\n"
 		"    row 8: id=7, delay=7, k=3, code=x-7\n"
 		"  hint: all of them: SELECT * FROM \"trips\" WHERE true AND coalesce((NOT regexp_full_match(\"code\"::VARCHAR, 'NY.*')), false)\n"
-		"note: dataset 'trips': check between(id) put 1 rows aside in trips.quarantine\n"
+		"note: dataset 'trips': check between(id) put 1 row aside in trips.quarantine\n"
 		"trips: 2 checks, 1 failed, 0 warned; 100 rows, 99 stay, 1 put aside\n");
 	assert_int_equal(sl_check_report_error(&f->report, &f->err), SL_E_FAILED);
 	assert_string_equal(f->err.message, "dataset 'trips': check regex(code) failed: 1 of 99 rows");
@@ -602,7 +618,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_row_checks), TEST(test_sql_finds_rows), TEST(test_mostly_and_severity), TEST(test_columns), TEST(test_between_kinds), TEST(test_rows),
-		TEST(test_custom_sql), TEST(test_params), TEST(test_wrong_expressions), TEST(test_unique), TEST(test_unique_many), TEST(test_repeats), TEST(test_quarantine),
+		TEST(test_custom_sql), TEST(test_params), TEST(test_query_over_wrong_table), TEST(test_wrong_expressions), TEST(test_unique), TEST(test_unique_many), TEST(test_repeats), TEST(test_quarantine),
 		TEST(test_quarantine_of_nothing), TEST(test_quarantine_fuse), TEST(test_quarantine_broken_lines), TEST(test_without_staging),
 		TEST(test_quarantine_repeats), TEST(test_texts), TEST(test_json_round_trip), TEST(test_flights),
 	};
