@@ -5,9 +5,17 @@
 #include "base/str.h"
 #include "op/token.h"
 
-/* Matches one route; false leaves garbage in captures. */
-static bool match_path(const char *route, const char *path, struct sl_arena *arena, struct sl_api_match *match)
+/* A reference may hold slashes (a file's path): at the end of a route it takes the rest of the path. */
+static size_t capture_length(const struct sl_op *op, const char *name, const char *rest, const char *path)
 {
+	const struct sl_op_arg *arg = name ? sl_op_arg_find(op, name) : NULL;
+	return !*rest && arg && arg->type == SL_ARG_REF ? strlen(path) : strcspn(path, "/");
+}
+
+/* Matches one route; false leaves garbage in captures. */
+static bool match_path(const struct sl_op *op, const char *path, struct sl_arena *arena, struct sl_api_match *match)
+{
+	const char *route = op->path;
 	match->capture_count = 0;
 	while (*route && *path) {
 		if (*route != '{') {
@@ -16,11 +24,11 @@ static bool match_path(const char *route, const char *path, struct sl_arena *are
 			continue;
 		}
 		size_t name_len = strcspn(route + 1, "}");
-		const char *rest = route + 1 + name_len + 1;
-		size_t len = *rest ? strcspn(path, "/") : strlen(path);
+		const char *rest = route + 1 + name_len + 1, *name = sl_arena_strndup(arena, route + 1, name_len);
+		size_t len = capture_length(op, name, rest, path);
 		if (!len || match->capture_count == SL_API_CAPTURES_MAX)
 			return false;
-		match->captures[match->capture_count].name = sl_arena_strndup(arena, route + 1, name_len);
+		match->captures[match->capture_count].name = name;
 		match->captures[match->capture_count].value = sl_arena_strndup(arena, path, len);
 		match->capture_count++;
 		route = rest;
@@ -33,7 +41,7 @@ int sl_api_route(enum sl_http_method method, const char *path, struct sl_arena *
 {
 	const char *name = sl_http_method_name(method == SL_HTTP_HEAD ? SL_HTTP_GET : method), *other = NULL;
 	for (size_t i = 0; i < sl_op_count; i++) {
-		if (!*sl_ops[i].path || !match_path(sl_ops[i].path, path, arena, ret))
+		if (!*sl_ops[i].path || !match_path(&sl_ops[i], path, arena, ret))
 			continue;
 		ret->op = &sl_ops[i];
 		if (sl_str_eq(sl_ops[i].method, name))

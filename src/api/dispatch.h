@@ -15,8 +15,8 @@ struct sl_api_match {
 	size_t capture_count;
 };
 
-/* SL_E_NOT_FOUND (with the nearest thing to say), SL_E_INVALID with the allowed method when only the method is wrong. HEAD counts as GET. A capture at the end of a
- * route takes the rest of the path with its slashes. */
+/* SL_E_NOT_FOUND (with the nearest thing to say), SL_E_INVALID with the allowed method when only the method is wrong. HEAD counts as GET. A reference at the
+ * end of a route takes the rest of the path with its slashes. */
 int sl_api_route(enum sl_http_method method, const char *path, struct sl_arena *arena, struct sl_api_match *ret, struct sl_error *err);
 
 /* Whether who came with `authorization` (the header, or NULL) may do it. `token` is the project's. 0 or SL_E_DENIED. */

@@ -86,9 +86,10 @@ static const char *link_kind(const char *member, const char *kind)
 	for (size_t i = 0; i < SL_ARRAY_LEN(LINKS); i++)
 		if (sl_str_eq(LINKS[i].member, member))
 			return LINKS[i].kind;
-	if (sl_str_eq(member, "name"))
+	bool runs = sl_str_eq(kind, "runs"); /* known by their id; the name is their step's */
+	if (sl_str_eq(member, runs ? "id" : "name"))
 		return kind;
-	return sl_str_eq(member, "id") && sl_str_eq(kind, "runs") ? "runs" : "";
+	return "";
 }
 
 static void write_link_path(struct sl_buf *out, const char *text)

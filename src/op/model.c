@@ -48,13 +48,15 @@ int sl_op_promote(struct sl_call *call, struct sl_error *err)
 	const char *alias = sl_call_text(call, "alias");
 	int rc = sl_call_store(call, &store, err);
 	if (!rc)
-		rc = find_version(call, store, &ref, &version, err);
-	if (rc)
-		return rc;
-	if (!ref.version[0]) {
+		rc = sl_ref_parse(sl_call_text(call, "model"), &ref, err);
+	if (!rc && !ref.version[0]) {
 		sl_fail(err, SL_E_INVALID, "promote needs a version: %s@N", ref.name);
 		return sl_error_hint(err, "sluice ls models %s", ref.name);
 	}
+	if (!rc)
+		rc = find_version(call, store, &ref, &version, err);
+	if (rc)
+		return rc;
 	int64_t before = present_version(store, ref.name, alias);
 	rc = sl_model_alias(&store->track, ref.name, alias, version.version, reason(call, "promoted by hand"), sl_call_flag(call, "force"), err);
 	if (!rc)
