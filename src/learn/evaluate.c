@@ -20,6 +20,7 @@ static const uint32_t NONE = UINT32_MAX;
 struct evaluation {
 	const struct sl_evaluate_request *request;
 	const struct sl_package *package;
+	const struct sl_class_index *classes;
 	const char *target;
 	size_t features, outputs;
 	bool weighted;
@@ -148,8 +149,7 @@ static int label_of(const struct evaluation *job, const struct sl_sql_column *co
 		*ret = (float)number;
 		return 0;
 	}
-	int class = sl_target_class(package->classes, package->class_count, text, text ? text->data : "", text ? text->len : 0,
-				    number);
+	int32_t class = text ? sl_class_of_text(job->classes, text->data, text->len) : sl_class_of_number(job->classes, number);
 	if (class < 0)
 		return fail_class(job, text, number);
 	*ret = (float)class;
@@ -445,8 +445,10 @@ static int run(struct evaluation *job, struct sl_arena *arena, struct sl_scores 
 	SL_AUTO_FREE double *confusion = classes ? sl_alloc_array(classes * classes, sizeof *confusion, job->err) : NULL;
 	if (classes && !confusion)
 		return SL_E_NO_MEMORY;
-	int rc = prepare_slices(job, arena);
-	if (rc || (rc = read_all(job)))
+	const struct sl_package *package = job->package;
+	int rc = sl_class_index_make(package->classes, package->class_count, package->classes_are_text, arena, &job->classes,
+				     job->err);
+	if (rc || (rc = prepare_slices(job, arena)) || (rc = read_all(job)))
 		return rc;
 	if (!job->count)
 		return sl_fail(job->err, SL_E_FAILED, "no row of '%s' with a label is left to evaluate on",

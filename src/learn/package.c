@@ -218,9 +218,9 @@ static int read_manifest(yyjson_val *root, struct sl_arena *arena, struct sl_pac
 	return ret->training ? 0 : sl_fail_memory(err);
 }
 
-static int parse_manifest(const struct sl_buf *text, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
+int sl_package_parse(const char *text, size_t len, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
 {
-	SL_AUTO_JSON yyjson_doc *doc = sl_json_parse(sl_buf_cstr(text), text->len, "model package", err);
+	SL_AUTO_JSON yyjson_doc *doc = sl_json_parse(text, len, "model package", err);
 	return doc ? read_manifest(yyjson_doc_get_root(doc), arena, ret, err) : SL_E_CORRUPT;
 }
 
@@ -230,7 +230,7 @@ int sl_package_read(struct sl_objects *objects, const struct sl_hash *hash, stru
 	struct sl_buf text SL_CLEANUP(sl_buf_done) = SL_BUF_INIT(SL_PACKAGE_MAX_BYTES);
 	int rc = sl_objects_get(objects, hash, &text, err);
 	if (!rc)
-		rc = parse_manifest(&text, arena, ret, err);
+		rc = sl_package_parse(sl_buf_cstr(&text), text.len, arena, ret, err);
 	if (!rc)
 		ret->hash = *hash;
 	return rc;
@@ -247,7 +247,7 @@ int sl_package_read_draft(const char *dir, struct sl_arena *arena, struct sl_pac
 {
 	struct sl_buf text SL_CLEANUP(sl_buf_done) = SL_BUF_INIT(SL_PACKAGE_MAX_BYTES);
 	int rc = read_file(dir, MANIFEST_FILE, &text, err);
-	return rc ? rc : parse_manifest(&text, arena, ret, err);
+	return rc ? rc : sl_package_parse(sl_buf_cstr(&text), text.len, arena, ret, err);
 }
 
 /* ---- keeping and loading ---- */
@@ -299,12 +299,33 @@ int sl_package_load(struct sl_objects *objects, const char *dir, const struct sl
 		       info.features, info.outputs, package->feature_count, package->output_count);
 }
 
+/* Monitors index the one by the other. */
+static int check_reference(const struct sl_package *package, const struct sl_reference *reference, struct sl_error *err)
+{
+	if (reference->feature_count != package->feature_count || reference->prediction_count != package->output_count)
+		return wrong(err, "the reference statistics have other columns");
+	for (size_t i = 0; i < package->feature_count; i++) {
+		const struct sl_feature *feature = &package->features[i];
+		const struct sl_reference_column *column = &reference->features[i];
+		bool category = feature->encoding == SL_ENCODE_CATEGORY;
+		if (column->encoding != feature->encoding || !sl_str_eq(column->name, feature->name) ||
+		    (category && column->bin_count != sl_dictionary_count(feature->dictionary)))
+			return wrong(err, "the reference statistics have other columns");
+	}
+	for (size_t i = 0; i < reference->prediction_count; i++)
+		if (reference->predictions[i].encoding != SL_ENCODE_NUMBER)
+			return wrong(err, "the reference statistics of the predictions are no numbers");
+	return 0;
+}
+
 int sl_package_reference(struct sl_objects *objects, const struct sl_package *package, struct sl_arena *arena,
 			 struct sl_reference *ret, struct sl_error *err)
 {
 	struct sl_buf text SL_CLEANUP(sl_buf_done) = SL_BUF_INIT(SL_PACKAGE_MAX_BYTES);
 	int rc = sl_objects_get(objects, &package->reference, &text, err);
-	return rc ? rc : sl_reference_parse(sl_buf_cstr(&text), text.len, arena, ret, err);
+	if (!rc)
+		rc = sl_reference_parse(sl_buf_cstr(&text), text.len, arena, ret, err);
+	return rc ? rc : check_reference(package, ret, err);
 }
 
 int sl_package_objects(struct sl_objects *objects, const struct sl_hash *hash, struct sl_hash ret[2], struct sl_error *err)

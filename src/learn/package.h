@@ -43,6 +43,8 @@ int sl_package_keep(struct sl_objects *objects, const char *dir, struct sl_hash 
 /* Reads and checks the manifest (hostile until checked); everything lives in `arena`. */
 int sl_package_read(struct sl_objects *objects, const struct sl_hash *hash, struct sl_arena *arena, struct sl_package *ret,
 		    struct sl_error *err);
+/* The same from the manifest's bytes. */
+int sl_package_parse(const char *text, size_t len, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err);
 /* The same from the draft in a training step's folder, before it is kept. */
 int sl_package_read_draft(const char *dir, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err);
 
@@ -50,7 +52,7 @@ int sl_package_read_draft(const char *dir, struct sl_arena *arena, struct sl_pac
  * a draft's folder. */
 int sl_package_load(struct sl_objects *objects, const char *dir, const struct sl_package *package, struct sl_infer **ret,
 		    struct sl_error *err);
-/* Its reference statistics. */
+/* Its reference statistics; SL_E_CORRUPT when their columns are not the package's. */
 int sl_package_reference(struct sl_objects *objects, const struct sl_package *package, struct sl_arena *arena,
 			 struct sl_reference *ret, struct sl_error *err);
 /* The objects a package refers to besides itself (for gc and verify): model and reference. */

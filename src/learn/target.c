@@ -136,20 +136,58 @@ int sl_target_resolve(const char *asked, const char *name, struct sl_rows_result
 	return rc;
 }
 
-int sl_target_class(const char *const *classes, size_t class_count, bool text, const char *label, size_t len, double number)
+struct sl_class_index {
+	const struct sl_dictionary *texts; /* NULL: numbers */
+	double *numbers;		   /* ascending */
+	size_t count;
+};
+
+static int index_numbers(const char *const *classes, size_t count, struct sl_class_index *index, struct sl_error *err)
 {
-	for (size_t i = 0; i < class_count; i++) {
-		int64_t value;
-		if (text) {
-			if (strlen(classes[i]) == len && memcmp(classes[i], label, len) == 0)
-				return (int)i;
-			continue;
-		}
-		value = sl_str_eq(classes[i], "true");
-		if (!sl_str_eq(classes[i], "true") && !sl_str_eq(classes[i], "false") && !sl_str_int(classes[i], &value))
-			continue;
-		if ((double)value == number)
-			return (int)i;
+	for (size_t i = 0; i < count; i++) {
+		int64_t value = sl_str_eq(classes[i], "true");
+		bool truth = sl_str_eq(classes[i], "true") || sl_str_eq(classes[i], "false");
+		if (!truth && !sl_str_int(classes[i], &value))
+			return sl_fail(err, SL_E_CORRUPT, "class '%s' is neither a number nor a truth value", classes[i]);
+		index->numbers[i] = (double)value;
+		if (i && !(index->numbers[i] > index->numbers[i - 1]))
+			return sl_fail(err, SL_E_CORRUPT, "class '%s' is not in ascending order", classes[i]);
+	}
+	return 0;
+}
+
+int sl_class_index_make(const char *const *classes, size_t count, bool text, struct sl_arena *arena,
+			const struct sl_class_index **ret, struct sl_error *err)
+{
+	struct sl_class_index *index = sl_arena_alloc(arena, sizeof *index);
+	struct sl_category *values = sl_arena_array(arena, count + 1, sizeof *values);
+	if (!index || !values || !(index->numbers = sl_arena_array(arena, count + 1, sizeof *index->numbers)))
+		return sl_fail_memory(err);
+	index->count = count;
+	*ret = index;
+	if (!text)
+		return index_numbers(classes, count, index, err);
+	for (size_t i = 0; i < count; i++)
+		values[i] = (struct sl_category){classes[i], (uint32_t)strlen(classes[i])};
+	return sl_dictionary_make(values, count, arena, &index->texts, err);
+}
+
+int32_t sl_class_of_text(const struct sl_class_index *index, const char *text, size_t len)
+{
+	return index->texts ? sl_dictionary_find(index->texts, text, len) : -1;
+}
+
+int32_t sl_class_of_number(const struct sl_class_index *index, double number)
+{
+	size_t low = 0, high = index->texts ? 0 : index->count;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (index->numbers[middle] == number)
+			return (int32_t)middle;
+		if (index->numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return -1;
 }

@@ -17,8 +17,13 @@ struct sl_target {
  * when the values do not fit. */
 int sl_target_resolve(const char *asked, const char *name, struct sl_rows_result *rows, struct sl_arena *arena,
 		      struct sl_target *ret, struct sl_error *err);
-/* The class number of a label that was read as the same kind of column: text -> by the class's name, else by its value. -1: none
- * of them. */
-int sl_target_class(const char *const *classes, size_t class_count, bool text, const char *label, size_t len, double number);
+/* Finds the class number of a label: by its text, or by its value (true is 1). */
+struct sl_class_index;
+/* `classes` as a package has them: sorted texts, or numbers in ascending order, or "false" and "true". Lives in `arena`. */
+int sl_class_index_make(const char *const *classes, size_t count, bool text, struct sl_arena *arena,
+			const struct sl_class_index **ret, struct sl_error *err);
+/* The class number, or -1 when it is none of them. */
+int32_t sl_class_of_text(const struct sl_class_index *index, const char *text, size_t len);
+int32_t sl_class_of_number(const struct sl_class_index *index, double number);
 
 #endif
