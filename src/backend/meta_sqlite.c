@@ -19,13 +19,14 @@
 #include "os/sys.h"
 
 enum {
-	CACHED_MAX = 512,        /* SQL texts; the program has about 200, the rest is built (IN lists) and used once */
+	CACHED_MAX = 512, /* SQL texts; the program has about 200, the rest is built (IN lists) and used once */
 	BUSY_WAIT_MS = 30 * 1000,
 	BUSY_PAUSE_MAX_US = 5000,
-	/* Frames in the write-ahead log before they are copied into the database. The first process that opens the file reads the whole log
-	 * (256 frames: 1 MiB; the open takes 0.45 ms then), and a command that only reads must stay under 15 ms; a checkpoint is two flushes. */
+	/* Frames in the write-ahead log before they are copied into the database. The first process that opens the file reads the
+	 * whole log (256 frames: 1 MiB; the open takes 0.45 ms then), and a command that only reads must stay under 15 ms; a
+	 * checkpoint is two flushes. */
 	WAL_FRAMES = 256,
-	TEXT_MAX = 64 << 20,     /* bytes of one text or blob */
+	TEXT_MAX = 64 << 20, /* bytes of one text or blob */
 };
 
 /* One prepared statement. Those of one SQL text hang together: a second is made while the first is in use. */
@@ -56,7 +57,8 @@ static int code_of(sqlite3 *db, int rc)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED: return SL_E_BUSY;
 	case SQLITE_FULL: return SL_E_NO_SPACE;
-	case SQLITE_IOERR: return sqlite3_system_errno(db) == ENOSPC || sqlite3_system_errno(db) == EDQUOT ? SL_E_NO_SPACE : SL_E_IO;
+	case SQLITE_IOERR:
+		return sqlite3_system_errno(db) == ENOSPC || sqlite3_system_errno(db) == EDQUOT ? SL_E_NO_SPACE : SL_E_IO;
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
 	case SQLITE_READONLY: return SL_E_IO;
@@ -113,8 +115,8 @@ static int exec(struct sl_meta *meta, const char *sql, const char *doing, struct
 
 /* ---- opening and migrating ------------------------------------------------------------------------------------------ */
 
-/* Commits whose log has grown copy it into the database. It may be only in part, when a reader still looks at the log; that is fine, and the
- * commit is durable whatever comes of it, so its errors wait for the next one. */
+/* Commits whose log has grown copy it into the database. It may be only in part, when a reader still looks at the log; that is
+ * fine, and the commit is durable whatever comes of it, so its errors wait for the next one. */
 static int after_commit(void *context, sqlite3 *db, const char *name, int frames)
 {
 	struct sl_meta *meta = context;
@@ -145,7 +147,8 @@ static int open_database(struct sl_meta *meta, bool create, struct sl_error *err
 	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_wal_hook(meta->db, after_commit, meta);
-	/* A transaction's pages stay in memory until it commits: a frame that is written twice has no valid checksum in between. */
+	/* A transaction's pages stay in memory until it commits: a frame that is written twice has no valid
+	 * checksum in between. */
 	return exec(meta, "PRAGMA cache_spill=0", "cannot set up", err);
 }
 
@@ -188,7 +191,8 @@ static int migrate(struct sl_meta *meta, struct sl_error *err)
 	if (rc)
 		return rc;
 	if (version > (int64_t)sl_embedded_migrations_count) {
-		sl_fail_at(err, SL_E_CONFLICT, meta->path, "was made by a newer sluice: its format is %lld, this program knows %zu", (long long)version,
+		sl_fail_at(err, SL_E_CONFLICT, meta->path,
+			   "was made by a newer sluice: its format is %lld, this program knows %zu", (long long)version,
 			   sl_embedded_migrations_count);
 		return sl_error_hint(err, "use the program that made it, or a newer one");
 	}
@@ -204,7 +208,8 @@ static int path_of_url(const char *url, char out[SL_PATH_MAX], struct sl_error *
 	const char *path = strncmp(url, "sqlite:", 7) == 0 ? url + 7 : url;
 	for (size_t i = 0; i < SL_ARRAY_LEN(KNOWN); i++)
 		if (strncmp(url, KNOWN[i], strlen(KNOWN[i])) == 0)
-			return sl_fail_at(err, SL_E_NO_LIBRARY, url, "PostgreSQL is not built into this program; use sqlite:PATH");
+			return sl_fail_at(err, SL_E_NO_LIBRARY, url,
+					  "PostgreSQL is not built into this program; use sqlite:PATH");
 	if (!*path || path[0] == ':')
 		return sl_fail_at(err, SL_E_INVALID, url, "expected sqlite:PATH");
 	if (snprintf(out, SL_PATH_MAX - 16, "%s", path) >= SL_PATH_MAX - 16)
@@ -400,7 +405,8 @@ static int bind_one(sqlite3_stmt *handle, int at, char type, va_list *args)
 	}
 }
 
-static int query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types, va_list *args)
+static int query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types,
+		 va_list *args)
 {
 	struct sl_stmt *stmt = NULL;
 	int rc = check_standing(meta, err);
@@ -505,7 +511,8 @@ int64_t sl_meta_exec(struct sl_meta *meta, struct sl_error *err, const char *sql
 	return sqlite3_stmt_readonly(stmt->handle) ? 0 : sqlite3_changes64(meta->db);
 }
 
-int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types, ...)
+int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types,
+		...)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	va_list args;
@@ -534,7 +541,8 @@ static int check_structure(struct sl_meta *meta, struct sl_error *err)
 	if (strcmp(text, "ok") == 0)
 		return 0;
 	if (strstr(text, "error code=8202")) /* SQLITE_IOERR_DATA: the page's checksum */
-		return sl_fail_at(err, SL_E_CORRUPT, meta->path, "%s is not what was written: its checksum differs", sl_vfs_fault());
+		return sl_fail_at(err, SL_E_CORRUPT, meta->path, "%s is not what was written: its checksum differs",
+				  sl_vfs_fault());
 	return sl_fail_at(err, SL_E_CORRUPT, meta->path, "%s", line ? line + 1 : text);
 }
 

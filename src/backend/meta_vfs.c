@@ -37,13 +37,17 @@ const char *sl_vfs_fault(void) { return fault; }
 
 static sqlite3_file *real_of(sqlite3_file *file) { return (sqlite3_file *)((struct page_file *)file)->real; }
 
-static uint32_t get_u32be(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+static uint32_t get_u32be(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 /* ---- pages of the database ------------------------------------------------------------------------------------------ */
 
 static void make_seal(const unsigned char *page, uint32_t number, unsigned char out[SL_VFS_RESERVED_BYTES])
 {
-	unsigned char text[4] = {(unsigned char)number, (unsigned char)(number >> 8), (unsigned char)(number >> 16), (unsigned char)(number >> 24)};
+	unsigned char text[4] = {(unsigned char)number, (unsigned char)(number >> 8), (unsigned char)(number >> 16),
+				 (unsigned char)(number >> 24)};
 	uint32_t crc = sl_crc32c(sl_crc32c(0, text, sizeof text), page, USABLE);
 	for (int i = 0; i < 4; i++)
 		out[i] = (unsigned char)(crc >> 8 * i);
@@ -160,16 +164,32 @@ static int file_reserved(sqlite3_file *f, int *ret) { return REAL(f, xCheckReser
 static int file_control(sqlite3_file *f, int op, void *arg) { return REAL(f, xFileControl, op, arg); }
 static int file_sector(sqlite3_file *f) { return REAL(f, xSectorSize); }
 static int file_device(sqlite3_file *f) { return REAL(f, xDeviceCharacteristics); }
-static int shm_map(sqlite3_file *f, int region, int size, int extend, void volatile **ret) { return REAL(f, xShmMap, region, size, extend, ret); }
+static int shm_map(sqlite3_file *f, int region, int size, int extend, void volatile **ret)
+{
+	return REAL(f, xShmMap, region, size, extend, ret);
+}
 static int shm_lock(sqlite3_file *f, int at, int n, int flags) { return REAL(f, xShmLock, at, n, flags); }
 static void shm_barrier(sqlite3_file *f) { REAL(f, xShmBarrier); }
 static int shm_unmap(sqlite3_file *f, int remove) { return REAL(f, xShmUnmap, remove); }
 
 /* Version 2: shared memory, but no xFetch, which would hand out mapped pages that nobody compared. */
 static const sqlite3_io_methods METHODS = {
-	.iVersion = 2, .xClose = file_close, .xRead = file_read, .xWrite = file_write, .xTruncate = file_truncate, .xSync = file_sync,
-	.xFileSize = file_size, .xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_reserved, .xFileControl = file_control,
-	.xSectorSize = file_sector, .xDeviceCharacteristics = file_device, .xShmMap = shm_map, .xShmLock = shm_lock, .xShmBarrier = shm_barrier,
+	.iVersion = 2,
+	.xClose = file_close,
+	.xRead = file_read,
+	.xWrite = file_write,
+	.xTruncate = file_truncate,
+	.xSync = file_sync,
+	.xFileSize = file_size,
+	.xLock = file_lock,
+	.xUnlock = file_unlock,
+	.xCheckReservedLock = file_reserved,
+	.xFileControl = file_control,
+	.xSectorSize = file_sector,
+	.xDeviceCharacteristics = file_device,
+	.xShmMap = shm_map,
+	.xShmLock = shm_lock,
+	.xShmBarrier = shm_barrier,
 	.xShmUnmap = shm_unmap,
 };
 
@@ -205,11 +225,20 @@ int sl_sqlite_fsync(int fd) { return sl_sys->fsync(fd); }
 
 static void route_calls(sqlite3_vfs *vfs)
 {
-	static const struct { const char *name; void (*call)(void); } CALLS[] = {
-		{"open", (void (*)(void))sys_open}, {"close", (void (*)(void))sys_close}, {"read", (void (*)(void))sys_read},
-		{"write", (void (*)(void))sys_write}, {"pread", (void (*)(void))sys_pread}, {"pwrite", (void (*)(void))sys_pwrite},
-		{"ftruncate", (void (*)(void))sys_ftruncate}, {"unlink", (void (*)(void))sys_unlink}, {"stat", (void (*)(void))sys_stat},
-		{"fstat", (void (*)(void))sys_fstat},
+	static const struct {
+		const char *name;
+		sqlite3_syscall_ptr call;
+	} CALLS[] = {
+		{"open", (sqlite3_syscall_ptr)sys_open},
+		{"close", (sqlite3_syscall_ptr)sys_close},
+		{"read", (sqlite3_syscall_ptr)sys_read},
+		{"write", (sqlite3_syscall_ptr)sys_write},
+		{"pread", (sqlite3_syscall_ptr)sys_pread},
+		{"pwrite", (sqlite3_syscall_ptr)sys_pwrite},
+		{"ftruncate", (sqlite3_syscall_ptr)sys_ftruncate},
+		{"unlink", (sqlite3_syscall_ptr)sys_unlink},
+		{"stat", (sqlite3_syscall_ptr)sys_stat},
+		{"fstat", (sqlite3_syscall_ptr)sys_fstat},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(CALLS); i++)
 		vfs->xSetSystemCall(vfs, CALLS[i].name, CALLS[i].call);
@@ -292,12 +321,14 @@ int sl_vfs_check(sqlite3_file *file, const char *path, struct sl_error *err)
 		if (rc == SQLITE_IOERR_DATA && all_zero(page) && is_free_leaf(file, number, pages))
 			continue;
 		if (rc == SQLITE_IOERR_DATA)
-			return sl_fail_at(err, SL_E_CORRUPT, path, "page %u (byte %lld) is not what was written: its checksum differs", number,
+			return sl_fail_at(err, SL_E_CORRUPT, path,
+					  "page %u (byte %lld) is not what was written: its checksum differs", number,
 					  (long long)(number - 1) * PAGE);
 		if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ)
 			return sl_fail_at(err, SL_E_IO, path, "cannot read page %u: %s", number, sqlite3_errstr(rc));
 	}
 	if (size % PAGE)
-		return sl_fail_at(err, SL_E_CORRUPT, path, "ends inside page %u: %lld bytes are not whole pages of %d", pages + 1, (long long)size, PAGE);
+		return sl_fail_at(err, SL_E_CORRUPT, path, "ends inside page %u: %lld bytes are not whole pages of %d", pages + 1,
+				  (long long)size, PAGE);
 	return 0;
 }

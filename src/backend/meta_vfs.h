@@ -1,8 +1,8 @@
 /* An SQLite VFS that proves every page it reads; the layer between SQLite and its own unix VFS.
  *
- *   database file: each 4096-byte page ends in 8 reserved bytes: CRC-32C (little-endian) of the page's number (little-endian, 4 bytes) and its first
- *                  4088 bytes, then the four letters "SLP1". Put on at every write, compared at every read.
- *   -wal file:     SQLite's own frame checksum, which SQLite compares only when it recovers, is compared at every read of a page.
+ *   database file: each 4096-byte page ends in 8 reserved bytes: CRC-32C (little-endian) of the page's number (little-endian,
+ *                  4 bytes) and its first 4088 bytes, then the letters "SLP1". Put on at every write, compared at every read.
+ *   -wal file:     SQLite's own frame checksum, which SQLite compares only when it recovers, is compared at every read.
  *
  * So a flipped bit, a lost or a misdirected write is an error (SQLITE_IOERR_DATA) and never an answer. 0.4 us a page.
  * docs/formats/meta.md describes the bytes.

@@ -195,7 +195,8 @@ int sl_objects_put(struct sl_objects *objects, const void *data, size_t len, str
 }
 
 /* Hashes from the descriptor's beginning to its end; also writes to `copy_fd` unless that is -1. */
-static int hash_file(int fd, const char *path, int copy_fd, const char *copy_path, struct sl_hash *ret, uint64_t *ret_size, struct sl_error *err)
+static int hash_file(int fd, const char *path, int copy_fd, const char *copy_path, struct sl_hash *ret, uint64_t *ret_size,
+		     struct sl_error *err)
 {
 	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = sl_sha256_new(err);
 	char *piece SL_AUTO_FREE = sha ? sl_alloc(PIECE_BYTES, err) : NULL;
@@ -237,8 +238,9 @@ static int check_unchanged(int fd, const char *path, const struct stat *before, 
 	int rc = watch_file(fd, path, &now, err);
 	if (rc)
 		return rc;
-	if (now.st_size == before->st_size && (uint64_t)now.st_size == size_read && now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-	    now.st_mtim.tv_nsec == before->st_mtim.tv_nsec && now.st_ctim.tv_sec == before->st_ctim.tv_sec && now.st_ctim.tv_nsec == before->st_ctim.tv_nsec)
+	if (now.st_size == before->st_size && (uint64_t)now.st_size == size_read &&
+	    now.st_mtim.tv_sec == before->st_mtim.tv_sec && now.st_mtim.tv_nsec == before->st_mtim.tv_nsec &&
+	    now.st_ctim.tv_sec == before->st_ctim.tv_sec && now.st_ctim.tv_nsec == before->st_ctim.tv_nsec)
 		return 0;
 	sl_fail_at(err, SL_E_FAILED, path, "changed while it was read");
 	if (err)
@@ -261,7 +263,8 @@ static int keep_staged(struct sl_objects *objects, int fd, const char *staged, c
 	return name_object(objects, staged, hash, err);
 }
 
-static int put_copy(struct sl_objects *objects, int source, const char *path, struct sl_hash *ret, uint64_t *ret_size, struct sl_error *err)
+static int put_copy(struct sl_objects *objects, int source, const char *path, struct sl_hash *ret, uint64_t *ret_size,
+		    struct sl_error *err)
 {
 	char staged[SL_PATH_MAX];
 	int fd SL_AUTO_CLOSE = -1;
@@ -287,7 +290,8 @@ static int put_copy(struct sl_objects *objects, int source, const char *path, st
 	return rc;
 }
 
-static int put_move(struct sl_objects *objects, int source, const char *path, struct sl_hash *ret, uint64_t *ret_size, struct sl_error *err)
+static int put_move(struct sl_objects *objects, int source, const char *path, struct sl_hash *ret, uint64_t *ret_size,
+		    struct sl_error *err)
 {
 	struct stat before;
 	/* Read-only first, so that nobody opens it for writing after it was hashed. */
@@ -303,8 +307,8 @@ static int put_move(struct sl_objects *objects, int source, const char *path, st
 	return rc;
 }
 
-int sl_objects_put_file(struct sl_objects *objects, const char *path, enum sl_put_how how, struct sl_hash *ret, uint64_t *ret_size,
-			struct sl_error *err)
+int sl_objects_put_file(struct sl_objects *objects, const char *path, enum sl_put_how how, struct sl_hash *ret,
+			uint64_t *ret_size, struct sl_error *err)
 {
 	struct sl_hash hash;
 	uint64_t size_bytes;
@@ -339,7 +343,8 @@ static int fail_absent(const char *path, struct sl_error *err)
 static int fail_corrupt(const char *path, uint64_t size_bytes, const struct sl_hash *found, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	sl_fail_at(err, SL_E_CORRUPT, path, "stored bytes were changed: its %llu bytes hash to %s", (unsigned long long)size_bytes, sl_hash_hex(found, hex));
+	sl_fail_at(err, SL_E_CORRUPT, path, "stored bytes were changed: its %llu bytes hash to %s",
+		   (unsigned long long)size_bytes, sl_hash_hex(found, hex));
 	return sl_error_hint(err, "put back the file from a backup; 'sluice verify' lists everything that is missing or changed");
 }
 

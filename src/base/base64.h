@@ -7,8 +7,8 @@
 #include "base/buf.h"
 
 void sl_base64_add(struct sl_buf *out, const void *data, size_t len);
-/* Decodes exactly `text_len` characters into `out`. Returns the bytes written, or -1: not base 64, unused bits that are not zero (so that a
- * value has one spelling only), or more than `max`. */
+/* Decodes exactly `text_len` characters into `out`. Returns the bytes written, or -1: not base 64, unused bits that are not zero
+ * (so that a value has one spelling only), or more than `max`. */
 long sl_base64_decode(const char *text, size_t text_len, void *out, size_t max);
 
 #endif

@@ -11,7 +11,8 @@ int sl_sign_public(const unsigned char secret[SL_SIGN_KEY], unsigned char ret_pu
 	return ok ? 0 : sl_fail_memory(err);
 }
 
-int sl_sign(const unsigned char secret[SL_SIGN_KEY], const void *data, size_t len, unsigned char ret[SL_SIGN_BYTES], struct sl_error *err)
+int sl_sign(const unsigned char secret[SL_SIGN_KEY], const void *data, size_t len, unsigned char ret[SL_SIGN_BYTES],
+	    struct sl_error *err)
 {
 	size_t signature_len = SL_SIGN_BYTES;
 	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, SL_SIGN_KEY);
@@ -23,7 +24,8 @@ int sl_sign(const unsigned char secret[SL_SIGN_KEY], const void *data, size_t le
 	return ok ? 0 : sl_fail_memory(err);
 }
 
-bool sl_sign_verify(const unsigned char public_key[SL_SIGN_KEY], const void *data, size_t len, const unsigned char signature[SL_SIGN_BYTES])
+bool sl_sign_verify(const unsigned char public_key[SL_SIGN_KEY], const void *data, size_t len,
+		    const unsigned char signature[SL_SIGN_BYTES])
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, SL_SIGN_KEY);
 	EVP_MD_CTX *context = EVP_MD_CTX_new();

@@ -190,7 +190,7 @@ static int clear_active(struct execution *x)
 	snprintf(prefix, sizeof prefix, "%.26s.", sl_stmt_text(stmt, 0));
 	sl_stmt_done(SL_TAKE(stmt));
 	sl_process_kill_tagged(prefix);
-	return sl_run_reap(track_of(x), x->err);
+	return sl_store_tidy(x->graph->store, x->err);
 }
 
 static int begin_over_all(struct execution *x)

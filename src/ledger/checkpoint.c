@@ -23,7 +23,8 @@ static void key_hash(const struct sl_ledger_key *key, unsigned char out[4])
 	memcpy(out, hash.bytes, 4);
 }
 
-int sl_ledger_key_make(const char *origin, const unsigned char secret[SL_SIGN_KEY], struct sl_ledger_key *ret, struct sl_error *err)
+int sl_ledger_key_make(const char *origin, const unsigned char secret[SL_SIGN_KEY], struct sl_ledger_key *ret,
+		       struct sl_error *err)
 {
 	struct sl_ledger_key key = {.has_secret = true};
 	for (const char *p = origin; *p; p++)
@@ -84,7 +85,8 @@ int sl_ledger_key_read(const char *text, size_t len, const char *where, struct s
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------- */
 
-int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_ledger_key *key, struct sl_buf *out, struct sl_error *err)
+int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_ledger_key *key, struct sl_buf *out,
+			struct sl_error *err)
 {
 	size_t from = out->len;
 	unsigned char signature[4 + SL_SIGN_BYTES];
@@ -127,8 +129,8 @@ static bool signed_by(const char *line, const struct sl_ledger_key *key, const c
 		return false;
 	line += name_len + 1;
 	key_hash(key, hash);
-	return sl_base64_decode(line, strlen(line), signature, sizeof signature) == (long)sizeof signature && memcmp(signature, hash, 4) == 0 &&
-	       sl_sign_verify(key->public_key, body, body_len, signature + 4);
+	return sl_base64_decode(line, strlen(line), signature, sizeof signature) == (long)sizeof signature &&
+	       memcmp(signature, hash, 4) == 0 && sl_sign_verify(key->public_key, body, body_len, signature + 4);
 }
 
 /* "0", or digits without a leading zero. */
@@ -141,7 +143,8 @@ static bool read_size(const char *text, uint64_t *ret)
 	return true;
 }
 
-int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where, struct sl_checkpoint *ret, struct sl_error *err)
+int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where,
+		       struct sl_checkpoint *ret, struct sl_error *err)
 {
 	const char *at = text, *end = text + len;
 	char line[512];
@@ -150,7 +153,8 @@ int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key 
 		return sl_fail_at(err, SL_E_CORRUPT, where, "line 1 is not the ledger's origin '%s'", key->origin);
 	if (!take_line(&at, end, line, sizeof line) || !read_size(line, &checkpoint.size))
 		return sl_fail_at(err, SL_E_CORRUPT, where, "line 2 is not a size");
-	if (!take_line(&at, end, line, sizeof line) || sl_base64_decode(line, strlen(line), checkpoint.root.bytes, SL_HASH_BYTES) != SL_HASH_BYTES)
+	if (!take_line(&at, end, line, sizeof line) ||
+	    sl_base64_decode(line, strlen(line), checkpoint.root.bytes, SL_HASH_BYTES) != SL_HASH_BYTES)
 		return sl_fail_at(err, SL_E_CORRUPT, where, "line 3 is not a root in base 64");
 	size_t body_len = (size_t)(at - text);
 	if (!take_line(&at, end, line, sizeof line) || line[0])

@@ -6,8 +6,8 @@
  *
  *     — <origin> <base 64 of key hash (4 bytes) and Ed25519 signature>
  *
- * Keys are written as Go's signed notes write them: "<origin>+<key hash, 8 hex>+<base 64 of 0x01 and the public key>", the private one with
- * "PRIVATE+KEY+" before it and the RFC 8032 seed in place of the public key.
+ * Keys are written as Go's signed notes write them: "<origin>+<key hash, 8 hex>+<base 64 of 0x01 and the public key>", the
+ * private one with "PRIVATE+KEY+" before it and the RFC 8032 seed in place of the public key.
  */
 #ifndef SL_LEDGER_CHECKPOINT_H
 #define SL_LEDGER_CHECKPOINT_H
@@ -32,13 +32,16 @@ struct sl_checkpoint {
 };
 
 /* Makes a key pair from `secret`. SL_E_INVALID for an origin with a blank, '+' or control character, or longer than 127 bytes. */
-int sl_ledger_key_make(const char *origin, const unsigned char secret[SL_SIGN_KEY], struct sl_ledger_key *ret, struct sl_error *err);
+int sl_ledger_key_make(const char *origin, const unsigned char secret[SL_SIGN_KEY], struct sl_ledger_key *ret,
+		       struct sl_error *err);
 void sl_ledger_key_write(const struct sl_ledger_key *key, bool secret, struct sl_buf *out);
 /* Reads either form (a line end behind it is fine); the public key of a private one is computed. `where` starts the error. */
 int sl_ledger_key_read(const char *text, size_t len, const char *where, struct sl_ledger_key *ret, struct sl_error *err);
 
-int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_ledger_key *key, struct sl_buf *out, struct sl_error *err);
+int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_ledger_key *key, struct sl_buf *out,
+			struct sl_error *err);
 /* Reads and proves the signature; SL_E_CORRUPT says which line is wrong. Other keys' signature lines are ignored. */
-int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where, struct sl_checkpoint *ret, struct sl_error *err);
+int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where,
+		       struct sl_checkpoint *ret, struct sl_error *err);
 
 #endif

@@ -25,15 +25,16 @@ struct sl_ledger {
 	struct sl_buf published; /* empty: nothing was loaded */
 };
 
-/* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not pay. 1 when there is
- * none: such a machine can verify and append, and somebody with the key publishes. */
+/* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not
+ * pay. 1 when there is none: such a machine can verify and append, and somebody with the key publishes. */
 int sl_ledger_load_secret(struct sl_ledger *ledger, struct sl_error *err);
 /* Holds <dir>/lock: one publisher, and no publisher while tiles are verified. Close the descriptor to let go. */
 int sl_ledger_lock(struct sl_ledger *ledger, int *ret_fd, struct sl_error *err);
 /* The checkpoint file's text and meaning. No file: an empty text and the empty tree. */
 int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, struct sl_checkpoint *ret, struct sl_error *err);
 /* Replaces *out by the bytes of a tile or bundle; SL_E_CORRUPT when it is missing or too large. */
-int sl_ledger_read_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, struct sl_buf *out, struct sl_error *err);
+int sl_ledger_read_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, struct sl_buf *out,
+			struct sl_error *err);
 /* Makes partial tiles that a power loss took again from the rows, if those give the signed root; else leaves all as it is. */
 int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpoint, struct sl_error *err);
 

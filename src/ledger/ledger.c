@@ -104,7 +104,10 @@ void sl_ledger_close(struct sl_ledger *ledger)
 	sl_free(ledger);
 }
 
-void sl_ledger_set_actor(struct sl_ledger *ledger, const char *actor) { snprintf(ledger->actor, sizeof ledger->actor, "%s", actor); }
+void sl_ledger_set_actor(struct sl_ledger *ledger, const char *actor)
+{
+	snprintf(ledger->actor, sizeof ledger->actor, "%s", actor);
+}
 
 const char *sl_ledger_actor(struct sl_ledger *ledger)
 {
@@ -135,8 +138,8 @@ static void add_member(struct sl_buf *out, const char *name, const char *text)
 }
 
 /* The members stand in the order that canonical JSON asks for. */
-static int write_entry(struct sl_ledger *ledger, int64_t seq, const char *action, const char *subject, yyjson_mut_val *detail, struct sl_buf *out,
-		       struct sl_error *err)
+static int write_entry(struct sl_ledger *ledger, int64_t seq, const char *action, const char *subject, yyjson_mut_val *detail,
+		       struct sl_buf *out, struct sl_error *err)
 {
 	char time[SL_TIME_TEXT];
 	sl_buf_str(out, "{\"action\":");
@@ -160,19 +163,22 @@ static int write_entry(struct sl_ledger *ledger, int64_t seq, const char *action
 	return sl_buf_check(out, "ledger entry", err);
 }
 
-int sl_ledger_append(struct sl_ledger *ledger, const char *action, const char *subject, yyjson_mut_val *detail, int64_t *ret_seq, struct sl_error *err)
+int sl_ledger_append(struct sl_ledger *ledger, const char *action, const char *subject, yyjson_mut_val *detail, int64_t *ret_seq,
+		     struct sl_error *err)
 {
 	assert(sl_meta_in_transaction(ledger->meta));
 	struct sl_buf entry SL_AUTO_BUF = SL_BUF_INIT(SL_LEDGER_ENTRY_MAX);
 	int64_t seq;
 	if (strlen(subject) > SUBJECT_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "the subject of ledger entry '%s' is longer than %d bytes", action, SUBJECT_MAX);
+		return sl_fail(err, SL_E_TOO_LARGE, "the subject of ledger entry '%s' is longer than %d bytes", action,
+			       SUBJECT_MAX);
 	int rc = sl_meta_int(ledger->meta, -1, &seq, err, "SELECT max(seq) FROM ledger_entry", NULL);
 	if (!rc)
 		rc = write_entry(ledger, ++seq, action, subject, detail, &entry, err);
 	if (rc)
 		return rc;
-	int64_t n = sl_meta_exec(ledger->meta, err, "INSERT INTO ledger_entry (seq, entry) VALUES (?1, ?2)", "ib", seq, entry.data, entry.len);
+	int64_t n = sl_meta_exec(ledger->meta, err, "INSERT INTO ledger_entry (seq, entry) VALUES (?1, ?2)", "ib", seq,
+				 entry.data, entry.len);
 	if (n < 0)
 		return (int)n;
 	if (ret_seq)

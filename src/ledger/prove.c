@@ -95,8 +95,8 @@ static void path_root(const struct prover *p, uint64_t seq, const struct sl_hash
 	}
 }
 
-static int write_proof(const struct prover *p, int64_t seq, const struct sl_hash *root, const char *entry, size_t len, const struct sl_buf *checkpoint,
-		       struct sl_buf *out, struct sl_error *err)
+static int write_proof(const struct prover *p, int64_t seq, const struct sl_hash *root, const char *entry, size_t len,
+		       const struct sl_buf *checkpoint, struct sl_buf *out, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
 	sl_buf_str(out, "{\"checkpoint\":");
@@ -106,7 +106,8 @@ static int write_proof(const struct prover *p, int64_t seq, const struct sl_hash
 	sl_buf_str(out, ",\"path\":[");
 	for (unsigned i = 0; i < p->path_count; i++)
 		sl_buf_printf(out, "%s\"%s\"", i ? "," : "", sl_hash_hex(&p->path[i], hex));
-	sl_buf_printf(out, "],\"root\":\"%s\",\"seq\":%lld,\"size\":%llu}", sl_hash_hex(root, hex), (long long)seq, (unsigned long long)p->size);
+	sl_buf_printf(out, "],\"root\":\"%s\",\"seq\":%lld,\"size\":%llu}", sl_hash_hex(root, hex), (long long)seq,
+		      (unsigned long long)p->size);
 	return sl_buf_check(out, "proof", err);
 }
 
@@ -121,7 +122,8 @@ static int prove_locked(struct prover *p, int64_t seq, struct sl_buf *out, struc
 	if (rc)
 		return rc;
 	if (seq < 0 || (uint64_t)seq >= checkpoint.size)
-		return sl_fail(err, SL_E_NOT_FOUND, "the ledger has %llu published entries, none is number %lld", (unsigned long long)checkpoint.size, (long long)seq);
+		return sl_fail(err, SL_E_NOT_FOUND, "the ledger has %llu published entries, none is number %lld",
+			       (unsigned long long)checkpoint.size, (long long)seq);
 	p->size = checkpoint.size;
 	rc = sl_ledger_mend(p->ledger, &checkpoint, err);
 	if (rc)

@@ -1,12 +1,13 @@
 /* From rows to tiles and a signed checkpoint.
  *
  *   lock; read checkpoint; load the right edge it stands for; add the rows behind it;
- *   write tiles that became full (flushed), then partial ones (not flushed), then the checkpoint (flushed, renamed); remove the old partial ones
+ *   write tiles that became full (flushed), then partial ones (not flushed), then the checkpoint (flushed, renamed); remove the
+ * old partial ones
  *
- * The rows are the truth and are durable before anything is published. A crash leaves the old checkpoint with its tiles, or the new one with its. Partial
- * tiles are not flushed: after a power loss one may be gone; then the right edge does not give the checkpoint's root, and
- * it is built again from the rows - which must give that root, else the rows were changed and nothing is signed.
- * One entry: three small files and a flush; 0.15 ms beside the flush.
+ * The rows are the truth and are durable before anything is published. A crash leaves the old checkpoint with its tiles, or the
+ * new one with its. Partial tiles are not flushed: after a power loss one may be gone; then the right edge does not give the
+ * checkpoint's root, and it is built again from the rows - which must give that root, else the rows were changed and nothing is
+ * signed. One entry: three small files and a flush; 0.15 ms beside the flush.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -43,7 +44,8 @@ int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, str
 	return rc;
 }
 
-int sl_ledger_read_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, struct sl_buf *out, struct sl_error *err)
+int sl_ledger_read_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, struct sl_buf *out,
+			struct sl_error *err)
 {
 	char name[SL_TILE_PATH], path[SL_PATH_MAX];
 	sl_buf_clear(out);
@@ -81,7 +83,8 @@ static int write_unsynced(const char *path, const void *data, size_t len, struct
 	return rc;
 }
 
-static int write_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, const void *data, size_t len, struct sl_error *err)
+static int write_tile(struct sl_ledger *ledger, int level, uint64_t index, unsigned width, const void *data, size_t len,
+		      struct sl_error *err)
 {
 	char name[SL_TILE_PATH], path[SL_PATH_MAX];
 	int rc = sl_path_join(path, ledger->dir, sl_tile_path(name, level, index, width), err);
@@ -92,7 +95,8 @@ static int write_tile(struct sl_ledger *ledger, int level, uint64_t index, unsig
 	return width == SL_TILE_WIDTH ? sl_file_replace(path, data, len, 0644, err) : write_unsynced(path, data, len, err);
 }
 
-static int write_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH], struct sl_error *err)
+static int write_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH],
+		      struct sl_error *err)
 {
 	struct sl_ledger *ledger = context;
 	int rc = 0;
@@ -128,7 +132,8 @@ static void remove_old_partial(struct sl_ledger *ledger, uint64_t before)
 	for (int level = SL_TILE_ENTRIES; level < SL_TILE_LEVELS; level++) {
 		unsigned width = sl_tile_partial_width(before, level), shift = 8 * (level < 0 ? 0 : (unsigned)level);
 		uint64_t index = sl_tile_full_count(before, level);
-		if (width == 0 || before >> shift == ledger->tree.size >> shift || sl_path_join(path, ledger->dir, sl_tile_path(name, level, index, width), NULL))
+		if (width == 0 || before >> shift == ledger->tree.size >> shift ||
+		    sl_path_join(path, ledger->dir, sl_tile_path(name, level, index, width), NULL))
 			continue;
 		sl_sys->unlink(path);
 		if (sl_tile_full_count(ledger->tree.size, level) > index) {
@@ -178,7 +183,8 @@ static int add_entry(struct sl_ledger *ledger, const void *entry, size_t len, sl
 static int add_rows(struct sl_ledger *ledger, uint64_t end, sl_tree_full *full, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(ledger->meta, &stmt, err, "SELECT seq, entry FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq", "ii",
+	int rc = sl_meta_query(ledger->meta, &stmt, err,
+			       "SELECT seq, entry FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq", "ii",
 			       (int64_t)ledger->tree.size, (int64_t)end);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		size_t len;
@@ -190,7 +196,8 @@ static int add_rows(struct sl_ledger *ledger, uint64_t end, sl_tree_full *full, 
 	if (rc < 0)
 		return rc;
 	if (ledger->tree.size != end)
-		return sl_fail_at(err, SL_E_CORRUPT, "ledger", "row %llu of ledger_entry is missing or too long", (unsigned long long)ledger->tree.size);
+		return sl_fail_at(err, SL_E_CORRUPT, "ledger", "row %llu of ledger_entry is missing or too long",
+				  (unsigned long long)ledger->tree.size);
 	return 0;
 }
 
@@ -203,7 +210,8 @@ static int load_tiles(struct sl_ledger *ledger, const struct sl_checkpoint *chec
 	uint64_t size = checkpoint->size;
 	for (int level = 0; level < SL_TILE_LEVELS; level++) {
 		unsigned width = sl_tile_partial_width(size, level);
-		if (width > 0 && (sl_ledger_read_tile(ledger, level, sl_tile_full_count(size, level), width, &tile, NULL) || tile.len != width * SL_HASH_BYTES))
+		if (width > 0 && (sl_ledger_read_tile(ledger, level, sl_tile_full_count(size, level), width, &tile, NULL) ||
+				  tile.len != width * SL_HASH_BYTES))
 			return 0;
 		memcpy(tree->hash[level], sl_buf_cstr(&tile), width * SL_HASH_BYTES);
 		tree->width[level] = width;
@@ -222,8 +230,8 @@ static int load_bundle(struct sl_ledger *ledger)
 	unsigned n = 0;
 	if (ledger->tree.width[0] == 0)
 		return 1;
-	if (sl_meta_query(ledger->meta, &stmt, NULL, "SELECT entry FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq", "ii", (int64_t)from,
-			  (int64_t)ledger->tree.size))
+	if (sl_meta_query(ledger->meta, &stmt, NULL, "SELECT entry FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq",
+			  "ii", (int64_t)from, (int64_t)ledger->tree.size))
 		return 0;
 	while (sl_stmt_step(stmt, NULL) == 1 && n < ledger->tree.width[0]) {
 		size_t len;
@@ -237,7 +245,8 @@ static int load_bundle(struct sl_ledger *ledger)
 	return n == ledger->tree.width[0] && !ledger->bundle.failed;
 }
 
-static int forget_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH], struct sl_error *err)
+static int forget_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH],
+		       struct sl_error *err)
 {
 	(void)index, (void)hashes, (void)err;
 	if (level == 0)
@@ -256,7 +265,8 @@ static int rebuild(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 		return rc;
 	sl_tree_root(&ledger->tree, &root);
 	if (!sl_hash_eq(&root, &checkpoint->root)) {
-		sl_fail_at(err, SL_E_CORRUPT, "ledger", "the rows of ledger_entry are not those that the checkpoint of %llu entries was signed for",
+		sl_fail_at(err, SL_E_CORRUPT, "ledger",
+			   "the rows of ledger_entry are not those that the checkpoint of %llu entries was signed for",
 			   (unsigned long long)checkpoint->size);
 		return sl_error_hint(err, "'sluice verify' names the first entry that was changed");
 	}
@@ -265,7 +275,8 @@ static int rebuild(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 	return rc ? rc : write_partial(ledger, 0, true, err);
 }
 
-/* Whether a power loss took a partial tile: it is gone, empty, or zeros. One with other bytes was changed, which is for verify to name. */
+/* Whether a power loss took a partial tile: it is gone, empty, or zeros. One with other bytes was changed, which is for verify to
+ * name. */
 static bool is_lost(struct sl_ledger *ledger, int level, uint64_t size)
 {
 	struct sl_buf tile SL_AUTO_BUF = SL_BUF_INIT(level < 0 ? SL_LEDGER_BUNDLE_MAX : SL_LEDGER_TILE_BYTES);
@@ -289,7 +300,8 @@ int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 }
 
 /* Makes ledger->tree and ledger->bundle what `text`, the checkpoint file, stands for. */
-static int load_edge(struct sl_ledger *ledger, const struct sl_buf *text, const struct sl_checkpoint *checkpoint, struct sl_error *err)
+static int load_edge(struct sl_ledger *ledger, const struct sl_buf *text, const struct sl_checkpoint *checkpoint,
+		     struct sl_error *err)
 {
 	if (text->len > 0 && text->len == ledger->published.len && memcmp(text->data, ledger->published.data, text->len) == 0)
 		return 0;
@@ -359,7 +371,8 @@ int sl_ledger_check_behind(struct sl_ledger *ledger, struct sl_error *err)
 		rc = count_rows(ledger, &rows, err);
 	if (rc || rows >= claimed)
 		return rc;
-	sl_fail_at(err, SL_E_CORRUPT, ledger->dir, "the database has %llu ledger entries, but %llu were published: it is an older copy, or its log was damaged",
+	sl_fail_at(err, SL_E_CORRUPT, ledger->dir,
+		   "the database has %llu ledger entries, but %llu were published: it is an older copy, or its log was damaged",
 		   (unsigned long long)rows, (unsigned long long)claimed);
 	return sl_error_hint(err, "put back the database that belongs to this ledger, or both from one backup");
 }

@@ -78,7 +78,10 @@ uint64_t sl_tile_full_count(uint64_t size, int level)
 	return shift < 64 ? size >> shift : 0;
 }
 
-unsigned sl_tile_partial_width(uint64_t size, int level) { return (unsigned)(size >> 8 * (level < 0 ? 0 : (unsigned)level)) % SL_TILE_WIDTH; }
+unsigned sl_tile_partial_width(uint64_t size, int level)
+{
+	return (unsigned)(size >> 8 * (level < 0 ? 0 : (unsigned)level)) % SL_TILE_WIDTH;
+}
 
 char *sl_tile_path(char out[SL_TILE_PATH], int level, uint64_t index, unsigned width)
 {

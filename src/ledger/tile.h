@@ -28,7 +28,8 @@ struct sl_tree {
 };
 
 /* Gets each tile that became full, lowest level first. Returning non-zero makes add fail with it. */
-typedef int sl_tree_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH], struct sl_error *err);
+typedef int sl_tree_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH],
+			 struct sl_error *err);
 int sl_tree_add(struct sl_tree *tree, const struct sl_hash *leaf, sl_tree_full *full, void *context, struct sl_error *err);
 /* Root of the whole; of an empty tree SHA-256 of nothing. */
 void sl_tree_root(const struct sl_tree *tree, struct sl_hash *ret);
@@ -36,7 +37,8 @@ void sl_tree_root(const struct sl_tree *tree, struct sl_hash *ret);
 /* Full tiles that a tree of `size` has at `level`, and how wide its last, partial one is (0: there is none). */
 uint64_t sl_tile_full_count(uint64_t size, int level);
 unsigned sl_tile_partial_width(uint64_t size, int level);
-/* "tile/0/x001/x234/067", "tile/entries/000.p/17". Level SL_TILE_ENTRIES: entry bundles. width 256: a full tile. Returns `out`. */
+/* "tile/0/x001/x234/067", "tile/entries/000.p/17". Level SL_TILE_ENTRIES: entry bundles. width 256: a full
+ * tile. Returns `out`. */
 char *sl_tile_path(char out[SL_TILE_PATH], int level, uint64_t index, unsigned width);
 
 #endif

@@ -1,5 +1,6 @@
-/* Proves that rows, tiles, root and signature agree, in one pass over the entries, and names the first byte that does not. Where a
- * row and its copy in a bundle differ, the leaf hash tells which of the two was changed. 1.3 million entries a second from tiles (200 bytes each). */
+/* Proves that rows, tiles, root and signature agree, in one pass over the entries, and names the first byte that does not. Where
+ * a row and its copy in a bundle differ, the leaf hash tells which of the two was changed. 1.3 million entries a second from
+ * tiles (200 bytes each). */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ static int bad_byte(struct check *check, int level, uint64_t index, size_t byte,
 	char name[SL_TILE_PATH];
 	uint64_t last = sl_tile_full_count(check->size, level);
 	unsigned width = index < last ? SL_TILE_WIDTH : sl_tile_partial_width(check->size, level);
-	snprintf(check->report->bad, sizeof check->report->bad, "ledger/%s byte %zu: %s", sl_tile_path(name, level, index, width), byte, why);
+	snprintf(check->report->bad, sizeof check->report->bad, "ledger/%s byte %zu: %s", sl_tile_path(name, level, index, width),
+		 byte, why);
 	return sl_fail(err, SL_E_CORRUPT, "%s", check->report->bad);
 }
 
@@ -50,16 +52,20 @@ static int read_tile(struct check *check, int level, uint64_t index, unsigned wi
 }
 
 /* Compares the hashes that the entries give for a tile with the file. */
-static int check_tile(struct check *check, unsigned level, uint64_t index, const struct sl_hash *hashes, unsigned width, struct sl_error *err)
+static int check_tile(struct check *check, unsigned level, uint64_t index, const struct sl_hash *hashes, unsigned width,
+		      struct sl_error *err)
 {
 	int rc = read_tile(check, (int)level, index, width, &check->tile, err);
 	if (rc)
 		return rc;
 	size_t len = width * sizeof *hashes, at = first_difference(hashes, len, sl_buf_cstr(&check->tile), check->tile.len);
-	return at == len && check->tile.len == len ? 0 : bad_byte(check, (int)level, index, at, "is not the hash of what is below it", err);
+	return at == len && check->tile.len == len
+		       ? 0
+		       : bad_byte(check, (int)level, index, at, "is not the hash of what is below it", err);
 }
 
-static int check_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH], struct sl_error *err)
+static int check_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH],
+		      struct sl_error *err)
 {
 	return check_tile(context, level, index, hashes, SL_TILE_WIDTH, err);
 }
@@ -84,12 +90,13 @@ static bool tile_says(struct check *check, uint64_t seq, const struct sl_hash *l
 	uint64_t index = seq / SL_TILE_WIDTH;
 	unsigned width = index < sl_tile_full_count(check->size, 0) ? SL_TILE_WIDTH : sl_tile_partial_width(check->size, 0);
 	size_t at = seq % SL_TILE_WIDTH * SL_HASH_BYTES;
-	return sl_ledger_read_tile(check->ledger, 0, index, width, &check->tile, NULL) == 0 && check->tile.len >= at + SL_HASH_BYTES &&
-	       memcmp(check->tile.data + at, leaf, SL_HASH_BYTES) == 0;
+	return sl_ledger_read_tile(check->ledger, 0, index, width, &check->tile, NULL) == 0 &&
+	       check->tile.len >= at + SL_HASH_BYTES && memcmp(check->tile.data + at, leaf, SL_HASH_BYTES) == 0;
 }
 
 /* The row beside the entry of the bundle; sets *ret_leaf. */
-static int compare_row(struct check *check, uint64_t seq, const unsigned char *entry, size_t len, const struct sl_hash *leaf, struct sl_error *err)
+static int compare_row(struct check *check, uint64_t seq, const unsigned char *entry, size_t len, const struct sl_hash *leaf,
+		       struct sl_error *err)
 {
 	struct sl_hash row_leaf;
 	size_t row_len;
@@ -104,7 +111,8 @@ static int compare_row(struct check *check, uint64_t seq, const unsigned char *e
 	size_t at = first_difference(row, row_len, entry, len);
 	sl_tree_leaf(row, row_len, &row_leaf);
 	if (tile_says(check, seq, &row_leaf) || !tile_says(check, seq, leaf))
-		return bad_byte(check, SL_TILE_ENTRIES, seq / SL_TILE_WIDTH, row_len == len ? check->at + 2 + at : check->at, "differs from the row in the database", err);
+		return bad_byte(check, SL_TILE_ENTRIES, seq / SL_TILE_WIDTH, row_len == len ? check->at + 2 + at : check->at,
+				"differs from the row in the database", err);
 	char why[64];
 	snprintf(why, sizeof why, "byte %zu is not what was published", at);
 	return bad_row(check, seq, why, err);
@@ -150,14 +158,16 @@ static int check_tree(struct check *check, const struct sl_checkpoint *checkpoin
 		rc = check_bundle(check, full, rest, err);
 	for (unsigned level = 0; level < SL_TILE_LEVELS && !rc; level++)
 		if (check->tree.width[level])
-			rc = check_tile(check, level, sl_tile_full_count(check->size, (int)level), check->tree.hash[level], check->tree.width[level], err);
+			rc = check_tile(check, level, sl_tile_full_count(check->size, (int)level), check->tree.hash[level],
+					check->tree.width[level], err);
 	if (rc)
 		return rc;
 	sl_tree_root(&check->tree, &check->report->root);
 	if (sl_hash_eq(&check->report->root, &checkpoint->root))
 		return 0;
 	/* The signature holds and all tiles agree with one another: entries and tiles were made anew, without the key. */
-	snprintf(check->report->bad, sizeof check->report->bad, "ledger/checkpoint line 3: the entries do not give the root that was signed");
+	snprintf(check->report->bad, sizeof check->report->bad,
+		 "ledger/checkpoint line 3: the entries do not give the root that was signed");
 	return sl_fail(err, SL_E_CORRUPT, "%s", check->report->bad);
 }
 

@@ -19,8 +19,8 @@ static void read_small(const char *path, char *out, size_t out_size)
 	out[strcspn(out, "\n")] = 0;
 }
 
-/* Field 22 of /proc/PID/stat, in ticks since boot; 0 when there is no such process or it is a zombie. The name in field 2 may hold anything, so fields are
- * counted from its last ')'. */
+/* Field 22 of /proc/PID/stat, in ticks since boot; 0 when there is no such process or it is a zombie. The name in field 2 may
+ * hold anything, so fields are counted from its last ')'. */
 static unsigned long long start_time(int pid)
 {
 	char path[64], text[1024], state = 0;
@@ -28,7 +28,8 @@ static unsigned long long start_time(int pid)
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	read_small(path, text, sizeof text);
 	const char *close = strrchr(text, ')');
-	if (!close || sscanf(close + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &start) != 2)
+	if (!close || sscanf(close + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			     &state, &start) != 2)
 		return 0;
 	return state == 'Z' || state == 'X' ? 0 : start;
 }
@@ -43,7 +44,8 @@ char *sl_process_mark(int pid, char out[SL_PROCESS_MARK])
 	space[n > 0 ? n : 0] = 0;
 	out[0] = 0;
 	if (start)
-		snprintf(out, SL_PROCESS_MARK, "%d:%llu:%llu:%s", pid, start, strtoull(space + strcspn(space, "0123456789"), NULL, 10), boot);
+		snprintf(out, SL_PROCESS_MARK, "%d:%llu:%llu:%s", pid, start,
+			 strtoull(space + strcspn(space, "0123456789"), NULL, 10), boot);
 	return out;
 }
 

@@ -1,5 +1,5 @@
-/* Which process wrote something, told so that another can see later whether that process still lives: "<pid>:<start time>:<pid namespace>:<boot>".
- * A pid that was given to another process since, another boot, or another container are told apart. */
+/* Which process wrote something, told so that another can see later whether that process still lives: "<pid>:<start time>:<pid
+ * namespace>:<boot>". A pid that was given to another process since, another boot, or another container are told apart. */
 #ifndef SL_OS_ALIVE_H
 #define SL_OS_ALIVE_H
 

@@ -1,10 +1,10 @@
 /* Port "meta": names, runs, versions, schedules, in SQL that SQLite and PostgreSQL share. Default backend: SQLite, WAL, one
  * file, opened by many processes; pages carry checksums, so a flipped bit is an error and not an answer.
  *
- * SQL rules: parameters are ?1 ?2 ...; INSERT ... ON CONFLICT and RETURNING are allowed; types are TEXT, BIGINT, DOUBLE PRECISION, BLOB; no
- * dialect functions. Migrations are the numbered files of backend/migrations.
- * A transaction's changes stay in memory until it commits. A text or blob is at most 64 MiB.
- * A handle belongs to one thread. A statement is borrowed: prepared once, cached in the handle, given back by sl_stmt_done.
+ * SQL rules: parameters are ?1 ?2 ...; INSERT ... ON CONFLICT and RETURNING are allowed; types are TEXT, BIGINT, DOUBLE
+ * PRECISION, BLOB; no dialect functions. Migrations are the numbered files of backend/migrations. A transaction's changes stay in
+ * memory until it commits. A text or blob is at most 64 MiB. A handle belongs to one thread. A statement is borrowed: prepared
+ * once, cached in the handle, given back by sl_stmt_done.
  */
 #ifndef SL_PORT_META_H
 #define SL_PORT_META_H
@@ -23,17 +23,18 @@ struct sl_stmt;
 int sl_meta_open(const char *url, bool create, struct sl_meta **ret, struct sl_error *err);
 void sl_meta_close(struct sl_meta *meta);
 
-/* A write transaction (taken at once, so it never fails with "busy" half-way; waits at most 30 s, then SL_E_BUSY). Durable when commit
- * returns 0: one flush of the device (0.13-0.4 ms idle). begin inside begin nests: only the outermost commits, and a rollback anywhere rolls
- * back the whole; then every call but rollback and commit fails with SL_E_CONFLICT until the outermost ends. commit ends its level
- * also when it fails (all is rolled back then); rollback outside of any transaction does nothing. */
+/* A write transaction (taken at once, so it never fails with "busy" half-way; waits at most 30 s, then SL_E_BUSY). Durable when
+ * commit returns 0: one flush of the device (0.13-0.4 ms idle). begin inside begin nests: only the outermost commits, and a
+ * rollback anywhere rolls back the whole; then every call but rollback and commit fails with SL_E_CONFLICT until the outermost
+ * ends. commit ends its level also when it fails (all is rolled back then); rollback outside of any transaction does nothing. */
 int sl_meta_begin(struct sl_meta *meta, struct sl_error *err);
 int sl_meta_commit(struct sl_meta *meta, struct sl_error *err);
 void sl_meta_rollback(struct sl_meta *meta);
 /* commit when `rc` is 0, else rollback; returns `rc`, or what commit says: the usual last line of a function that began. */
 int sl_meta_end(struct sl_meta *meta, int rc, struct sl_error *err);
 bool sl_meta_in_transaction(const struct sl_meta *meta);
-/* A read transaction: all reads see one state until the end. Nests; inside a write transaction it does nothing; begin inside it is a bug. */
+/* A read transaction: all reads see one state until the end. Nests; inside a write transaction it does nothing; begin inside it
+ * is a bug. */
 int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err);
 void sl_meta_end_read(struct sl_meta *meta);
 
@@ -56,10 +57,12 @@ double sl_stmt_double(const struct sl_stmt *stmt, int column);
 const char *sl_stmt_text(const struct sl_stmt *stmt, int column);       /* "" for null; valid until the next step */
 const void *sl_stmt_blob(const struct sl_stmt *stmt, int column, size_t *ret_len);
 
-/* Query, step to the end, done. Returns the number of rows changed, or negative. A broken UNIQUE or PRIMARY KEY is SL_E_CONFLICT. */
+/* Query, step to the end, done. Returns the number of rows changed, or negative. A broken UNIQUE or PRIMARY
+ * KEY is SL_E_CONFLICT. */
 int64_t sl_meta_exec(struct sl_meta *meta, struct sl_error *err, const char *sql, const char *types, ...);
 /* First column of the first row as integer into *ret, or `fallback` when there is no row or a null. Returns 0 or negative. */
-int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types, ...);
+int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types,
+		...);
 
 /* Structure and every page's checksum; SL_E_CORRUPT names the page and what is wrong. */
 int sl_meta_check(struct sl_meta *meta, struct sl_error *err);

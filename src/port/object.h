@@ -4,9 +4,9 @@
  * ever writes to it again. The store is safe for many processes at once. Whole-object reads verify the hash and fail with
  * SL_E_CORRUPT rather than lie; files opened by path are verified by `verify` and by sl_objects_check.
  *
- * A put is durable when it returns: the bytes before the name, the name before the return. That is one flush of the device for the file and one
- * for its folder (each 0.13-0.4 ms on the idle machine, 2-4 ms on a busy one; a third when a folder is new); a put of
- * bytes that are there already costs a hash and a stat. A handle belongs to one thread.
+ * A put is durable when it returns: the bytes before the name, the name before the return. That is one flush of the device for
+ * the file and one for its folder (each 0.13-0.4 ms on the idle machine, 2-4 ms on a busy one; a third when a folder is new); a
+ * put of bytes that are there already costs a hash and a stat. A handle belongs to one thread.
  */
 #ifndef SL_PORT_OBJECT_H
 #define SL_PORT_OBJECT_H
@@ -28,9 +28,10 @@ enum sl_put_how {
 	SL_PUT_COPY, /* reflink when the file system can, else copy; the source stays the user's */
 	SL_PUT_MOVE, /* the file was made for us (a staged output) and is on the same file system: rename */
 };
-/* Hashes and keeps the regular file at `path`; after MOVE it is gone from there. A source that changes while it is read is refused (SL_E_FAILED, retriable). */
-int sl_objects_put_file(struct sl_objects *objects, const char *path, enum sl_put_how how, struct sl_hash *ret, uint64_t *ret_size,
-			struct sl_error *err);
+/* Hashes and keeps the regular file at `path`; after MOVE it is gone from there. A source that changes while it is read is
+ * refused (SL_E_FAILED, retriable). */
+int sl_objects_put_file(struct sl_objects *objects, const char *path, enum sl_put_how how, struct sl_hash *ret,
+			uint64_t *ret_size, struct sl_error *err);
 
 bool sl_objects_has(struct sl_objects *objects, const struct sl_hash *hash);
 /* Appends the bytes; SL_E_NOT_FOUND, SL_E_CORRUPT, or SL_E_TOO_LARGE beyond out->max. */

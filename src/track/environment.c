@@ -32,7 +32,13 @@ static bool git(const char *dir, const char *const *arguments, struct sl_buf *ou
 	struct sl_process *process = NULL, *ended = NULL;
 	struct sl_process_end end = {0};
 	struct sl_process_options options = {
-		.argv = argv, .env = (const char *const *)environ, .dir = dir, .tag = "git", .timeout_ms = GIT_TIMEOUT_MS, .on_line = keep_line, .context = out,
+		.argv = argv,
+		.env = (const char *const *)environ,
+		.dir = dir,
+		.tag = "git",
+		.timeout_ms = GIT_TIMEOUT_MS,
+		.on_line = keep_line,
+		.context = out,
 	};
 	if (sl_processes_new(&set, NULL) || sl_process_start(set, &options, &process, NULL))
 		return false;
@@ -104,10 +110,12 @@ int sl_environment_json(const char *project_dir, struct sl_buf *out, struct sl_b
 		return sl_fail_memory(err);
 	char os[sizeof host.sysname + sizeof host.release + 2];
 	snprintf(os, sizeof os, "%s %s", host.sysname, host.release);
-	bool ok = yyjson_mut_obj_add_str(doc, o, "program", "sluice") && yyjson_mut_obj_add_str(doc, o, "version", SLUICE_VERSION) &&
+	bool ok = yyjson_mut_obj_add_str(doc, o, "program", "sluice") &&
+		  yyjson_mut_obj_add_str(doc, o, "version", SLUICE_VERSION) &&
 		  yyjson_mut_obj_add_str(doc, o, "host", host.nodename) && yyjson_mut_obj_add_str(doc, o, "os", os) &&
-		  yyjson_mut_obj_add_str(doc, o, "machine", host.machine) && yyjson_mut_obj_add_int(doc, o, "cpus", sysconf(_SC_NPROCESSORS_ONLN)) &&
-		  add_cpu(doc, o) && add_git(project_dir, doc, o, ret_diff ? ret_diff : &own_diff);
+		  yyjson_mut_obj_add_str(doc, o, "machine", host.machine) &&
+		  yyjson_mut_obj_add_int(doc, o, "cpus", sysconf(_SC_NPROCESSORS_ONLN)) && add_cpu(doc, o) &&
+		  add_git(project_dir, doc, o, ret_diff ? ret_diff : &own_diff);
 	if (!ok)
 		return sl_fail_memory(err);
 	return sl_json_mut_canonical(o, out, err);

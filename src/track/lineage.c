@@ -65,8 +65,12 @@ static int reach(struct walk *walk, struct node node, const char **ret_id, struc
 	if (!id || !kept)
 		return sl_fail_memory(err);
 	*kept = (struct node){
-		.id = id, .version = node.version, .kind = node.kind, .name = sl_arena_strdup(walk->arena, node.name),
-		.hash = sl_arena_strdup(walk->arena, node.hash ? node.hash : ""), .user = sl_arena_strdup(walk->arena, node.user ? node.user : ""),
+		.id = id,
+		.version = node.version,
+		.kind = node.kind,
+		.name = sl_arena_strdup(walk->arena, node.name),
+		.hash = sl_arena_strdup(walk->arena, node.hash ? node.hash : ""),
+		.user = sl_arena_strdup(walk->arena, node.user ? node.user : ""),
 	};
 	if (!kept->name || !kept->hash || !kept->user)
 		return sl_fail_memory(err);
@@ -82,7 +86,8 @@ static int link_to(struct walk *walk, const struct node *from, struct node to, c
 	if (rc || !id)
 		return rc;
 	yyjson_mut_val *edge = yyjson_mut_arr_add_obj(walk->doc, walk->edges);
-	bool ok = edge && add_text(walk, edge, "from", from->id) && add_text(walk, edge, "to", id) && add_text(walk, edge, "as", as);
+	bool ok = edge && add_text(walk, edge, "from", from->id) && add_text(walk, edge, "to", id) &&
+		  add_text(walk, edge, "as", as);
 	return ok ? 0 : sl_fail_memory(err);
 }
 
@@ -101,8 +106,10 @@ static int link_things(struct walk *walk, const struct node *run, struct sl_stmt
 {
 	int rc;
 	while ((rc = sl_stmt_step(stmt, err)) == 1) {
-		struct node thing = {
-			.kind = kind_of(sl_stmt_text(stmt, 0)), .name = sl_stmt_text(stmt, 1), .hash = sl_stmt_text(stmt, 2), .user = run->name};
+		struct node thing = {.kind = kind_of(sl_stmt_text(stmt, 0)),
+				     .name = sl_stmt_text(stmt, 1),
+				     .hash = sl_stmt_text(stmt, 2),
+				     .user = run->name};
 		rc = link_to(walk, run, thing, as, err);
 		if (rc || walk->truncated)
 			return rc;
@@ -127,7 +134,10 @@ static int link_versions(struct walk *walk, const struct node *from, struct sl_s
 {
 	int rc;
 	while ((rc = sl_stmt_step(stmt, err)) == 1) {
-		struct node model = {.kind = "model", .name = sl_stmt_text(stmt, 0), .version = sl_stmt_int(stmt, 1), .hash = sl_stmt_text(stmt, 2)};
+		struct node model = {.kind = "model",
+				     .name = sl_stmt_text(stmt, 0),
+				     .version = sl_stmt_int(stmt, 1),
+				     .hash = sl_stmt_text(stmt, 2)};
 		rc = link_to(walk, from, model, as, err);
 		if (rc || walk->truncated)
 			return rc;
@@ -143,12 +153,14 @@ static int describe_params(struct walk *walk, const struct node *node, yyjson_mu
 	yyjson_mut_val *params = yyjson_mut_obj(walk->doc);
 	if (!yyjson_mut_obj_add_val(walk->doc, object, "params", params))
 		return sl_fail_memory(err);
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name", "s", node->name);
+	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name", "s",
+			       node->name);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		const char *json = sl_stmt_text(stmt, 1);
 		yyjson_doc *value SL_AUTO_JSON = sl_json_parse(json, strlen(json), "parameter", NULL);
 		yyjson_mut_val *key = yyjson_mut_strcpy(walk->doc, sl_stmt_text(stmt, 0));
-		yyjson_mut_val *copy = value ? yyjson_val_mut_copy(walk->doc, yyjson_doc_get_root(value)) : yyjson_mut_strcpy(walk->doc, json);
+		yyjson_mut_val *copy =
+			value ? yyjson_val_mut_copy(walk->doc, yyjson_doc_get_root(value)) : yyjson_mut_strcpy(walk->doc, json);
 		rc = key && copy && yyjson_mut_obj_add(params, key, copy) ? 0 : sl_fail_memory(err);
 	}
 	return rc;
@@ -158,7 +170,9 @@ static int describe_run(struct walk *walk, const struct node *node, yyjson_mut_v
 {
 	static const char *const NAMES[] = {"run_kind", "name", "status", "reason", "cause", "record", "parent"};
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT kind, name, status, reason, cause, record, parent, started_ms, ended_ms, environment FROM run WHERE id = ?1",
+	int rc = sl_meta_query(walk->meta, &stmt, err,
+			       "SELECT kind, name, status, reason, cause, record, parent, started_ms, ended_ms, environment FROM "
+			       "run WHERE id = ?1",
 			       "s", node->name);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
@@ -167,25 +181,30 @@ static int describe_run(struct walk *walk, const struct node *node, yyjson_mut_v
 	bool ok = true;
 	for (int i = 0; i < (int)SL_ARRAY_LEN(NAMES) && ok; i++)
 		ok = sl_stmt_null(stmt, i) || add_text(walk, object, NAMES[i], sl_stmt_text(stmt, i));
-	ok = ok && add_time(walk, object, "started", sl_stmt_int(stmt, 7)) && (sl_stmt_null(stmt, 8) || add_time(walk, object, "ended", sl_stmt_int(stmt, 8)));
+	ok = ok && add_time(walk, object, "started", sl_stmt_int(stmt, 7)) &&
+	     (sl_stmt_null(stmt, 8) || add_time(walk, object, "ended", sl_stmt_int(stmt, 8)));
 	const char *json = sl_stmt_text(stmt, 9);
 	yyjson_doc *environment SL_AUTO_JSON = sl_json_parse(json, strlen(json), "environment", NULL);
 	if (ok && environment)
-		ok = yyjson_mut_obj_add_val(walk->doc, object, "environment", yyjson_val_mut_copy(walk->doc, yyjson_doc_get_root(environment)));
+		ok = yyjson_mut_obj_add_val(walk->doc, object, "environment",
+					    yyjson_val_mut_copy(walk->doc, yyjson_doc_get_root(environment)));
 	return ok ? describe_params(walk, node, object, err) : sl_fail_memory(err);
 }
 
 static int describe_dataset(struct walk *walk, const struct node *node, yyjson_mut_val *object, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT rows, size_bytes, created_ms FROM dataset_version WHERE hash = ?1 AND dataset = ?2 ORDER BY seq LIMIT 1",
-			       "ss", node->hash, node->name);
+	int rc = sl_meta_query(
+		walk->meta, &stmt, err,
+		"SELECT rows, size_bytes, created_ms FROM dataset_version WHERE hash = ?1 AND dataset = ?2 ORDER BY seq LIMIT 1",
+		"ss", node->hash, node->name);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)
 		return rc;
 	bool ok = (sl_stmt_null(stmt, 0) || yyjson_mut_obj_add_int(walk->doc, object, "rows", sl_stmt_int(stmt, 0))) &&
-		  yyjson_mut_obj_add_int(walk->doc, object, "size_bytes", sl_stmt_int(stmt, 1)) && add_time(walk, object, "created", sl_stmt_int(stmt, 2));
+		  yyjson_mut_obj_add_int(walk->doc, object, "size_bytes", sl_stmt_int(stmt, 1)) &&
+		  add_time(walk, object, "created", sl_stmt_int(stmt, 2));
 	return ok ? 0 : sl_fail_memory(err);
 }
 
@@ -193,16 +212,21 @@ static int describe_model(struct walk *walk, const struct node *node, yyjson_mut
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL, *aliases SL_AUTO_STMT = NULL;
 	yyjson_mut_val *list = yyjson_mut_arr(walk->doc);
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT status, created_ms FROM model_version WHERE model = ?1 AND version = ?2", "si", node->name, node->version);
+	int rc = sl_meta_query(walk->meta, &stmt, err,
+			       "SELECT status, created_ms FROM model_version WHERE model = ?1 AND version = ?2", "si", node->name,
+			       node->version);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)
 		return rc;
-	bool ok = yyjson_mut_obj_add_int(walk->doc, object, "version", node->version) && add_text(walk, object, "status", sl_stmt_text(stmt, 0)) &&
-		  add_time(walk, object, "created", sl_stmt_int(stmt, 1)) && yyjson_mut_obj_add_val(walk->doc, object, "aliases", list);
-	rc = ok ? sl_meta_query(walk->meta, &aliases, err, "SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias", "si", node->name,
-				node->version) :
-		  sl_fail_memory(err);
+	bool ok = yyjson_mut_obj_add_int(walk->doc, object, "version", node->version) &&
+		  add_text(walk, object, "status", sl_stmt_text(stmt, 0)) &&
+		  add_time(walk, object, "created", sl_stmt_int(stmt, 1)) &&
+		  yyjson_mut_obj_add_val(walk->doc, object, "aliases", list);
+	rc = ok ? sl_meta_query(walk->meta, &aliases, err,
+				"SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias", "si",
+				node->name, node->version)
+		: sl_fail_memory(err);
 	while (!rc && (rc = sl_stmt_step(aliases, err)) == 1)
 		rc = yyjson_mut_arr_add_strcpy(walk->doc, list, sl_stmt_text(aliases, 0)) ? 0 : sl_fail_memory(err);
 	return rc;
@@ -229,7 +253,8 @@ static int describe(struct walk *walk, const struct node *node, struct sl_error 
 static int back_from_run(struct walk *walk, const struct node *run, struct sl_error *err)
 {
 	struct sl_stmt *inputs SL_AUTO_STMT = NULL, *steps SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &inputs, err, "SELECT kind, name, hash FROM run_input WHERE run = ?1 ORDER BY kind, name", "s", run->name);
+	int rc = sl_meta_query(walk->meta, &inputs, err,
+			       "SELECT kind, name, hash FROM run_input WHERE run = ?1 ORDER BY kind, name", "s", run->name);
 	if (!rc)
 		rc = link_things(walk, run, inputs, "input", err);
 	if (!rc)
@@ -243,14 +268,17 @@ static int back_from_thing(struct walk *walk, const struct node *thing, struct s
 {
 	struct sl_stmt *before SL_AUTO_STMT = NULL, *any SL_AUTO_STMT = NULL;
 	const char *user = thing->user[0] ? thing->user : "~";
-	int rc = sl_meta_query(walk->meta, &before, err, "SELECT run FROM run_output WHERE hash = ?1 AND name = ?2 AND run < ?3 ORDER BY run DESC LIMIT 1", "sss",
-			       thing->hash, thing->name, user);
+	int rc = sl_meta_query(walk->meta, &before, err,
+			       "SELECT run FROM run_output WHERE hash = ?1 AND name = ?2 AND run < ?3 ORDER BY run DESC LIMIT 1",
+			       "sss", thing->hash, thing->name, user);
 	size_t had = yyjson_mut_arr_size(walk->edges);
 	if (!rc)
 		rc = link_runs(walk, thing, before, "made_by", err);
 	if (rc || yyjson_mut_arr_size(walk->edges) > had)
 		return rc;
-	rc = sl_meta_query(walk->meta, &any, err, "SELECT run FROM dataset_version WHERE hash = ?1 AND dataset = ?2 ORDER BY seq LIMIT 1", "ss", thing->hash, thing->name);
+	rc = sl_meta_query(walk->meta, &any, err,
+			   "SELECT run FROM dataset_version WHERE hash = ?1 AND dataset = ?2 ORDER BY seq LIMIT 1", "ss",
+			   thing->hash, thing->name);
 	return rc ? rc : link_runs(walk, thing, any, "made_by", err);
 }
 
@@ -258,7 +286,8 @@ static int back_from_thing(struct walk *walk, const struct node *thing, struct s
 static int back_from_package(struct walk *walk, const struct node *package, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM run_output WHERE hash = ?1 ORDER BY run LIMIT 1", "s", package->hash);
+	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM run_output WHERE hash = ?1 ORDER BY run LIMIT 1", "s",
+			       package->hash);
 	return rc ? rc : link_runs(walk, package, stmt, "made_by", err);
 }
 
@@ -267,14 +296,17 @@ static int back_from_model(struct walk *walk, const struct node *model, struct s
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = link_to(walk, model, (struct node){.kind = "package", .name = model->name, .hash = model->hash}, "package", err);
 	if (!rc)
-		rc = sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM model_version WHERE model = ?1 AND version = ?2", "si", model->name, model->version);
+		rc = sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM model_version WHERE model = ?1 AND version = ?2",
+				   "si", model->name, model->version);
 	return rc ? rc : link_runs(walk, model, stmt, "made_by", err);
 }
 
 static int back_from_prediction(struct walk *walk, const struct node *prediction, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT model, version, hash FROM model_version WHERE hash = ?1 ORDER BY model, version", "s", prediction->hash);
+	int rc = sl_meta_query(walk->meta, &stmt, err,
+			       "SELECT model, version, hash FROM model_version WHERE hash = ?1 ORDER BY model, version", "s",
+			       prediction->hash);
 	return rc ? rc : link_versions(walk, prediction, stmt, "model", err);
 }
 
@@ -296,11 +328,14 @@ static int go_back(struct walk *walk, const struct node *node, struct sl_error *
 static int down_from_run(struct walk *walk, const struct node *run, struct sl_error *err)
 {
 	struct sl_stmt *outputs SL_AUTO_STMT = NULL, *steps SL_AUTO_STMT = NULL, *versions SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &outputs, err, "SELECT kind, name, hash FROM run_output WHERE run = ?1 ORDER BY kind, name", "s", run->name);
+	int rc = sl_meta_query(walk->meta, &outputs, err,
+			       "SELECT kind, name, hash FROM run_output WHERE run = ?1 ORDER BY kind, name", "s", run->name);
 	if (!rc)
 		rc = link_things(walk, run, outputs, "output", err);
 	if (!rc)
-		rc = sl_meta_query(walk->meta, &versions, err, "SELECT model, version, hash FROM model_version WHERE run = ?1 ORDER BY model, version", "s", run->name);
+		rc = sl_meta_query(walk->meta, &versions, err,
+				   "SELECT model, version, hash FROM model_version WHERE run = ?1 ORDER BY model, version", "s",
+				   run->name);
 	if (!rc)
 		rc = link_versions(walk, run, versions, "version", err);
 	if (!rc)
@@ -313,13 +348,18 @@ static int down_from_thing(struct walk *walk, const struct node *thing, struct s
 {
 	struct sl_stmt *readers SL_AUTO_STMT = NULL, *versions SL_AUTO_STMT = NULL;
 	bool package = sl_str_eq(thing->kind, "package");
-	int rc = package ? sl_meta_query(walk->meta, &readers, err, "SELECT run FROM run_input WHERE hash = ?1 ORDER BY run", "s", thing->hash) :
-			   sl_meta_query(walk->meta, &readers, err, "SELECT run FROM run_input WHERE hash = ?1 AND name = ?2 ORDER BY run", "ss", thing->hash, thing->name);
+	int rc = package ? sl_meta_query(walk->meta, &readers, err, "SELECT run FROM run_input WHERE hash = ?1 ORDER BY run", "s",
+					 thing->hash)
+			 : sl_meta_query(walk->meta, &readers, err,
+					 "SELECT run FROM run_input WHERE hash = ?1 AND name = ?2 ORDER BY run", "ss",
+					 thing->hash, thing->name);
 	if (!rc)
 		rc = link_runs(walk, thing, readers, "read_by", err);
 	if (rc || !package)
 		return rc;
-	rc = sl_meta_query(walk->meta, &versions, err, "SELECT model, version, hash FROM model_version WHERE hash = ?1 ORDER BY model, version", "s", thing->hash);
+	rc = sl_meta_query(walk->meta, &versions, err,
+			   "SELECT model, version, hash FROM model_version WHERE hash = ?1 ORDER BY model, version", "s",
+			   thing->hash);
 	return rc ? rc : link_versions(walk, thing, versions, "version", err);
 }
 
@@ -327,7 +367,8 @@ static int down_from_thing(struct walk *walk, const struct node *thing, struct s
 static int down_from_model(struct walk *walk, const struct node *model, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM run_input WHERE hash = ?1 ORDER BY run", "s", model->hash);
+	int rc =
+		sl_meta_query(walk->meta, &stmt, err, "SELECT run FROM run_input WHERE hash = ?1 ORDER BY run", "s", model->hash);
 	return rc ? rc : link_runs(walk, model, stmt, "read_by", err);
 }
 
@@ -363,8 +404,9 @@ static int root_dataset(struct walk *walk, const struct sl_ref *ref, struct sl_e
 		return sl_fail(err, SL_E_INVALID, "'%s' is not a hash of a version of dataset '%s'", ref->version, ref->name);
 	snprintf(end, sizeof end, "%sg", ref->version);
 	int rc = sl_meta_query(walk->meta, &stmt, err,
-			       "SELECT 'dataset', dataset, hash FROM dataset_version WHERE dataset = ?1 AND hash >= ?2 AND hash < ?3 ORDER BY seq DESC LIMIT 1", "sss",
-			       ref->name, ref->version, end);
+			       "SELECT 'dataset', dataset, hash FROM dataset_version WHERE dataset = ?1 AND hash >= ?2 AND hash "
+			       "< ?3 ORDER BY seq DESC LIMIT 1",
+			       "sss", ref->name, ref->version, end);
 	return rc ? rc : root_thing(walk, stmt, "dataset", ref->name, err);
 }
 
@@ -376,7 +418,10 @@ static int root_model(struct walk *walk, struct sl_store *store, const struct sl
 	int rc = sl_model_find(&store->track, ref->name, ref->version, &found, err);
 	if (rc)
 		return rc;
-	return reach(walk, (struct node){.kind = "model", .name = ref->name, .version = found.version, .hash = sl_hash_hex(&found.hash, hex)}, &id, err);
+	return reach(walk,
+		     (struct node){
+			     .kind = "model", .name = ref->name, .version = found.version, .hash = sl_hash_hex(&found.hash, hex)},
+		     &id, err);
 }
 
 static int root_run(struct walk *walk, struct sl_store *store, const struct sl_ref *ref, struct sl_error *err)
@@ -391,7 +436,10 @@ static int root_run(struct walk *walk, struct sl_store *store, const struct sl_r
 static int root_named_run(struct walk *walk, const struct sl_ref *ref, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT 'run', id, '' FROM run WHERE name = ?1 AND status = 'ok' AND kind <> 'run' ORDER BY id DESC LIMIT 1", "s", ref->name);
+	int rc = sl_meta_query(
+		walk->meta, &stmt, err,
+		"SELECT 'run', id, '' FROM run WHERE name = ?1 AND status = 'ok' AND kind <> 'run' ORDER BY id DESC LIMIT 1", "s",
+		ref->name);
 	return rc ? rc : root_thing(walk, stmt, "finished run of", ref->name, err);
 }
 
@@ -453,8 +501,10 @@ static int walk_all(struct walk *walk, struct sl_error *err)
 static int finish(struct walk *walk, yyjson_mut_val **ret, struct sl_error *err)
 {
 	yyjson_mut_val *graph = yyjson_mut_obj(walk->doc);
-	bool ok = graph && add_text(walk, graph, "direction", walk->down ? "down" : "back") && add_text(walk, graph, "root", sl_map_key(walk->seen, 0)) &&
-		  yyjson_mut_obj_add_bool(walk->doc, graph, "truncated", walk->truncated) && yyjson_mut_obj_add_val(walk->doc, graph, "nodes", walk->nodes) &&
+	bool ok = graph && add_text(walk, graph, "direction", walk->down ? "down" : "back") &&
+		  add_text(walk, graph, "root", sl_map_key(walk->seen, 0)) &&
+		  yyjson_mut_obj_add_bool(walk->doc, graph, "truncated", walk->truncated) &&
+		  yyjson_mut_obj_add_val(walk->doc, graph, "nodes", walk->nodes) &&
 		  yyjson_mut_obj_add_val(walk->doc, graph, "edges", walk->edges);
 	if (!ok)
 		return sl_fail_memory(err);
@@ -463,13 +513,19 @@ static int finish(struct walk *walk, yyjson_mut_val **ret, struct sl_error *err)
 }
 
 /* `ref` NULL: from the prediction node. All reads see one state. */
-static int run_walk(struct sl_store *store, const struct sl_ref *ref, const struct node *prediction, bool down, yyjson_mut_doc *doc, yyjson_mut_val **ret,
-		    struct sl_error *err)
+static int run_walk(struct sl_store *store, const struct sl_ref *ref, const struct node *prediction, bool down,
+		    yyjson_mut_doc *doc, yyjson_mut_val **ret, struct sl_error *err)
 {
 	const char *id;
 	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(256 << 20, err);
 	struct sl_map *seen SL_CLEANUP(sl_map_freep) = arena ? sl_map_new(err) : NULL;
-	struct walk walk = {.meta = store->meta, .arena = arena, .seen = seen, .doc = doc, .down = down, .nodes = yyjson_mut_arr(doc), .edges = yyjson_mut_arr(doc)};
+	struct walk walk = {.meta = store->meta,
+			    .arena = arena,
+			    .seen = seen,
+			    .doc = doc,
+			    .down = down,
+			    .nodes = yyjson_mut_arr(doc),
+			    .edges = yyjson_mut_arr(doc)};
 	if (!seen || !walk.nodes || !walk.edges)
 		return sl_fail_memory(err);
 	int rc = sl_meta_begin_read(store->meta, err);
@@ -482,13 +538,14 @@ static int run_walk(struct sl_store *store, const struct sl_ref *ref, const stru
 	return rc ? rc : finish(&walk, ret, err);
 }
 
-int sl_lineage_why(struct sl_store *store, const struct sl_ref *ref, bool down, yyjson_mut_doc *doc, yyjson_mut_val **ret, struct sl_error *err)
+int sl_lineage_why(struct sl_store *store, const struct sl_ref *ref, bool down, yyjson_mut_doc *doc, yyjson_mut_val **ret,
+		   struct sl_error *err)
 {
 	return run_walk(store, ref, NULL, down, doc, ret, err);
 }
 
-int sl_lineage_why_prediction(struct sl_store *store, const char *prediction, const struct sl_hash *package, yyjson_mut_doc *doc, yyjson_mut_val **ret,
-			      struct sl_error *err)
+int sl_lineage_why_prediction(struct sl_store *store, const char *prediction, const struct sl_hash *package, yyjson_mut_doc *doc,
+			      yyjson_mut_val **ret, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
 	struct node node = {.kind = "prediction", .name = prediction, .hash = sl_hash_hex(package, hex)};

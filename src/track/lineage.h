@@ -10,7 +10,8 @@
  *   run         run_kind, name, status, reason, cause, started, ended, record, parent, params {}, environment {}
  *   dataset     name, hash, rows, size_bytes, created
  *   file, code, output, package     name, hash
- * Edges: "made_by" (thing to run), "input" (run to thing); down: "read_by", "output"; "step" (a whole run to its steps); "version" (package to model version), "package" (back), "model" (prediction).
+ * Edges: "made_by" (thing to run), "input" (run to thing); down: "read_by", "output"; "step" (a whole run to its steps);
+ * "version" (package to model version), "package" (back), "model" (prediction).
  *
  * Cost follows the part of the graph that is shown, not the history: every step is an index look-up.
  */
@@ -22,11 +23,12 @@
 
 enum { SL_LINEAGE_NODES_MAX = 10000 }; /* beyond, "truncated" is true */
 
-/* `ref`: dataset (version "" or a hash prefix: other spellings are resolved by the data room first), model, run, step, source, file (a path or hash). Others are
- * SL_E_INVALID, and what does not exist SL_E_NOT_FOUND. The values live in `doc`. */
-int sl_lineage_why(struct sl_store *store, const struct sl_ref *ref, bool down, yyjson_mut_doc *doc, yyjson_mut_val **ret, struct sl_error *err);
+/* `ref`: dataset (version "" or a hash prefix: other spellings are resolved by the data room first), model, run, step, source,
+ * file (a path or hash). Others are SL_E_INVALID, and what does not exist SL_E_NOT_FOUND. The values live in `doc`. */
+int sl_lineage_why(struct sl_store *store, const struct sl_ref *ref, bool down, yyjson_mut_doc *doc, yyjson_mut_val **ret,
+		   struct sl_error *err);
 /* Backwards from a prediction whose log record says which model package made it. */
-int sl_lineage_why_prediction(struct sl_store *store, const char *prediction, const struct sl_hash *package, yyjson_mut_doc *doc, yyjson_mut_val **ret,
-			      struct sl_error *err);
+int sl_lineage_why_prediction(struct sl_store *store, const char *prediction, const struct sl_hash *package, yyjson_mut_doc *doc,
+			      yyjson_mut_val **ret, struct sl_error *err);
 
 #endif

@@ -25,7 +25,8 @@ static int check_name(const char *what, const char *name, struct sl_error *err)
 }
 
 /* A ledger entry "model:<model>@<version>" with one or two text members. */
-static int append(struct sl_track *track, const char *action, const char *model, int64_t version, const char *const members[][2], size_t count, struct sl_error *err)
+static int append(struct sl_track *track, const char *action, const char *model, int64_t version, const char *const members[][2],
+		  size_t count, struct sl_error *err)
 {
 	char subject[SL_NAME_MAX + 40];
 	snprintf(subject, sizeof subject, "model:%s@%" PRId64, model, version);
@@ -37,13 +38,16 @@ static int append(struct sl_track *track, const char *action, const char *model,
 	return ok ? sl_ledger_append(track->ledger, action, subject, detail, NULL, err) : sl_fail_memory(err);
 }
 
-static int create(struct sl_track *track, const char *model, const char *hash, const struct sl_id *run, const char *metrics_json, int64_t *ret_version, struct sl_error *err)
+static int create(struct sl_track *track, const char *model, const char *hash, const struct sl_id *run, const char *metrics_json,
+		  int64_t *ret_version, struct sl_error *err)
 {
-	int rc = sl_meta_int(track->meta, 1, ret_version, err, "SELECT COALESCE(MAX(version), 0) + 1 FROM model_version WHERE model = ?1", "s", model);
+	int rc = sl_meta_int(track->meta, 1, ret_version, err,
+			     "SELECT COALESCE(MAX(version), 0) + 1 FROM model_version WHERE model = ?1", "s", model);
 	if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err,
-			"INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
-			"sisssi", model, *ret_version, hash, run->text, metrics_json, sl_now_ms()));
+					  "INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) "
+					  "VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
+					  "sisssi", model, *ret_version, hash, run->text, metrics_json, sl_now_ms()));
 	struct sl_hash metrics;
 	char metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
@@ -51,31 +55,38 @@ static int create(struct sl_track *track, const char *model, const char *hash, c
 	return rc ? rc : append(track, "model.create", model, *ret_version, members, 3, err);
 }
 
-int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run, const char *metrics_json, int64_t *ret_version,
-		    struct sl_error *err)
+int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run,
+		    const char *metrics_json, int64_t *ret_version, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
 	int rc = check_name("a model", model, err);
 	if (!rc)
 		rc = sl_meta_begin(track->meta, err);
-	return rc ? rc : sl_meta_end(track->meta, create(track, model, sl_hash_hex(package, hex), run, metrics_json, ret_version, err), err);
+	return rc ? rc
+		  : sl_meta_end(track->meta, create(track, model, sl_hash_hex(package, hex), run, metrics_json, ret_version, err),
+				err);
 }
 
-static int set_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json, const char *metrics_json, struct sl_error *err)
+static int set_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json,
+		    const char *metrics_json, struct sl_error *err)
 {
-	int64_t rows = sl_meta_exec(track->meta, err, "UPDATE model_version SET status = ?3, gate = ?4, metrics = ?5 WHERE model = ?1 AND version = ?2", "sisss",
-				    model, version, status, gate_json, metrics_json);
+	int64_t rows =
+		sl_meta_exec(track->meta, err,
+			     "UPDATE model_version SET status = ?3, gate = ?4, metrics = ?5 WHERE model = ?1 AND version = ?2",
+			     "sisss", model, version, status, gate_json, metrics_json);
 	if (rows <= 0)
 		return rows < 0 ? (int)rows : sl_fail(err, SL_E_NOT_FOUND, "model '%s' has no version %" PRId64, model, version);
 	struct sl_hash gate, metrics;
 	char gate_hex[SL_HASH_HEX + 1], metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(gate_json, strlen(gate_json), &gate);
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
-	const char *const members[][2] = {{"status", status}, {"gate", sl_hash_hex(&gate, gate_hex)}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
+	const char *const members[][2] = {
+		{"status", status}, {"gate", sl_hash_hex(&gate, gate_hex)}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
 	return append(track, "model.gate", model, version, members, 3, err);
 }
 
-int sl_model_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json, const char *metrics_json, struct sl_error *err)
+int sl_model_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json,
+		  const char *metrics_json, struct sl_error *err)
 {
 	int rc = sl_meta_begin(track->meta, err);
 	return rc ? rc : sl_meta_end(track->meta, set_gate(track, model, version, status, gate_json, metrics_json, err), err);
@@ -83,7 +94,8 @@ int sl_model_gate(struct sl_track *track, const char *model, int64_t version, co
 
 static int alias_version(struct sl_track *track, const char *model, const char *alias, int64_t *ret, struct sl_error *err)
 {
-	return sl_meta_int(track->meta, 0, ret, err, "SELECT version FROM model_alias WHERE model = ?1 AND alias = ?2", "ss", model, alias);
+	return sl_meta_int(track->meta, 0, ret, err, "SELECT version FROM model_alias WHERE model = ?1 AND alias = ?2", "ss",
+			   model, alias);
 }
 
 static int check_status(struct sl_track *track, const char *model, int64_t version, struct sl_error *err)
@@ -101,29 +113,36 @@ static int check_status(struct sl_track *track, const char *model, int64_t versi
 }
 
 /* One move of an alias, and the row that remembers it. */
-static int move_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *action, const char *reason, struct sl_error *err)
+static int move_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *action,
+		      const char *reason, struct sl_error *err)
 {
 	int64_t previous, seq, now = sl_now_ms();
 	int rc = alias_version(track, model, alias, &previous, err);
 	if (!rc && version)
-		rc = changed(sl_meta_exec(track->meta, err,
+		rc = changed(sl_meta_exec(
+			track->meta, err,
 			"INSERT INTO model_alias(model, alias, version, changed_ms) VALUES (?1, ?2, ?3, ?4) "
-			"ON CONFLICT(model, alias) DO UPDATE SET version = excluded.version, changed_ms = excluded.changed_ms", "ssii", model, alias, version, now));
+			"ON CONFLICT(model, alias) DO UPDATE SET version = excluded.version, changed_ms = excluded.changed_ms",
+			"ssii", model, alias, version, now));
 	else if (!rc)
-		rc = changed(sl_meta_exec(track->meta, err, "DELETE FROM model_alias WHERE model = ?1 AND alias = ?2", "ss", model, alias));
+		rc = changed(sl_meta_exec(track->meta, err, "DELETE FROM model_alias WHERE model = ?1 AND alias = ?2", "ss",
+					  model, alias));
 	if (!rc)
 		rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM alias_move", "");
 	if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err,
-			"INSERT INTO alias_move(seq, model, alias, version, previous, reason, actor, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "issiissi",
-			seq, model, alias, version, previous, reason, sl_ledger_actor(track->ledger), now));
+					  "INSERT INTO alias_move(seq, model, alias, version, previous, reason, actor, moved_ms) "
+					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+					  "issiissi", seq, model, alias, version, previous, reason,
+					  sl_ledger_actor(track->ledger), now));
 	char before[24];
 	snprintf(before, sizeof before, "%" PRId64, previous);
 	const char *const members[][2] = {{"alias", alias}, {"previous", before}, {"reason", reason}};
 	return rc ? rc : append(track, action, model, version, members, 3, err);
 }
 
-static int set_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *reason, bool force, struct sl_error *err)
+static int set_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *reason,
+		     bool force, struct sl_error *err)
 {
 	int64_t now;
 	int rc = version && !force ? check_status(track, model, version, err) : 0;
@@ -134,7 +153,8 @@ static int set_alias(struct sl_track *track, const char *model, const char *alia
 	return move_alias(track, model, alias, version, "model.alias", reason, err);
 }
 
-int sl_model_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *reason, bool force, struct sl_error *err)
+int sl_model_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *reason, bool force,
+		   struct sl_error *err)
 {
 	int rc = check_name("an alias", alias, err);
 	if (!rc)
@@ -142,13 +162,15 @@ int sl_model_alias(struct sl_track *track, const char *model, const char *alias,
 	return rc ? rc : finish_move(track, set_alias(track, model, alias, version, reason, force, err), err);
 }
 
-/* The version that stood before the present one. Moves that were rolled back do not count: two rollbacks go back two versions, not to and fro. The moves
- * form a stack: a plain move pushes, a rollback pops. */
+/* The version that stood before the present one. Moves that were rolled back do not count: two rollbacks go back two versions,
+ * not to and fro. The moves form a stack: a plain move pushes, a rollback pops. */
 static int version_before(struct sl_track *track, const char *model, const char *alias, int64_t *ret, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(track->meta, &stmt, err,
-		"SELECT version, previous, reason FROM alias_move WHERE model = ?1 AND alias = ?2 ORDER BY seq DESC", "ss", model, alias);
+	int rc = sl_meta_query(
+		track->meta, &stmt, err,
+		"SELECT version, previous, reason FROM alias_move WHERE model = ?1 AND alias = ?2 ORDER BY seq DESC", "ss", model,
+		alias);
 	int64_t skip = 0;
 	*ret = 0;
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
@@ -198,7 +220,9 @@ static int read_version(struct sl_stmt *stmt, struct sl_model_version *ret, stru
 static int no_such(struct sl_track *track, const char *model, const char *version, struct sl_error *err)
 {
 	int64_t newest;
-	int rc = sl_meta_int(track->meta, 0, &newest, err, "SELECT MAX(version) FROM model_version WHERE model = ?1 HAVING MAX(version) IS NOT NULL", "s", model);
+	int rc = sl_meta_int(track->meta, 0, &newest, err,
+			     "SELECT MAX(version) FROM model_version WHERE model = ?1 HAVING MAX(version) IS NOT NULL", "s",
+			     model);
 	if (rc)
 		return rc;
 	if (!newest)
@@ -214,7 +238,10 @@ static int resolve(struct sl_track *track, const char *model, const char *text, 
 		return 0;
 	if (!text[0]) {
 		int rc = alias_version(track, model, "champion", ret, err);
-		return rc || *ret ? rc : sl_meta_int(track->meta, 0, ret, err, "SELECT COALESCE(MAX(version), 0) FROM model_version WHERE model = ?1", "s", model);
+		return rc || *ret
+			       ? rc
+			       : sl_meta_int(track->meta, 0, ret, err,
+					     "SELECT COALESCE(MAX(version), 0) FROM model_version WHERE model = ?1", "s", model);
 	}
 	int rc = alias_version(track, model, text, ret, err);
 	if (rc || *ret || strlen(text) < 6 || strspn(text, "0123456789abcdef") != strlen(text))
@@ -222,18 +249,23 @@ static int resolve(struct sl_track *track, const char *model, const char *text, 
 	char end[SL_HASH_HEX + 2];
 	if (snprintf(end, sizeof end, "%sg", text) >= (int)sizeof end)
 		return 0;
-	return sl_meta_int(track->meta, 0, ret, err, "SELECT version FROM model_version WHERE model = ?1 AND hash >= ?2 AND hash < ?3 ORDER BY version DESC LIMIT 1", "sss",
-			   model, text, end);
+	return sl_meta_int(
+		track->meta, 0, ret, err,
+		"SELECT version FROM model_version WHERE model = ?1 AND hash >= ?2 AND hash < ?3 ORDER BY version DESC LIMIT 1",
+		"sss", model, text, end);
 }
 
-int sl_model_find(struct sl_track *track, const char *model, const char *version, struct sl_model_version *ret, struct sl_error *err)
+int sl_model_find(struct sl_track *track, const char *model, const char *version, struct sl_model_version *ret,
+		  struct sl_error *err)
 {
 	int64_t number = 0;
 	int rc = resolve(track, model, version, &number, err);
 	if (rc)
 		return rc;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	rc = sl_meta_query(track->meta, &stmt, err, "SELECT version, hash, run, status, created_ms FROM model_version WHERE model = ?1 AND version = ?2", "si", model, number);
+	rc = sl_meta_query(track->meta, &stmt, err,
+			   "SELECT version, hash, run, status, created_ms FROM model_version WHERE model = ?1 AND version = ?2",
+			   "si", model, number);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)

@@ -26,14 +26,17 @@ int sl_pins_read(struct sl_track *track, struct sl_arena *arena, struct sl_pin *
 	int64_t count;
 	*ret = NULL;
 	*ret_count = 0;
-	int rc = sl_meta_int(track->meta, 0, &count, err, "SELECT COUNT(*) FROM setting WHERE name >= 'pin.' AND name < 'pin/'", "");
+	int rc = sl_meta_int(track->meta, 0, &count, err, "SELECT COUNT(*) FROM setting WHERE name >= 'pin.' AND name < 'pin/'",
+			     "");
 	if (rc || count == 0)
 		return rc;
 	struct sl_pin *pins = sl_arena_array(arena, (size_t)count, sizeof *pins);
 	if (!pins)
 		return sl_fail_memory(err);
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	rc = sl_meta_query(track->meta, &stmt, err, "SELECT name, value FROM setting WHERE name >= 'pin.' AND name < 'pin/' ORDER BY name LIMIT ?1", "i", count);
+	rc = sl_meta_query(track->meta, &stmt, err,
+			   "SELECT name, value FROM setting WHERE name >= 'pin.' AND name < 'pin/' ORDER BY name LIMIT ?1", "i",
+			   count);
 	size_t n = 0;
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		rc = parse_pin(sl_stmt_text(stmt, 0), sl_stmt_text(stmt, 1), arena, &pins[n], err);
@@ -46,7 +49,8 @@ int sl_pins_read(struct sl_track *track, struct sl_arena *arena, struct sl_pin *
 	return 0;
 }
 
-static int ledger_entry(struct sl_track *track, const char *action, const char *param, const char *name, const char *value, struct sl_error *err)
+static int ledger_entry(struct sl_track *track, const char *action, const char *param, const char *name, const char *value,
+			struct sl_error *err)
 {
 	char subject[SL_NAME_MAX + 16];
 	snprintf(subject, sizeof subject, "param:%s", param);
@@ -68,8 +72,11 @@ static int store_pin(struct sl_track *track, const struct sl_pin *pin, struct sl
 	sl_json_string(&value, pin->override, strlen(pin->override));
 	sl_buf_char(&value, '}');
 	int rc = sl_buf_check(&value, "a pinned value", err);
-	int64_t n = rc ? rc : sl_meta_exec(track->meta, err,
-		"INSERT INTO setting(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value", "ss", name, sl_buf_cstr(&value));
+	int64_t n = rc ? rc
+		       : sl_meta_exec(track->meta, err,
+				      "INSERT INTO setting(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = "
+				      "excluded.value",
+				      "ss", name, sl_buf_cstr(&value));
 	return n < 0 ? (int)n : ledger_entry(track, "param.pin", pin->param, "override", pin->override, err);
 }
 

@@ -1,5 +1,6 @@
-/* Pinned parameters: values that a trigger (or `sluice run --pin`) put in force for later runs, so that the next run by hand does not go back behind a retraining. A
- * pin remembers what the project file said then; once the file says something else, the file wins and the pin is dropped. */
+/* Pinned parameters: values that a trigger (or `sluice run --pin`) put in force for later runs, so that the next run by hand does
+ * not go back behind a retraining. A pin remembers what the project file said then; once the file says something else, the file
+ * wins and the pin is dropped. */
 #ifndef SL_TRACK_PIN_H
 #define SL_TRACK_PIN_H
 

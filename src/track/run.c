@@ -20,16 +20,19 @@ static int fail_not_open(struct sl_track *track, const struct sl_id *run, struct
 	int rc = sl_meta_int(track->meta, 0, &there, err, "SELECT 1 FROM run WHERE id = ?1", "s", run->text);
 	if (rc)
 		return rc;
-	return there ? sl_fail(err, SL_E_CONFLICT, "run %s has ended already", run->text) : sl_fail(err, SL_E_NOT_FOUND, "there is no run %s", run->text);
+	return there ? sl_fail(err, SL_E_CONFLICT, "run %s has ended already", run->text)
+		     : sl_fail(err, SL_E_NOT_FOUND, "there is no run %s", run->text);
 }
 
-/* For the inserts below: each takes its row from the run's own, if that is still open, so that nothing is added to a finished run. */
+/* For the inserts below: each takes its row from the run's own, if that is still open, so that nothing is added to a finished
+ * run. */
 static int added(struct sl_track *track, const struct sl_id *run, int64_t rows, struct sl_error *err)
 {
 	return rows == 0 ? fail_not_open(track, run, err) : changed(rows);
 }
 
-static int append(struct sl_track *track, const char *action, const struct sl_id *run, yyjson_mut_val *detail, struct sl_error *err)
+static int append(struct sl_track *track, const char *action, const struct sl_id *run, yyjson_mut_val *detail,
+		  struct sl_error *err)
 {
 	char subject[SL_ID_LEN + 8];
 	snprintf(subject, sizeof subject, "run:%s", run->text);
@@ -41,14 +44,17 @@ static int insert_run(struct sl_track *track, const struct sl_run_start *start, 
 	char process[SL_PROCESS_MARK];
 	sl_process_mark(0, process);
 	int rc = changed(sl_meta_exec(track->meta, err,
-		"INSERT INTO run(id, parent, kind, name, status, reason, started_ms, fingerprint, environment) VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8)",
-		"sssssiss", id->text, start->parent, start->kind, start->name, start->reason ? start->reason : "", sl_now_ms(), start->fingerprint,
-		start->environment ? start->environment : "{}"));
+				      "INSERT INTO run(id, parent, kind, name, status, reason, started_ms, fingerprint, "
+				      "environment) VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8)",
+				      "sssssiss", id->text, start->parent, start->kind, start->name,
+				      start->reason ? start->reason : "", sl_now_ms(), start->fingerprint,
+				      start->environment ? start->environment : "{}"));
 	if (!rc)
 		rc = sl_run_tag(track, id, "process", process, err);
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
-	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "kind", start->kind) || !yyjson_mut_obj_add_str(doc, detail, "name", start->name)))
+	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "kind", start->kind) ||
+		    !yyjson_mut_obj_add_str(doc, detail, "name", start->name)))
 		rc = sl_fail_memory(err);
 	return rc ? rc : append(track, "run.begin", id, detail, err);
 }
@@ -69,31 +75,39 @@ int sl_run_begin(struct sl_track *track, const struct sl_run_start *start, struc
 
 int sl_run_param(struct sl_track *track, const struct sl_id *run, const char *name, const char *json_value, struct sl_error *err)
 {
-	return added(track, run, sl_meta_exec(track->meta, err,
-		"INSERT INTO run_param(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-		"sss", run->text, name, json_value), err);
+	return added(track, run,
+		     sl_meta_exec(track->meta, err,
+				  "INSERT INTO run_param(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
+				  "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+				  "sss", run->text, name, json_value),
+		     err);
 }
 
 int sl_run_tag(struct sl_track *track, const struct sl_id *run, const char *name, const char *value, struct sl_error *err)
 {
-	return added(track, run, sl_meta_exec(track->meta, err,
-		"INSERT INTO run_tag(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-		"sss", run->text, name, value), err);
+	return added(track, run,
+		     sl_meta_exec(track->meta, err,
+				  "INSERT INTO run_tag(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
+				  "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+				  "sss", run->text, name, value),
+		     err);
 }
 
 static int insert_metric(struct sl_track *track, const struct sl_id *run, const struct sl_metric *m, struct sl_error *err)
 {
-	static const char SQL[] =
-		"INSERT INTO run_metric(run, name, step, seq, time_ms, value) "
-		"SELECT ?1, ?2, ?3, (SELECT COALESCE(MAX(seq), -1) + 1 FROM run_metric WHERE run = ?1 AND name = ?2 AND step = ?3), ?4, ?5 "
-		"FROM run WHERE id = ?1 AND ended_ms IS NULL";
+	static const char SQL[] = "INSERT INTO run_metric(run, name, step, seq, time_ms, value) "
+				  "SELECT ?1, ?2, ?3, (SELECT COALESCE(MAX(seq), -1) + 1 FROM run_metric WHERE run = ?1 AND name "
+				  "= ?2 AND step = ?3), ?4, ?5 "
+				  "FROM run WHERE id = ?1 AND ended_ms IS NULL";
 	int64_t time_ms = m->time_ms ? m->time_ms : sl_now_ms();
 	if (isnan(m->value))
 		return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiin", run->text, m->name, m->step, time_ms), err);
-	return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiid", run->text, m->name, m->step, time_ms, m->value), err);
+	return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiid", run->text, m->name, m->step, time_ms, m->value),
+		     err);
 }
 
-int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct sl_metric *metrics, size_t count, struct sl_error *err)
+int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct sl_metric *metrics, size_t count,
+		   struct sl_error *err)
 {
 	int rc = sl_meta_begin(track->meta, err);
 	if (rc)
@@ -103,31 +117,43 @@ int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct
 	return sl_meta_end(track->meta, rc, err);
 }
 
-int sl_run_input(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash, struct sl_error *err)
+int sl_run_input(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash,
+		 struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	return added(track, run, sl_meta_exec(track->meta, err,
-		"INSERT INTO run_input(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
-		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)), err);
+	return added(track, run,
+		     sl_meta_exec(track->meta, err,
+				  "INSERT INTO run_input(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND "
+				  "ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
+				  "ssss", run->text, kind, name, sl_hash_hex(hash, hex)),
+		     err);
 }
 
-int sl_run_output(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash, struct sl_error *err)
+int sl_run_output(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash,
+		  struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	return added(track, run, sl_meta_exec(track->meta, err,
-		"INSERT INTO run_output(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
-		"ssss", run->text, kind, name, sl_hash_hex(hash, hex)), err);
+	return added(track, run,
+		     sl_meta_exec(track->meta, err,
+				  "INSERT INTO run_output(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 "
+				  "AND ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
+				  "ssss", run->text, kind, name, sl_hash_hex(hash, hex)),
+		     err);
 }
 
-int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
+int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char *path, const struct sl_hash *hash,
+		    uint64_t size_bytes, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
 	if (!sl_relative_path_valid(path))
 		return sl_fail(err, SL_E_INVALID, "'%.200s' is not a relative path", path);
-	return added(track, run, sl_meta_exec(track->meta, err,
-		"INSERT INTO run_artifact(run, path, hash, size_bytes) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND ended_ms IS NULL "
-		"ON CONFLICT(run, path) DO UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes",
-		"sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes), err);
+	return added(track, run,
+		     sl_meta_exec(track->meta, err,
+				  "INSERT INTO run_artifact(run, path, hash, size_bytes) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id "
+				  "= ?1 AND ended_ms IS NULL "
+				  "ON CONFLICT(run, path) DO UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes",
+				  "sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes),
+		     err);
 }
 
 /* ---- the end, and the record ------------------------------------------------------------------------------------------ */
@@ -147,8 +173,9 @@ static int hash_record(struct sl_track *track, const struct sl_id *run, char hex
 static int end_run(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err)
 {
 	char record[SL_HASH_HEX + 1];
-	int64_t rows = sl_meta_exec(track->meta, err, "UPDATE run SET status = ?2, cause = ?3, ended_ms = ?4 WHERE id = ?1 AND ended_ms IS NULL", "sssi",
-				    run->text, status, cause, sl_now_ms());
+	int64_t rows = sl_meta_exec(track->meta, err,
+				    "UPDATE run SET status = ?2, cause = ?3, ended_ms = ?4 WHERE id = ?1 AND ended_ms IS NULL",
+				    "sssi", run->text, status, cause, sl_now_ms());
 	if (rows <= 0)
 		return rows < 0 ? (int)rows : fail_not_open(track, run, err);
 	int rc = hash_record(track, run, record, err);
@@ -156,7 +183,8 @@ static int end_run(struct sl_track *track, const struct sl_id *run, const char *
 		rc = changed(sl_meta_exec(track->meta, err, "UPDATE run SET record = ?2 WHERE id = ?1", "ss", run->text, record));
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
-	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "status", status) || !yyjson_mut_obj_add_str(doc, detail, "record", record)))
+	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "status", status) ||
+		    !yyjson_mut_obj_add_str(doc, detail, "record", record)))
 		rc = sl_fail_memory(err);
 	return rc ? rc : append(track, "run.end", run, detail, err);
 }
@@ -168,14 +196,16 @@ int sl_run_end(struct sl_track *track, const struct sl_id *run, const char *stat
 }
 
 /* Rows of `sql` as {"name": text} members, or as arrays when there are more columns. */
-static int add_rows(struct sl_track *track, const struct sl_id *run, const char *sql, bool members, yyjson_mut_doc *doc, yyjson_mut_val *into, struct sl_error *err)
+static int add_rows(struct sl_track *track, const struct sl_id *run, const char *sql, bool members, yyjson_mut_doc *doc,
+		    yyjson_mut_val *into, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err, sql, "s", run->text);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		bool ok = true;
 		if (members) {
-			yyjson_mut_val *key = yyjson_mut_strcpy(doc, sl_stmt_text(stmt, 0)), *value = yyjson_mut_strcpy(doc, sl_stmt_text(stmt, 1));
+			yyjson_mut_val *key = yyjson_mut_strcpy(doc, sl_stmt_text(stmt, 0)),
+				       *value = yyjson_mut_strcpy(doc, sl_stmt_text(stmt, 1));
 			ok = key && value && yyjson_mut_obj_add(into, key, value);
 		} else {
 			yyjson_mut_val *row = yyjson_mut_arr_add_arr(doc, into);
@@ -189,16 +219,19 @@ static int add_rows(struct sl_track *track, const struct sl_id *run, const char 
 	return rc;
 }
 
-/* A series can be long: the record holds its count and the SHA-256 over its points, each "name NUL" and four big-endian 64-bit words (step, seq, time, bits of the
- * value; NaN as 7ff8000000000000). */
-static int add_metrics(struct sl_track *track, const struct sl_id *run, yyjson_mut_doc *doc, yyjson_mut_val *record, struct sl_error *err)
+/* A series can be long: the record holds its count and the SHA-256 over its points, each "name NUL" and four big-endian 64-bit
+ * words (step, seq, time, bits of the value; NaN as 7ff8000000000000). */
+static int add_metrics(struct sl_track *track, const struct sl_id *run, yyjson_mut_doc *doc, yyjson_mut_val *record,
+		       struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = sl_sha256_new(err);
 	struct sl_buf point SL_AUTO_BUF = SL_BUF_INIT(64 << 10);
 	if (!sha)
 		return SL_E_NO_MEMORY;
-	int rc = sl_meta_query(track->meta, &stmt, err, "SELECT name, step, seq, time_ms, value FROM run_metric WHERE run = ?1 ORDER BY name, step, seq", "s", run->text);
+	int rc = sl_meta_query(track->meta, &stmt, err,
+			       "SELECT name, step, seq, time_ms, value FROM run_metric WHERE run = ?1 ORDER BY name, step, seq",
+			       "s", run->text);
 	int64_t count = 0;
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		double value = sl_stmt_double(stmt, 4);
@@ -219,16 +252,20 @@ static int add_metrics(struct sl_track *track, const struct sl_id *run, yyjson_m
 	char hex[SL_HASH_HEX + 1];
 	sl_sha256_end(sha, &hash);
 	yyjson_mut_val *metrics = yyjson_mut_obj_add_obj(doc, record, "metrics");
-	if (!metrics || !yyjson_mut_obj_add_int(doc, metrics, "count", count) || !yyjson_mut_obj_add_strcpy(doc, metrics, "hash", sl_hash_hex(&hash, hex)))
+	if (!metrics || !yyjson_mut_obj_add_int(doc, metrics, "count", count) ||
+	    !yyjson_mut_obj_add_strcpy(doc, metrics, "hash", sl_hash_hex(&hash, hex)))
 		return sl_fail_memory(err);
 	return 0;
 }
 
-static int add_row(struct sl_track *track, const struct sl_id *run, yyjson_mut_doc *doc, yyjson_mut_val *record, struct sl_error *err)
+static int add_row(struct sl_track *track, const struct sl_id *run, yyjson_mut_doc *doc, yyjson_mut_val *record,
+		   struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err,
-		"SELECT id, parent, kind, name, status, reason, cause, fingerprint, environment, started_ms, ended_ms FROM run WHERE id = ?1", "s", run->text);
+			       "SELECT id, parent, kind, name, status, reason, cause, fingerprint, environment, started_ms, "
+			       "ended_ms FROM run WHERE id = ?1",
+			       "s", run->text);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)
@@ -236,8 +273,9 @@ static int add_row(struct sl_track *track, const struct sl_id *run, yyjson_mut_d
 	bool ok = yyjson_mut_obj_add_str(doc, record, "format", "sluice.run/1");
 	for (int c = 0; ok && c < sl_stmt_columns(stmt); c++) {
 		const char *name = sl_stmt_column_name(stmt, c);
-		yyjson_mut_val *key = yyjson_mut_strcpy(doc, name), *value = sl_stmt_type(stmt, c) == 'i' ? yyjson_mut_sint(doc, sl_stmt_int(stmt, c)) :
-											       yyjson_mut_strcpy(doc, sl_stmt_text(stmt, c));
+		yyjson_mut_val *key = yyjson_mut_strcpy(doc, name),
+			       *value = sl_stmt_type(stmt, c) == 'i' ? yyjson_mut_sint(doc, sl_stmt_int(stmt, c))
+								     : yyjson_mut_strcpy(doc, sl_stmt_text(stmt, c));
 		if (!sl_stmt_null(stmt, c))
 			ok = key && value && yyjson_mut_obj_add(record, key, value);
 	}
@@ -306,7 +344,8 @@ int sl_run_find(struct sl_track *track, const char *id_or_prefix, struct sl_id *
 	if (n == 0 || n > SL_ID_LEN)
 		return sl_fail(err, SL_E_INVALID, "'%.64s' is not a run's id", id_or_prefix);
 	for (size_t i = 0; i <= n; i++)
-		from[i] = id_or_prefix[i] >= 'a' && id_or_prefix[i] <= 'z' ? (char)(id_or_prefix[i] - 'a' + 'A') : id_or_prefix[i];
+		from[i] =
+			id_or_prefix[i] >= 'a' && id_or_prefix[i] <= 'z' ? (char)(id_or_prefix[i] - 'a' + 'A') : id_or_prefix[i];
 	snprintf(to, sizeof to, "%s~", from); /* '~' is behind every character of an id */
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err, "SELECT id FROM run WHERE id >= ?1 AND id < ?2 LIMIT 2", "ss", from, to);

@@ -69,7 +69,8 @@ static int open_ports(struct sl_store *store, bool create, struct sl_error *err)
 	if (!rc)
 		rc = sl_objects_open(inside(store, "objects", path), store->tmp_dir, &store->objects, err);
 	if (!rc)
-		rc = sl_ledger_open(inside(store, "ledger", path), inside(store, "key", key_dir), store->meta, &store->ledger, err);
+		rc = sl_ledger_open(inside(store, "ledger", path), inside(store, "key", key_dir), store->meta, &store->ledger,
+				    err);
 	store->track = (struct sl_track){store->meta, store->ledger, store->dir};
 	return rc;
 }
@@ -82,7 +83,8 @@ static int write_first_entry(struct sl_store *store, struct sl_error *err)
 	sl_ledger_public_key(store->ledger, &key);
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = yyjson_mut_obj(doc);
-	if (!yyjson_mut_obj_add_str(doc, detail, "key", sl_buf_cstr(&key)) || !yyjson_mut_obj_add_str(doc, detail, "program", "sluice " SLUICE_VERSION))
+	if (!yyjson_mut_obj_add_str(doc, detail, "key", sl_buf_cstr(&key)) ||
+	    !yyjson_mut_obj_add_str(doc, detail, "program", "sluice " SLUICE_VERSION))
 		return sl_fail_memory(err);
 	int rc = sl_meta_begin(store->meta, err);
 	if (rc)
@@ -146,7 +148,8 @@ void sl_store_close(struct sl_store *store)
 	struct sl_error why;
 	if (!store)
 		return;
-	/* What was committed stays, whether or not it could be published: the next command publishes it, and verify tells what is wrong. */
+	/* What was committed stays, whether or not it could be published: the next command publishes it, and verify tells what is
+	 * wrong. */
 	if (store->ledger && sl_ledger_publish(store->ledger, &why))
 		sl_debug("ledger not published: %s: %s", why.where, why.message);
 	sl_ledger_close(store->ledger);

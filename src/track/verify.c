@@ -81,7 +81,8 @@ static int check_reference(struct sl_verify *verify, const char *owner, const ch
 	(void)err;
 	if (!sl_hash_parse(hex, &hash))
 		return sl_verify_problem(verify, "%s: refers to '%.70s', which is no hash", owner, hex);
-	return sl_objects_has(verify->store->objects, &hash) ? 0 : sl_verify_problem(verify, "%s: object %s is missing", owner, hex);
+	return sl_objects_has(verify->store->objects, &hash) ? 0
+							     : sl_verify_problem(verify, "%s: object %s is missing", owner, hex);
 }
 
 /* docs/formats/manifest.md: "files":[{"object":...}...]; docs/formats/model.md: "model":{"hash"}, "reference". */
@@ -111,7 +112,8 @@ static int check_manifest(struct sl_verify *verify, const char *owner, const cha
 		return sl_verify_problem(verify, "%s: '%.70s' is no hash", owner, hex);
 	int rc = sl_objects_get(verify->store->objects, &hash, &text, &why);
 	if (rc == SL_E_CORRUPT || rc == SL_E_NOT_FOUND)
-		return sl_verify_problem(verify, "%s: manifest %s %s", owner, hex, rc == SL_E_CORRUPT ? "was changed" : "is missing");
+		return sl_verify_problem(verify, "%s: manifest %s %s", owner, hex,
+					 rc == SL_E_CORRUPT ? "was changed" : "is missing");
 	if (rc) {
 		if (err)
 			*err = why;
@@ -130,7 +132,8 @@ static int check_owned(struct sl_verify *verify, const char *sql, bool manifest,
 	int rc = sl_meta_query(verify->store->meta, &stmt, err, sql, NULL);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		snprintf(owner, sizeof owner, "%s", sl_stmt_text(stmt, 0));
-		rc = manifest ? check_manifest(verify, owner, sl_stmt_text(stmt, 1), err) : check_reference(verify, owner, sl_stmt_text(stmt, 1), err);
+		rc = manifest ? check_manifest(verify, owner, sl_stmt_text(stmt, 1), err)
+			      : check_reference(verify, owner, sl_stmt_text(stmt, 1), err);
 	}
 	return rc;
 }
@@ -139,8 +142,14 @@ static int check_manifests(struct sl_verify *verify, struct sl_error *err)
 {
 	int rc = check_owned(verify, "SELECT 'dataset ' || min(dataset), hash FROM dataset_version GROUP BY hash", true, err);
 	if (!rc)
-		rc = check_owned(verify, "SELECT 'model ' || model || ', version ' || version, hash FROM model_version ORDER BY model, version", true, err);
-	return rc ? rc : check_owned(verify, "SELECT 'artifact ' || path || ' of run ' || run, hash FROM run_artifact ORDER BY run, path", false, err);
+		rc = check_owned(
+			verify,
+			"SELECT 'model ' || model || ', version ' || version, hash FROM model_version ORDER BY model, version",
+			true, err);
+	return rc ? rc
+		  : check_owned(verify,
+				"SELECT 'artifact ' || path || ' of run ' || run, hash FROM run_artifact ORDER BY run, path",
+				false, err);
 }
 
 /* ---- objects and streams -------------------------------------------------------------------------------------------- */
@@ -162,7 +171,10 @@ static int check_object(void *context, const struct sl_hash *hash, uint64_t size
 	return rc;
 }
 
-static int check_objects(struct sl_verify *verify, struct sl_error *err) { return sl_objects_each(verify->store->objects, check_object, verify, err); }
+static int check_objects(struct sl_verify *verify, struct sl_error *err)
+{
+	return sl_objects_each(verify->store->objects, check_object, verify, err);
+}
 
 static int check_stream(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
 {
@@ -185,7 +197,8 @@ static int check_streams(struct sl_verify *verify, struct sl_error *err)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
-int sl_store_verify(struct sl_store *store, const struct sl_verify_listener *listener, struct sl_verify_report *ret, struct sl_error *err)
+int sl_store_verify(struct sl_store *store, const struct sl_verify_listener *listener, struct sl_verify_report *ret,
+		    struct sl_error *err)
 {
 	static const struct { const char *name; int (*check)(struct sl_verify *verify, struct sl_error *err); } PARTS[] = {
 		{"ledger", check_ledger}, {"key", check_key}, {"database", check_database}, {"facts", sl_verify_facts},
@@ -209,5 +222,6 @@ int sl_store_verify(struct sl_store *store, const struct sl_verify_listener *lis
 	if (ret->problems == 0)
 		return 0;
 	sl_fail(err, SL_E_CORRUPT, "%s", verify.first);
-	return sl_error_hint(err, "%lld %s in all; put back what is damaged from a backup", (long long)ret->problems, ret->problems == 1 ? "problem" : "problems");
+	return sl_error_hint(err, "%lld %s in all; put back what is damaged from a backup", (long long)ret->problems,
+			     ret->problems == 1 ? "problem" : "problems");
 }

@@ -11,8 +11,9 @@
 enum { RUN = 'r', DATASET = 'd', MODEL = 'm', ALIAS = 'a', MOVE = 'v' };
 enum { KEY_MAX = 512 };
 
-/* What the entries say of one thing. Keys: "r <id>", "d <dataset> <n>" (its n-th commit), "m <model> <version>", "a <model> <alias>",
- * "v <model> <alias> <n>" (the alias's n-th move), "c <dataset>" (how many commits), "s <stream> <base offset>" (a sealed segment). */
+/* What the entries say of one thing. Keys: "r <id>", "d <dataset> <n>" (its n-th commit), "m <model> <version>", "a <model>
+ * <alias>", "v <model> <alias> <n>" (the alias's n-th move), "c <dataset>" (how many commits), "s <stream> <base offset>" (a
+ * sealed segment). */
 struct fact {
 	bool has_row, ended;
 	char status[16], run[SL_ID_LEN + 1];
@@ -176,7 +177,8 @@ static int check_record(struct facts *facts, const char *id, const char *record,
 	struct sl_hash hash;
 	char hex[SL_HASH_HEX + 1];
 	if (!sl_str_eq(record, fact->hash))
-		return sl_verify_problem(facts->verify, "run %s: its record is %.12s, the ledger says %.12s", id, record, fact->hash);
+		return sl_verify_problem(facts->verify, "run %s: its record is %.12s, the ledger says %.12s", id, record,
+					 fact->hash);
 	if (!sl_id_parse(id, &run))
 		return sl_verify_problem(facts->verify, "run '%.40s': is not an id", id);
 	int rc = sl_run_record(&facts->verify->store->track, &run, &text, &why);
@@ -187,7 +189,9 @@ static int check_record(struct facts *facts, const char *id, const char *record,
 	}
 	sl_sha256(sl_buf_cstr(&text), text.len, &hash);
 	if (!sl_str_eq(sl_hash_hex(&hash, hex), record))
-		return sl_verify_problem(facts->verify, "run %s: its rows (parameters, metrics, inputs, outputs ...) are not those of its record", id);
+		return sl_verify_problem(
+			facts->verify, "run %s: its rows (parameters, metrics, inputs, outputs ...) are not those of its record",
+			id);
 	return 0;
 }
 
@@ -203,11 +207,14 @@ static int check_run(struct facts *facts, struct sl_stmt *row, struct sl_error *
 	fact->has_row = true;
 	bool ended = !sl_stmt_null(row, 2);
 	if (ended != fact->ended)
-		return sl_verify_problem(facts->verify, "run %s: %s, but the ledger %s", id, ended ? "has ended" : "has not ended", ended ? "has no entry of that" : "says that it has");
+		return sl_verify_problem(facts->verify, "run %s: %s, but the ledger %s", id,
+					 ended ? "has ended" : "has not ended",
+					 ended ? "has no entry of that" : "says that it has");
 	if (!ended)
 		return 0;
 	if (!sl_str_eq(sl_stmt_text(row, 1), fact->status))
-		return sl_verify_problem(facts->verify, "run %s: its status is '%s', the ledger says '%s'", id, sl_stmt_text(row, 1), fact->status);
+		return sl_verify_problem(facts->verify, "run %s: its status is '%s', the ledger says '%s'", id,
+					 sl_stmt_text(row, 1), fact->status);
 	return check_record(facts, id, sl_stmt_text(row, 3), fact, err);
 }
 
@@ -225,11 +232,14 @@ static int check_dataset(struct facts *facts, struct sl_stmt *row, struct sl_err
 	struct fact *fact = get(facts, key);
 	facts->verify->report->dataset_versions++;
 	if (!fact)
-		return sl_verify_problem(facts->verify, "dataset %s, version %.12s: no ledger entry covers it", name, sl_stmt_text(row, 1));
+		return sl_verify_problem(facts->verify, "dataset %s, version %.12s: no ledger entry covers it", name,
+					 sl_stmt_text(row, 1));
 	fact->has_row = true;
 	if (!sl_str_eq(sl_stmt_text(row, 1), fact->hash) || !sl_str_eq(sl_stmt_text(row, 2), fact->run))
-		return sl_verify_problem(facts->verify, "dataset %s, commit %" PRId64 ": the row says version %.12s by run %s, the ledger %.12s by run %s", name, counter->count,
-					 sl_stmt_text(row, 1), sl_stmt_text(row, 2), fact->hash, fact->run);
+		return sl_verify_problem(facts->verify,
+					 "dataset %s, commit %" PRId64
+					 ": the row says version %.12s by run %s, the ledger %.12s by run %s",
+					 name, counter->count, sl_stmt_text(row, 1), sl_stmt_text(row, 2), fact->hash, fact->run);
 	return 0;
 }
 
@@ -251,7 +261,8 @@ static int check_model(struct facts *facts, struct sl_stmt *row, struct sl_error
 	struct fact *fact = get(facts, key);
 	facts->verify->report->model_versions++;
 	if (!fact)
-		return sl_verify_problem(facts->verify, "model %s, version %" PRId64 ": no ledger entry covers it", name, version);
+		return sl_verify_problem(facts->verify, "model %s, version %" PRId64 ": no ledger entry covers it", name,
+					 version);
 	fact->has_row = true;
 	if (!sl_str_eq(sl_stmt_text(row, 2), fact->hash))
 		wrong = "package";
@@ -263,7 +274,9 @@ static int check_model(struct facts *facts, struct sl_stmt *row, struct sl_error
 		wrong = "gate's verdict";
 	else if (hash_differs(sl_stmt_text(row, 6), fact->metrics))
 		wrong = "metrics";
-	return wrong ? sl_verify_problem(facts->verify, "model %s, version %" PRId64 ": its %s is not what the ledger says", name, version, wrong) : 0;
+	return wrong ? sl_verify_problem(facts->verify, "model %s, version %" PRId64 ": its %s is not what the ledger says", name,
+					 version, wrong)
+		     : 0;
 }
 
 static int check_alias(struct facts *facts, struct sl_stmt *row, struct sl_error *err)
@@ -278,7 +291,8 @@ static int check_alias(struct facts *facts, struct sl_stmt *row, struct sl_error
 		return sl_verify_problem(facts->verify, "alias %s@%s: no ledger entry covers it", model, alias);
 	fact->has_row = true;
 	if (fact->version != sl_stmt_int(row, 2))
-		return sl_verify_problem(facts->verify, "alias %s@%s: points to version %" PRId64 ", the ledger says %" PRId64, model, alias, sl_stmt_int(row, 2), fact->version);
+		return sl_verify_problem(facts->verify, "alias %s@%s: points to version %" PRId64 ", the ledger says %" PRId64,
+					 model, alias, sl_stmt_int(row, 2), fact->version);
 	return 0;
 }
 
@@ -294,7 +308,8 @@ static int check_move(struct facts *facts, struct sl_stmt *row, struct sl_error 
 	snprintf(key, sizeof key, "%c %.200s %.200s %" PRId64, MOVE, model, alias, counter->count++);
 	struct fact *fact = get(facts, key);
 	if (!fact || fact->version != sl_stmt_int(row, 2))
-		return sl_verify_problem(facts->verify, "alias %s@%s, move %" PRId64 ": the row is not what the ledger says", model, alias, counter->count);
+		return sl_verify_problem(facts->verify, "alias %s@%s, move %" PRId64 ": the row is not what the ledger says",
+					 model, alias, counter->count);
 	fact->has_row = true;
 	return 0;
 }
@@ -357,8 +372,14 @@ static int check_seals(struct facts *facts, struct sl_error *err)
 
 static int check_leftovers(struct facts *facts)
 {
-	static const struct { char letter; const char *what; } WHAT[] = {
-		{RUN, "run"}, {DATASET, "commit of dataset"}, {MODEL, "version of model"}, {ALIAS, "alias"}, {MOVE, "move of alias"}};
+	static const struct {
+		char letter;
+		const char *what;
+	} WHAT[] = {{RUN, "run"},
+		    {DATASET, "commit of dataset"},
+		    {MODEL, "version of model"},
+		    {ALIAS, "alias"},
+		    {MOVE, "move of alias"}};
 	for (size_t i = 0; i < sl_map_count(facts->map); i++) {
 		const struct fact *fact = sl_map_value(facts->map, i);
 		const char *key = sl_map_key(facts->map, i), *what = "row";
@@ -374,10 +395,14 @@ static int check_leftovers(struct facts *facts)
 /* One part after the other; damage in one does not keep the next from being looked at. */
 static int check_all(struct facts *facts, struct sl_error *err)
 {
-	static const struct { const char *sql; check_row *check; } PARTS[] = {
+	static const struct {
+		const char *sql;
+		check_row *check;
+	} PARTS[] = {
 		{"SELECT id, status, ended_ms, record FROM run ORDER BY id", check_run},
 		{"SELECT dataset, hash, run FROM dataset_version ORDER BY seq", check_dataset},
-		{"SELECT model, version, hash, run, status, gate, metrics FROM model_version ORDER BY model, version", check_model},
+		{"SELECT model, version, hash, run, status, gate, metrics FROM model_version ORDER BY model, version",
+		 check_model},
 		{"SELECT model, alias, version FROM model_alias ORDER BY model, alias", check_alias},
 		{"SELECT model, alias, version FROM alias_move ORDER BY seq", check_move},
 	};

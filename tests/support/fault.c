@@ -222,14 +222,16 @@ static ssize_t fault_write(int fd, const void *data, size_t len)
 {
 	if (!hit(FAULT_WRITE))
 		return write(fd, data, len);
-	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1 : partly(fd, data, len, 0, false);
+	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1
+											    : partly(fd, data, len, 0, false);
 }
 
 static ssize_t fault_pwrite(int fd, const void *data, size_t len, off_t offset)
 {
 	if (!hit(FAULT_WRITE))
 		return pwrite(fd, data, len, offset);
-	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1 : partly(fd, data, len, offset, true);
+	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1
+											    : partly(fd, data, len, offset, true);
 }
 
 static int fault_sync(int fd)

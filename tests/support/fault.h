@@ -1,10 +1,10 @@
 /* Faults at the machine's edge, for tests: the n-th system call fails, or the process dies at it, or the power does.
  *
- * Install a plan (in a child process when it dies), run what is to be tested, look at what is left. fsync and fdatasync do not reach the disk
- * while a plan is installed: what counts is what the plan says of them.
+ * Install a plan (in a child process when it dies), run what is to be tested, look at what is left. fsync and fdatasync do not
+ * reach the disk while a plan is installed: what counts is what the plan says of them.
  *
- * Power loss: what a plan with `power_dir` leaves in `image_dir` when it dies is the worst that POSIX allows: of each file the bytes at its last fsync (none:
- * an empty file), of each folder the names at its last fsync.
+ * Power loss: what a plan with `power_dir` leaves in `image_dir` when it dies is the worst that POSIX allows: of each file the
+ * bytes at its last fsync (none: an empty file), of each folder the names at its last fsync.
  */
 #ifndef SL_TEST_FAULT_H
 #define SL_TEST_FAULT_H

@@ -53,8 +53,10 @@ static int teardown(void **state)
 
 static void set(struct fixture *f, const char *name, const char *value)
 {
-	int64_t n = sl_meta_exec(f->meta, &f->err, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", "ss",
-				 name, value);
+	int64_t n = sl_meta_exec(
+		f->meta, &f->err,
+		"INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", "ss",
+		name, value);
 	if (n != 1)
 		fail_msg("%d rows: %s", (int)n, f->err.message);
 }
@@ -72,7 +74,8 @@ static void test_values_come_back(void **state)
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	size_t len;
 
-	assert_int_equal(0, sl_meta_query(f->meta, &stmt, &f->err, "SELECT ?1 AS a, ?2, ?3, ?4, ?5, ?6", "sidbsn", "text", INT64_MIN, 0.1, "a\0b", (size_t)3, NULL));
+	assert_int_equal(0, sl_meta_query(f->meta, &stmt, &f->err, "SELECT ?1 AS a, ?2, ?3, ?4, ?5, ?6", "sidbsn", "text",
+					  INT64_MIN, 0.1, "a\0b", (size_t)3, NULL));
 	assert_int_equal(1, sl_stmt_step(stmt, &f->err));
 	assert_int_equal(6, sl_stmt_columns(stmt));
 	assert_string_equal("a", sl_stmt_column_name(stmt, 0));
@@ -392,10 +395,19 @@ static void test_freed_pages_are_no_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_values_come_back), T(test_one_text_can_be_used_twice_at_once), T(test_exec_counts_and_conflicts), T(test_many_built_texts),
-		T(test_transactions_nest), T(test_inner_rollback_dooms_the_whole), T(test_a_reader_sees_one_state), T(test_many_processes_write),
-		T(test_what_a_killed_process_committed_stays), T(test_refuses_other_files_and_schemes), T(test_a_flipped_bit_in_the_database_is_named),
-		T(test_a_flipped_bit_in_the_log_is_never_an_answer), T(test_freed_pages_are_no_damage),
+		T(test_values_come_back),
+		T(test_one_text_can_be_used_twice_at_once),
+		T(test_exec_counts_and_conflicts),
+		T(test_many_built_texts),
+		T(test_transactions_nest),
+		T(test_inner_rollback_dooms_the_whole),
+		T(test_a_reader_sees_one_state),
+		T(test_many_processes_write),
+		T(test_what_a_killed_process_committed_stays),
+		T(test_refuses_other_files_and_schemes),
+		T(test_a_flipped_bit_in_the_database_is_named),
+		T(test_a_flipped_bit_in_the_log_is_never_an_answer),
+		T(test_freed_pages_are_no_damage),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

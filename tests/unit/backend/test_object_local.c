@@ -278,9 +278,15 @@ static void test_tidy_removes_only_what_the_dead_left(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_put_and_get), T(test_absent_and_too_large), T(test_put_file_copies_or_moves), T(test_put_file_refuses_what_is_no_file),
-		T(test_refuses_a_file_that_changes_while_read), T(test_a_flipped_bit_is_an_error), T(test_putting_again_heals_a_cut_object),
-		T(test_each_and_remove), T(test_tidy_removes_only_what_the_dead_left),
+		T(test_put_and_get),
+		T(test_absent_and_too_large),
+		T(test_put_file_copies_or_moves),
+		T(test_put_file_refuses_what_is_no_file),
+		T(test_refuses_a_file_that_changes_while_read),
+		T(test_a_flipped_bit_is_an_error),
+		T(test_putting_again_heals_a_cut_object),
+		T(test_each_and_remove),
+		T(test_tidy_removes_only_what_the_dead_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,8 @@ static void test_past_the_second_level(void **state)
 	publish(f);
 	int64_t before = sl_monotonic_ns();
 	struct sl_ledger_report report = verify_well(f);
-	print_message("verified %.0f entries a second, rows included\n", (double)report.entries / (double)(sl_monotonic_ns() - before) * 1e9);
+	print_message("verified %.0f entries a second, rows included\n",
+		      (double)report.entries / (double)(sl_monotonic_ns() - before) * 1e9);
 	assert_int_equal(65536 + 20, report.entries);
 	assert_int_equal(2 * 257 + 1 + 1, report.tiles); /* bundles and level 0, level 1 (full), level 2 (one hash) */
 }
@@ -216,7 +217,8 @@ static void flip(const char *path, off_t at)
 static void test_every_flipped_byte_of_a_file_is_named(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const names[] = {"tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/44"};
+	static const char *const names[] = {"tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000",
+					    "tile/entries/001.p/44"};
 	char path[SL_PATH_MAX], expected[128];
 	struct stat st;
 
@@ -252,14 +254,24 @@ static void test_a_changed_row_is_named(void **state)
 	struct fixture *f = *state;
 	append(f, 300);
 	publish(f);
-	assert_int_equal(1, sl_meta_exec(f->meta, &f->err, "UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'd17', 'd71') AS BLOB) WHERE seq = 17", NULL));
+	assert_int_equal(
+		1,
+		sl_meta_exec(
+			f->meta, &f->err,
+			"UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'd17', 'd71') AS BLOB) WHERE seq = 17",
+			NULL));
 	expect_bad(f, "ledger_entry row 17: byte ");
 	/* A publisher that does not know the edge still, as the change is not in it. */
 	append(f, 1);
 	publish(f);
 	expect_bad(f, "ledger_entry row 17: byte ");
 	assert_int_equal(1, sl_meta_exec(f->meta, &f->err, "DELETE FROM ledger_entry WHERE seq = 200", NULL));
-	assert_int_equal(1, sl_meta_exec(f->meta, &f->err, "UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'd71', 'd17') AS BLOB) WHERE seq = 17", NULL));
+	assert_int_equal(
+		1,
+		sl_meta_exec(
+			f->meta, &f->err,
+			"UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'd71', 'd17') AS BLOB) WHERE seq = 17",
+			NULL));
 	expect_bad(f, "ledger_entry row 200: is missing");
 }
 
@@ -270,7 +282,8 @@ static void test_a_row_changed_at_the_edge_is_not_signed(void **state)
 	publish(f);
 	close_ledger(f);
 	open_ledger(f);
-	assert_int_equal(1, sl_meta_exec(f->meta, &f->err, "UPDATE ledger_entry SET entry = CAST('{}' AS BLOB) WHERE seq = 299", NULL));
+	assert_int_equal(
+		1, sl_meta_exec(f->meta, &f->err, "UPDATE ledger_entry SET entry = CAST('{}' AS BLOB) WHERE seq = 299", NULL));
 	append(f, 1);
 	assert_int_equal(SL_E_CORRUPT, sl_ledger_publish(f->ledger, &f->err));
 	expect_bad(f, "ledger_entry row 299: byte 1 ");
@@ -348,9 +361,16 @@ static void test_without_the_private_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_entry_is_canonical_and_numbered), T(test_a_rolled_back_entry_leaves_no_gap), T(test_too_large_a_detail), T(test_publish_in_steps),
-		T(test_past_the_second_level), T(test_every_flipped_byte_of_a_file_is_named), T(test_a_changed_row_is_named),
-		T(test_a_row_changed_at_the_edge_is_not_signed), T(test_lost_partial_tiles_are_made_again), T(test_every_entry_can_be_proved),
+		T(test_entry_is_canonical_and_numbered),
+		T(test_a_rolled_back_entry_leaves_no_gap),
+		T(test_too_large_a_detail),
+		T(test_publish_in_steps),
+		T(test_past_the_second_level),
+		T(test_every_flipped_byte_of_a_file_is_named),
+		T(test_a_changed_row_is_named),
+		T(test_a_row_changed_at_the_edge_is_not_signed),
+		T(test_lost_partial_tiles_are_made_again),
+		T(test_every_entry_can_be_proved),
 		T(test_without_the_private_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

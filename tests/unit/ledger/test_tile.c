@@ -45,7 +45,8 @@ struct seen {
 	unsigned full[SL_TILE_LEVELS];
 };
 
-static int note_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH], struct sl_error *err)
+static int note_full(void *context, unsigned level, uint64_t index, const struct sl_hash hashes[SL_TILE_WIDTH],
+		     struct sl_error *err)
 {
 	(void)hashes, (void)err;
 	struct seen *seen = context;

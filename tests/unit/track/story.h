@@ -1,5 +1,5 @@
-/* A small store with one of everything, for the tests of lineage and of verify: a raw file is ingested as dataset "raw", step "clean" makes
- * dataset "clean" of it, step "fit" a model package, which is version 1 of model "delay" and champion. */
+/* A small store with one of everything, for the tests of lineage and of verify: a raw file is ingested as dataset "raw", step
+ * "clean" makes dataset "clean" of it, step "fit" a model package, which is version 1 of model "delay" and champion. */
 #ifndef SL_TEST_STORY_H
 #define SL_TEST_STORY_H
 
@@ -32,12 +32,19 @@ struct story {
 			fail_msg("%s: %d %s: %s", #call, must_rc_, s->err.where, s->err.message); \
 	} while (0)
 
-static inline void story_put(struct story *s, const char *text, struct sl_hash *ret) { MUST(sl_objects_put(s->store->objects, text, strlen(text), ret, &s->err)); }
+static inline void story_put(struct story *s, const char *text, struct sl_hash *ret)
+{
+	MUST(sl_objects_put(s->store->objects, text, strlen(text), ret, &s->err));
+}
 
 static inline struct sl_id story_begin(struct story *s, const char *kind, const char *name, const struct sl_id *parent)
 {
 	struct sl_id id;
-	struct sl_run_start start = {.kind = kind, .name = name, .reason = "never ran", .parent = parent ? parent->text : NULL, .environment = "{\"host\":\"h\"}"};
+	struct sl_run_start start = {.kind = kind,
+				     .name = name,
+				     .reason = "never ran",
+				     .parent = parent ? parent->text : NULL,
+				     .environment = "{\"host\":\"h\"}"};
 	MUST(sl_run_begin(&s->store->track, &start, &id, &s->err));
 	return id;
 }
@@ -48,7 +55,9 @@ static inline void story_manifest(struct story *s, const char *content, struct s
 	char text[512], hex[SL_HASH_HEX + 1];
 	struct sl_hash object;
 	story_put(s, content, &object);
-	snprintf(text, sizeof text, "{\"columns\":[],\"files\":[{\"object\":\"%s\",\"rows\":1,\"size\":%zu}],\"format\":\"sluice.table/1\",\"rows\":1}",
+	snprintf(text, sizeof text,
+		 "{\"columns\":[],\"files\":[{\"object\":\"%s\",\"rows\":1,\"size\":%zu}],\"format\":\"sluice.table/"
+		 "1\",\"rows\":1}",
 		 sl_hash_hex(&object, hex), strlen(content));
 	story_put(s, text, ret);
 }
@@ -66,8 +75,9 @@ static inline void story_commit(struct story *s, const char *dataset, const stru
 	MUST(sl_meta_begin(s->store->meta, &s->err));
 	MUST(sl_meta_int(s->store->meta, 0, &seq, &s->err, "SELECT count(*) FROM dataset_version", NULL));
 	MUST((int)sl_meta_exec(s->store->meta, &s->err,
-		"INSERT INTO dataset_version(seq, dataset, hash, rows, size_bytes, files, run, created_ms) VALUES (?1, ?2, ?3, 1, 10, 1, ?4, ?5)", "isssi", seq + 1, dataset, hex,
-		run->text, sl_now_ms()));
+			       "INSERT INTO dataset_version(seq, dataset, hash, rows, size_bytes, files, run, created_ms) VALUES "
+			       "(?1, ?2, ?3, 1, 10, 1, ?4, ?5)",
+			       "isssi", seq + 1, dataset, hex, run->text, sl_now_ms()));
 	MUST(sl_ledger_append(s->store->ledger, "dataset.commit", subject, detail, NULL, &s->err));
 	MUST(sl_meta_commit(s->store->meta, &s->err));
 	yyjson_mut_doc_free(doc);
@@ -78,8 +88,8 @@ static inline void story_package(struct story *s)
 	char text[512], model[SL_HASH_HEX + 1], reference[SL_HASH_HEX + 1];
 	story_put(s, "model bytes", &s->model_file);
 	story_put(s, "{\"format\":\"sluice.reference/1\"}", &s->reference);
-	snprintf(text, sizeof text, "{\"format\":\"sluice.model/1\",\"model\":{\"hash\":\"%s\"},\"reference\":\"%s\"}", sl_hash_hex(&s->model_file, model),
-		 sl_hash_hex(&s->reference, reference));
+	snprintf(text, sizeof text, "{\"format\":\"sluice.model/1\",\"model\":{\"hash\":\"%s\"},\"reference\":\"%s\"}",
+		 sl_hash_hex(&s->model_file, model), sl_hash_hex(&s->reference, reference));
 	story_put(s, text, &s->package);
 }
 
@@ -127,7 +137,8 @@ static inline int story_setup(void **state)
 {
 	struct story *s = calloc(1, sizeof *s);
 	*state = s;
-	if (!s || sl_dir_make_temporary("/tmp", "sl-story-", s->dir, &s->err) || sl_store_create(s->dir, &s->err) || sl_store_open(s->dir, &s->store, &s->err))
+	if (!s || sl_dir_make_temporary("/tmp", "sl-story-", s->dir, &s->err) || sl_store_create(s->dir, &s->err) ||
+	    sl_store_open(s->dir, &s->store, &s->err))
 		return -1;
 	story_tell(s);
 	return 0;

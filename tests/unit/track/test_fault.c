@@ -1,5 +1,5 @@
-/* The store under faults: every system call of a small life of a store fails, or the process dies at it, or the power does. Afterwards the store
- * must open, verify must find nothing, and what was acknowledged must be there. */
+/* The store under faults: every system call of a small life of a store fails, or the process dies at it, or the power does.
+ * Afterwards the store must open, verify must find nothing, and what was acknowledged must be there. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -55,7 +55,8 @@ static void put_file(struct sl_store *store, enum sl_put_how how)
 	char path[SL_PATH_MAX];
 	struct sl_hash hash;
 	snprintf(path, sizeof path, "%.2000s/staged-%d", store->tmp_dir, how);
-	if (sl_file_replace(path, "staged output\n", 14 - (how == SL_PUT_MOVE), 0644, &err) == 0 && sl_objects_put_file(store->objects, path, how, &hash, NULL, &err) == 0)
+	if (sl_file_replace(path, "staged output\n", 14 - (how == SL_PUT_MOVE), 0644, &err) == 0 &&
+	    sl_objects_put_file(store->objects, path, how, &hash, NULL, &err) == 0)
 		tell('o', NULL, &hash);
 }
 
@@ -78,9 +79,11 @@ static void live(struct sl_store *store, int rounds)
 		}
 		if (sl_run_begin(&store->track, &start, &run, &err) == 0) {
 			tell('b', &run, NULL);
-			if (sl_run_metrics(&store->track, &run, &metric, 1, &err) == 0 && sl_run_end(&store->track, &run, "ok", "", &err) == 0)
+			if (sl_run_metrics(&store->track, &run, &metric, 1, &err) == 0 &&
+			    sl_run_end(&store->track, &run, "ok", "", &err) == 0)
 				tell('e', &run, NULL);
-			if (sl_objects_has(store->objects, &package) && sl_model_create(&store->track, "m", &package, &run, "{}", &version, &err) == 0)
+			if (sl_objects_has(store->objects, &package) &&
+			    sl_model_create(&store->track, "m", &package, &run, "{}", &version, &err) == 0)
 				tell('m', &run, &package);
 		}
 		if (sl_ledger_publish(store->ledger, &err) == 0)
@@ -117,7 +120,8 @@ static void check_acknowledged(struct sl_store *store, const struct acknowledged
 	else if (a->what == 'b')
 		rc = sl_run_find(&store->track, a->run.text, &found, &err);
 	else if (a->what == 'e')
-		rc = sl_meta_int(store->meta, 0, &n, &err, "SELECT 1 FROM run WHERE id = ?1 AND status = 'ok' AND record IS NOT NULL", "s", a->run.text);
+		rc = sl_meta_int(store->meta, 0, &n, &err,
+				 "SELECT 1 FROM run WHERE id = ?1 AND status = 'ok' AND record IS NOT NULL", "s", a->run.text);
 	else if (a->what == 'm')
 		rc = sl_meta_int(store->meta, 0, &n, &err, "SELECT 1 FROM model_version WHERE run = ?1", "s", a->run.text);
 	if (rc || n != 1)
@@ -141,8 +145,8 @@ static void check_store(const char *dir, const struct acknowledged *told, size_t
 	struct sl_hash hash;
 	struct sl_id run;
 	struct sl_run_start start = {.kind = "step", .name = "after", .reason = "test"};
-	if (sl_objects_put(store->objects, "after", 5, &hash, &err) || sl_run_begin(&store->track, &start, &run, &err) || sl_run_end(&store->track, &run, "ok", "", &err) ||
-	    sl_ledger_publish(store->ledger, &err))
+	if (sl_objects_put(store->objects, "after", 5, &hash, &err) || sl_run_begin(&store->track, &start, &run, &err) ||
+	    sl_run_end(&store->track, &run, "ok", "", &err) || sl_ledger_publish(store->ledger, &err))
 		fail_msg("%s: does not go on: %s: %s", what_failed, err.where, err.message);
 	sl_store_close(store);
 	fault_remove();
@@ -270,7 +274,9 @@ static void test_every_read_fails(void **state)
 static void test_the_disk_fills_at_every_write(void **state)
 {
 	(void)state;
-	try_every_call("full disk", (struct fault_plan){.action = FAULT_SHORT, .kinds = FAULT_WRITE, .error = ENOSPC, .stays = true}, false, 2, 1);
+	try_every_call("full disk",
+		       (struct fault_plan){.action = FAULT_SHORT, .kinds = FAULT_WRITE, .error = ENOSPC, .stays = true}, false, 2,
+		       1);
 }
 
 /* Enough commits that the log is copied into the database in between. */
@@ -289,7 +295,8 @@ static void test_full_disk_is_named(void **state)
 	struct sl_id run;
 	struct sl_run_start start = {.kind = "step", .name = "s", .reason = "test"};
 	struct fault_plan full = {.action = FAULT_FAIL, .kinds = FAULT_WRITE, .at = 1, .error = ENOSPC, .stays = true};
-	struct fault_plan read_only = {.action = FAULT_FAIL, .kinds = FAULT_OPEN | FAULT_WRITE | FAULT_CHANGE, .at = 1, .error = EROFS, .stays = true};
+	struct fault_plan read_only = {
+		.action = FAULT_FAIL, .kinds = FAULT_OPEN | FAULT_WRITE | FAULT_CHANGE, .at = 1, .error = EROFS, .stays = true};
 	snprintf(dir, sizeof dir, "%s/template", folder);
 	assert_int_equal(0, sl_store_open(dir, &store, &err));
 	fault_install(&full);
@@ -311,8 +318,14 @@ static void test_full_disk_is_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_dies_at_every_change), T(test_dies_in_every_write), T(test_power_fails_at_every_change), T(test_every_change_fails), T(test_every_read_fails),
-		T(test_the_disk_fills_at_every_write), T(test_power_fails_around_a_checkpoint), T(test_full_disk_is_named),
+		T(test_dies_at_every_change),
+		T(test_dies_in_every_write),
+		T(test_power_fails_at_every_change),
+		T(test_every_change_fails),
+		T(test_every_read_fails),
+		T(test_the_disk_fills_at_every_write),
+		T(test_power_fails_around_a_checkpoint),
+		T(test_full_disk_is_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

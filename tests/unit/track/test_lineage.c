@@ -30,13 +30,16 @@ static bool has_edge(yyjson_doc *doc, const char *from, const char *to, const ch
 {
 	yyjson_val *edges = yyjson_obj_get(yyjson_doc_get_root(doc), "edges"), *edge;
 	size_t i, n;
-	yyjson_arr_foreach(edges, i, n, edge)
-		if (sl_str_eq(sl_json_str(edge, "from", ""), from) && sl_str_eq(sl_json_str(edge, "to", ""), to) && sl_str_eq(sl_json_str(edge, "as", ""), as))
-			return true;
+	yyjson_arr_foreach(edges, i, n, edge) if (sl_str_eq(sl_json_str(edge, "from", ""), from) &&
+						  sl_str_eq(sl_json_str(edge, "to", ""), to) &&
+						  sl_str_eq(sl_json_str(edge, "as", ""), as)) return true;
 	return false;
 }
 
-static const char *id_of(yyjson_doc *doc, const char *kind, const char *name) { return sl_json_str(node_of(doc, kind, name), "id", "(none)"); }
+static const char *id_of(yyjson_doc *doc, const char *kind, const char *name)
+{
+	return sl_json_str(node_of(doc, kind, name), "id", "(none)");
+}
 
 static void check_back_to_the_file(struct story *s, yyjson_doc *doc)
 {
@@ -73,7 +76,8 @@ static void test_every_kind_of_root(void **state)
 	char reference[128], hex[SL_HASH_HEX + 1];
 	yyjson_doc *doc = why(s, "model:delay@champion", false);
 	check_back_to_the_file(s, doc);
-	assert_string_equal("champion", yyjson_get_str(yyjson_arr_get(yyjson_obj_get(node_of(doc, "model", "delay"), "aliases"), 0)));
+	assert_string_equal("champion",
+			    yyjson_get_str(yyjson_arr_get(yyjson_obj_get(node_of(doc, "model", "delay"), "aliases"), 0)));
 	yyjson_doc_free(doc);
 
 	snprintf(reference, sizeof reference, "dataset:clean@%.8s", sl_hash_hex(&s->clean, hex));
@@ -113,7 +117,8 @@ static void test_every_node_once(void **state)
 	yyjson_val *nodes = yyjson_obj_get(yyjson_doc_get_root(doc), "nodes");
 	for (size_t i = 0; i < yyjson_arr_size(nodes); i++)
 		for (size_t k = i + 1; k < yyjson_arr_size(nodes); k++)
-			assert_string_not_equal(sl_json_str(yyjson_arr_get(nodes, i), "id", ""), sl_json_str(yyjson_arr_get(nodes, k), "id", ""));
+			assert_string_not_equal(sl_json_str(yyjson_arr_get(nodes, i), "id", ""),
+						sl_json_str(yyjson_arr_get(nodes, k), "id", ""));
 }
 
 /* Equal bytes made twice: the maker is the one that had run when they were used. */
@@ -132,7 +137,9 @@ static void test_the_maker_is_the_one_before_the_user(void **state)
 static void test_what_does_not_exist(void **state)
 {
 	struct story *s = *state;
-	static const char *const missing[] = {"dataset:none", "dataset:clean@0000", "model:none", "model:delay@7", "run:7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "step:none", "file:none.csv"};
+	static const char *const missing[] = {
+		"dataset:none", "dataset:clean@0000", "model:none", "model:delay@7", "run:7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+		"step:none",	"file:none.csv"};
 	struct sl_ref ref;
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *graph;
@@ -169,8 +176,13 @@ static void test_a_graph_without_end_is_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_from_a_prediction_to_the_raw_bytes), T(test_every_kind_of_root), T(test_down_from_the_raw_file), T(test_every_node_once),
-		T(test_the_maker_is_the_one_before_the_user), T(test_what_does_not_exist), T(test_a_graph_without_end_is_cut),
+		T(test_from_a_prediction_to_the_raw_bytes),
+		T(test_every_kind_of_root),
+		T(test_down_from_the_raw_file),
+		T(test_every_node_once),
+		T(test_the_maker_is_the_one_before_the_user),
+		T(test_what_does_not_exist),
+		T(test_a_graph_without_end_is_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

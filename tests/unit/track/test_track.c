@@ -24,7 +24,8 @@ static int set_up(void **state)
 {
 	(void)state;
 	struct sl_error err = {0};
-	if (sl_dir_make_temporary("/tmp", "sluice-track-", folder, &err) || sl_store_create(folder, &err) || sl_store_open(folder, &store, &err)) {
+	if (sl_dir_make_temporary("/tmp", "sluice-track-", folder, &err) || sl_store_create(folder, &err) ||
+	    sl_store_open(folder, &store, &err)) {
 		fprintf(stderr, "%s: %s\n", err.where, err.message);
 		return -1;
 	}
@@ -72,10 +73,13 @@ static void a_finished_run_has_a_record_that_its_ledger_entry_names(void **state
 	assert_non_null(strstr(record.data, "\"count\":3"));
 	sl_buf_done(&record);
 	int64_t found;
-	assert_int_equal(sl_meta_int(store->meta, 0, &found, NULL, "SELECT COUNT(*) FROM run WHERE id = ?1 AND record = ?2", "ss", id.text, hex), 0);
+	assert_int_equal(sl_meta_int(store->meta, 0, &found, NULL, "SELECT COUNT(*) FROM run WHERE id = ?1 AND record = ?2", "ss",
+				     id.text, hex),
+			 0);
 	assert_int_equal(found, 1);
 	struct sl_stmt *stmt = NULL;
-	assert_int_equal(sl_meta_query(store->meta, &stmt, NULL, "SELECT entry FROM ledger_entry ORDER BY seq DESC LIMIT 1", ""), 0);
+	assert_int_equal(sl_meta_query(store->meta, &stmt, NULL, "SELECT entry FROM ledger_entry ORDER BY seq DESC LIMIT 1", ""),
+			 0);
 	assert_int_equal(sl_stmt_step(stmt, NULL), 1);
 	size_t len;
 	const char *entry = sl_stmt_blob(stmt, 0, &len);
@@ -116,8 +120,10 @@ static void a_dead_process_leaves_a_killed_run(void **state)
 	assert_int_equal(status, 0);
 	assert_int_equal(sl_run_reap(&store->track, NULL), 0);
 	int64_t killed, running;
-	sl_meta_int(store->meta, 0, &killed, NULL, "SELECT COUNT(*) FROM run WHERE name = 'theirs' AND status = 'killed' AND record IS NOT NULL", "");
-	sl_meta_int(store->meta, 0, &running, NULL, "SELECT COUNT(*) FROM run WHERE id = ?1 AND status = 'running'", "s", mine.text);
+	sl_meta_int(store->meta, 0, &killed, NULL,
+		    "SELECT COUNT(*) FROM run WHERE name = 'theirs' AND status = 'killed' AND record IS NOT NULL", "");
+	sl_meta_int(store->meta, 0, &running, NULL, "SELECT COUNT(*) FROM run WHERE id = ?1 AND status = 'running'", "s",
+		    mine.text);
 	assert_int_equal(killed, 1);
 	assert_int_equal(running, 1);
 }
@@ -142,7 +148,8 @@ static void aliases_move_and_roll_back(void **state)
 		sl_sha256(&i, sizeof i, &hash);
 		assert_int_equal(sl_model_create(&store->track, "delay", &hash, &run, "{}", &version, NULL), 0);
 		assert_int_equal(version, i);
-		assert_int_equal(sl_model_alias(&store->track, "delay", "champion", i, "gate", false, &err), SL_E_CONFLICT); /* a candidate yet */
+		assert_int_equal(sl_model_alias(&store->track, "delay", "champion", i, "gate", false, &err),
+				 SL_E_CONFLICT); /* a candidate yet */
 		assert_int_equal(sl_model_gate(&store->track, "delay", i, "ready", "[]", "{\"auc\":0.6}", NULL), 0);
 		assert_int_equal(sl_model_alias(&store->track, "delay", "champion", i, "gate", false, NULL), 0);
 	}
@@ -199,8 +206,12 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(a_finished_run_has_a_record_that_its_ledger_entry_names), TEST(runs_are_found_by_unique_prefix), TEST(a_dead_process_leaves_a_killed_run),
-		TEST(aliases_move_and_roll_back), TEST(pins_are_kept_and_dropped), TEST(a_store_that_exists_is_left_as_it_is),
+		TEST(a_finished_run_has_a_record_that_its_ledger_entry_names),
+		TEST(runs_are_found_by_unique_prefix),
+		TEST(a_dead_process_leaves_a_killed_run),
+		TEST(aliases_move_and_roll_back),
+		TEST(pins_are_kept_and_dropped),
+		TEST(a_store_that_exists_is_left_as_it_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,18 +69,26 @@ static void test_rows_that_do_not_match(void **state)
 {
 	struct story *s = *state;
 	static const char *const CHANGES[][3] = {
-		{"UPDATE run_param SET value = '16'", "UPDATE run_param SET value = '15'", "its rows (parameters, metrics, inputs, outputs ...) are not those"},
+		{"UPDATE run_param SET value = '16'", "UPDATE run_param SET value = '15'",
+		 "its rows (parameters, metrics, inputs, outputs ...) are not those"},
 		{"UPDATE run_metric SET value = 0.9", "UPDATE run_metric SET value = 0.7", "its rows (parameters"},
-		{"UPDATE run_input SET name = 'x' WHERE kind = 'file'", "UPDATE run_input SET name = 'data/raw.csv' WHERE kind = 'file'", "its rows (parameters"},
-		{"UPDATE run SET status = 'failed' WHERE name = 'fit'", "UPDATE run SET status = 'ok' WHERE name = 'fit'", "its status is 'failed', the ledger says 'ok'"},
-		{"UPDATE run SET reason = 'x' WHERE name = 'fit'", "UPDATE run SET reason = 'never ran' WHERE name = 'fit'", "its rows (parameters"},
-		{"UPDATE model_version SET metrics = '{}'", "UPDATE model_version SET metrics = '{\"auc\":0.7}'", "model delay, version 1: its metrics"},
-		{"UPDATE model_version SET gate = '[1]'", "UPDATE model_version SET gate = '[]'", "model delay, version 1: its gate's verdict"},
-		{"UPDATE model_version SET status = 'waiting'", "UPDATE model_version SET status = 'ready'", "model delay, version 1: its status"},
-		{"UPDATE model_alias SET version = 2", "UPDATE model_alias SET version = 1", "alias delay@champion: points to version 2, the ledger says 1"},
+		{"UPDATE run_input SET name = 'x' WHERE kind = 'file'",
+		 "UPDATE run_input SET name = 'data/raw.csv' WHERE kind = 'file'", "its rows (parameters"},
+		{"UPDATE run SET status = 'failed' WHERE name = 'fit'", "UPDATE run SET status = 'ok' WHERE name = 'fit'",
+		 "its status is 'failed', the ledger says 'ok'"},
+		{"UPDATE run SET reason = 'x' WHERE name = 'fit'", "UPDATE run SET reason = 'never ran' WHERE name = 'fit'",
+		 "its rows (parameters"},
+		{"UPDATE model_version SET metrics = '{}'", "UPDATE model_version SET metrics = '{\"auc\":0.7}'",
+		 "model delay, version 1: its metrics"},
+		{"UPDATE model_version SET gate = '[1]'", "UPDATE model_version SET gate = '[]'",
+		 "model delay, version 1: its gate's verdict"},
+		{"UPDATE model_version SET status = 'waiting'", "UPDATE model_version SET status = 'ready'",
+		 "model delay, version 1: its status"},
+		{"UPDATE model_alias SET version = 2", "UPDATE model_alias SET version = 1",
+		 "alias delay@champion: points to version 2, the ledger says 1"},
 		{"UPDATE alias_move SET version = 2", "UPDATE alias_move SET version = 1", "alias delay@champion, move 1"},
-		{"UPDATE dataset_version SET dataset = 'other' WHERE dataset = 'raw'", "UPDATE dataset_version SET dataset = 'raw' WHERE dataset = 'other'",
-		 "dataset other, version "},
+		{"UPDATE dataset_version SET dataset = 'other' WHERE dataset = 'raw'",
+		 "UPDATE dataset_version SET dataset = 'raw' WHERE dataset = 'other'", "dataset other, version "},
 	};
 	expect_well(s);
 	for (size_t i = 0; i < SL_ARRAY_LEN(CHANGES); i++) {
@@ -95,13 +103,16 @@ static void test_rows_that_no_entry_covers(void **state)
 {
 	struct story *s = *state;
 	static const char *const FAKES[][3] = {
-		{"INSERT INTO run (id, kind, name, status, started_ms, ended_ms, record) VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', 'step', 'x', 'ok', 1, 2, '')",
+		{"INSERT INTO run (id, kind, name, status, started_ms, ended_ms, record) VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', "
+		 "'step', 'x', 'ok', 1, 2, '')",
 		 "DELETE FROM run WHERE name = 'x'", "run 01ARZ3NDEKTSV4RRFFQ69G5FAV: no ledger entry covers it"},
-		{"INSERT INTO dataset_version SELECT seq + 10, dataset, hash, rows, size_bytes, files, run, created_ms FROM dataset_version WHERE dataset = 'raw'",
+		{"INSERT INTO dataset_version SELECT seq + 10, dataset, hash, rows, size_bytes, files, run, created_ms FROM "
+		 "dataset_version WHERE dataset = 'raw'",
 		 "DELETE FROM dataset_version WHERE seq > 10", "dataset raw, version "},
-		{"INSERT INTO model_version SELECT model, 2, hash, run, status, gate, metrics, created_ms FROM model_version", "DELETE FROM model_version WHERE version = 2",
-		 "model delay, version 2: no ledger entry covers it"},
-		{"INSERT INTO model_alias VALUES ('delay', 'best', 1, 1)", "DELETE FROM model_alias WHERE alias = 'best'", "alias delay@best: no ledger entry covers it"},
+		{"INSERT INTO model_version SELECT model, 2, hash, run, status, gate, metrics, created_ms FROM model_version",
+		 "DELETE FROM model_version WHERE version = 2", "model delay, version 2: no ledger entry covers it"},
+		{"INSERT INTO model_alias VALUES ('delay', 'best', 1, 1)", "DELETE FROM model_alias WHERE alias = 'best'",
+		 "alias delay@best: no ledger entry covers it"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(FAKES); i++) {
 		sql(s, FAKES[i][0]);
@@ -116,7 +127,8 @@ static void test_rows_that_no_entry_covers(void **state)
 static void test_an_entry_put_in_behind_the_ledger(void **state)
 {
 	struct story *s = *state;
-	sql(s, "UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'champion', 'chimpion') AS BLOB) WHERE CAST(entry AS TEXT) LIKE '%champion%'");
+	sql(s, "UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'champion', 'chimpion') AS BLOB) WHERE "
+	       "CAST(entry AS TEXT) LIKE '%champion%'");
 	expect(s, "ledger_entry row ");
 	expect(s, "alias delay@champion: no ledger entry covers it");
 }
@@ -193,20 +205,23 @@ static void test_an_older_database_is_refused(void **state)
 	struct sl_store *store;
 	struct sl_id run;
 	sl_store_close(s->store);
-	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do cp $f old-$f; done", s->dir);
+	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do cp $f old-$f; done",
+		 s->dir);
 	assert_int_equal(0, system(command));
 	MUST(sl_store_open(s->dir, &s->store, &s->err));
 	run = story_begin(s, "step", "x", NULL);
 	MUST(sl_run_end(&s->store->track, &run, "ok", "", &s->err));
 	sl_store_close(s->store);
 	s->store = NULL;
-	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do mv old-$f $f; done", s->dir);
+	snprintf(command, sizeof command, "cd '%.1000s/.sluice' && for f in sluice.db sluice.db-wal; do mv old-$f $f; done",
+		 s->dir);
 	assert_int_equal(0, system(command));
 	assert_int_equal(SL_E_CORRUPT, sl_store_open(s->dir, &store, &s->err));
 	assert_non_null(strstr(s->err.message, "older copy"));
 }
 
-/* The log's middle is damaged while nobody has the store open: SQLite cuts the log there, and what was committed behind is gone. */
+/* The log's middle is damaged while nobody has the store open: SQLite cuts the log there, and what was committed
+ * behind is gone. */
 static void test_a_damaged_log_is_refused(void **state)
 {
 	struct story *s = *state;
@@ -231,8 +246,10 @@ static void test_another_key(void **state)
 	assert_int_equal(0, sl_ledger_create(other, key_dir, "sluice.local/other", &s->err));
 	/* A forger with another key signs everything anew. */
 	sl_store_close(s->store);
-	snprintf(path, sizeof path, "rm -r %.500s/.sluice/ledger/* && cp %.500s/key.pub %.500s/.sluice/ledger/ && cp %.500s/ledger.key %.500s/.sluice/key/", s->dir, other,
-		 s->dir, key_dir, s->dir);
+	snprintf(path, sizeof path,
+		 "rm -r %.500s/.sluice/ledger/* && cp %.500s/key.pub %.500s/.sluice/ledger/ && cp %.500s/ledger.key "
+		 "%.500s/.sluice/key/",
+		 s->dir, other, s->dir, key_dir, s->dir);
 	assert_int_equal(0, system(path));
 	MUST(sl_store_open(s->dir, &s->store, &s->err));
 	expect(s, "ledger/key.pub: is not the key that the ledger's first entry names");
@@ -243,9 +260,15 @@ static void test_another_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_a_whole_store_passes), T(test_rows_that_do_not_match), T(test_rows_that_no_entry_covers), T(test_an_entry_put_in_behind_the_ledger),
-		T(test_every_damaged_object_is_named), T(test_another_key), T(test_a_seal_that_the_ledger_does_not_know),
-		T(test_an_older_database_is_refused), T(test_a_damaged_log_is_refused),
+		T(test_a_whole_store_passes),
+		T(test_rows_that_do_not_match),
+		T(test_rows_that_no_entry_covers),
+		T(test_an_entry_put_in_behind_the_ledger),
+		T(test_every_damaged_object_is_named),
+		T(test_another_key),
+		T(test_a_seal_that_the_ledger_does_not_know),
+		T(test_an_older_database_is_refused),
+		T(test_a_damaged_log_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
