@@ -311,8 +311,9 @@ static bool get_id(const struct sl_record *record, struct sl_id *ret)
 int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, struct sl_prediction *ret, struct sl_error *err)
 {
 	struct sl_prediction p = {0};
+	if (!record->value || !get_id(record, &p.id))
+		return sl_fail(err, SL_E_CORRUPT, "record %lld is no prediction", (long long)record->offset);
 	struct input in = {.p = record->value, .end = (const unsigned char *)record->value + record->value_len};
-	in.bad = !record->value || !get_id(record, &p.id);
 	unsigned flags = get_head(&in, &p);
 	int rc = in.bad ? 0 : get_columns(&in, &p, arena, err);
 	if (!rc && !in.bad && flags & HAS_TIMES)
