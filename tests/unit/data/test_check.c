@@ -617,10 +617,28 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_row_checks), TEST(test_sql_finds_rows), TEST(test_mostly_and_severity), TEST(test_columns), TEST(test_between_kinds), TEST(test_rows),
-		TEST(test_custom_sql), TEST(test_params), TEST(test_query_over_wrong_table), TEST(test_wrong_expressions), TEST(test_unique), TEST(test_unique_many), TEST(test_repeats), TEST(test_quarantine),
-		TEST(test_quarantine_of_nothing), TEST(test_quarantine_fuse), TEST(test_quarantine_broken_lines), TEST(test_without_staging),
-		TEST(test_quarantine_repeats), TEST(test_texts), TEST(test_json_round_trip), TEST(test_flights),
+		TEST(test_row_checks),
+		TEST(test_sql_finds_rows),
+		TEST(test_mostly_and_severity),
+		TEST(test_columns),
+		TEST(test_between_kinds),
+		TEST(test_rows),
+		TEST(test_custom_sql),
+		TEST(test_params),
+		TEST(test_query_over_wrong_table),
+		TEST(test_wrong_expressions),
+		TEST(test_unique),
+		TEST(test_unique_many),
+		TEST(test_repeats),
+		TEST(test_quarantine),
+		TEST(test_quarantine_of_nothing),
+		TEST(test_quarantine_fuse),
+		TEST(test_quarantine_broken_lines),
+		TEST(test_without_staging),
+		TEST(test_quarantine_repeats),
+		TEST(test_texts),
+		TEST(test_json_round_trip),
+		TEST(test_flights),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

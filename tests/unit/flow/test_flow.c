@@ -311,8 +311,10 @@ static void test_two_at_once(void **state)
 static void test_killed_parent(void **state)
 {
 	(void)state;
-	put("sluice.yaml", "project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
-			   "  second: {run: 'setsid sleep 1000 & echo $! > left.pid; test -e again || { touch held; sleep 1000; }; kill $!; echo 2 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n");
+	put("sluice.yaml",
+	    "project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
+	    "  second: {run: 'setsid sleep 1000 & echo $! > left.pid; test -e again || { touch held; sleep 1000; }; kill $!; "
+	    "echo 2 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n");
 	pid_t other = fork();
 	if (other == 0) {
 		struct sl_store *own = NULL;

@@ -1,0 +1,151 @@
+"""`sluice run` as its users meet it: only what changed runs, mistakes are told with their place, and nothing is half done."""
+import os
+import signal
+import time
+
+import pytest
+
+from conftest import wait_until
+
+CHAIN = """\
+project: chain
+params: {word: one}
+sources:
+  raw: raw.csv
+steps:
+  upper: {sql: "select id, upper(name) as name from raw"}
+  few: {sql: "select * from upper where id < 3"}
+  text: {run: "cat $SLUICE_INPUT_few > /dev/null; echo $SLUICE_PARAM_word > $SLUICE_OUTPUT_text", inputs: [few], params: [word], outputs: {text: text.txt}}
+"""
+
+
+@pytest.fixture
+def chain(project):
+    project.sluice("init", status=0)
+    project.write("sluice.yaml", CHAIN)
+    project.write("raw.csv", "id,name\n1,a\n2,b\n3,c\n")
+    return project
+
+
+def states(project, *arguments, **options):
+    """{name: state} of a run."""
+    return {step["name"]: step["state"] for step in project.json("run", *arguments, **options)["steps"]}
+
+
+def ran(told):
+    return {name for name, state in told.items() if state == "ok"}
+
+
+def test_the_second_run_does_nothing(chain):
+    assert ran(states(chain)) == {"raw", "upper", "few", "text"}
+    assert ran(states(chain)) == set()
+
+
+def test_preview_starts_nothing_and_says_why(chain):
+    preview = chain.json("run", "-n")
+    assert {step["state"] for step in preview["steps"]} <= {"stale", "maybe"}
+    assert all(step["reason"] for step in preview["steps"])
+    assert ran(states(chain)) == {"raw", "upper", "few", "text"}
+
+
+def test_a_parameter_runs_only_what_uses_it(chain):
+    states(chain)
+    assert ran(states(chain, "word=two")) == {"text"}
+
+
+def test_equal_output_stops_the_wave(chain):
+    states(chain)
+    chain.write("raw.csv", "id,name\n1,a\n2,b\n3,other\n")
+    told = states(chain)
+    assert ran(told) == {"raw", "upper", "few"} and told["text"] == "fresh"
+
+
+def test_touching_a_file_is_no_change(chain):
+    states(chain)
+    os.utime(chain.root / "raw.csv")
+    assert ran(states(chain)) == set()
+
+
+def test_an_older_result_is_put_back_instead_of_made_again(chain):
+    states(chain)
+    states(chain, "word=two")
+    assert states(chain, "word=one")["text"] in ("reused", "fresh")
+
+
+def test_a_killed_run_is_finished_by_the_next(chain):
+    chain.write("sluice.yaml", CHAIN + "  slow: {run: 'sleep 30; touch $SLUICE_OUTPUT_slow', inputs: [few], outputs: {slow: slow.txt}}\n")
+    process, log = chain.start("run", "-j", 1, "few", "slow")
+    wait_until(lambda: "slow" in log.read_text(), what="the start of the slow step")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    chain.write("sluice.yaml", CHAIN)
+    told = states(chain)
+    assert ran(told) <= {"text", "few"} and told["upper"] == "fresh"
+    assert chain.sluice("verify").returncode == 0
+
+
+def test_a_second_run_at_once_is_refused_and_says_who_holds_it(chain):
+    chain.write("sluice.yaml", CHAIN + "  slow: {run: 'sleep 20; touch $SLUICE_OUTPUT_slow', inputs: [few], outputs: {slow: slow.txt}}\n")
+    process, log = chain.start("run", "slow")
+    wait_until(lambda: "slow" in log.read_text(), what="the start of the slow step")
+    second = chain.sluice("run", status=4)
+    assert str(process.pid) in second.stderr
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+
+
+def test_no_process_outlives_its_step(chain):
+    marker = f"3{time.time_ns() % 10**9:09d}"
+    step = f"trap '' TERM; (trap '' TERM; setsid sleep {marker}) & sleep {marker}"
+    chain.write("sluice.yaml", CHAIN + f"  stubborn: {{run: \"{step}\", inputs: [few], outputs: {{s: s.txt}}, timeout: 1s}}\n")
+    chain.sluice("run", "stubborn", status=1)
+
+    def survivors():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline") as f:
+                    if marker in f.read():
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    wait_until(lambda: not survivors(), seconds=10, what="the end of everything that the step started")
+
+
+MISTAKES = {
+    "unknown key": ("project: x\nsteps:\n  a: {sqll: 'select 1'}\n", "sluice.yaml:3:7", "sql"),
+    "unknown name": ("project: x\nsources:\n  flights: f.csv\nsteps:\n  a: {sql: 'select * from fligths'}\n", "sluice.yaml:5", "flights"),
+    "duplicate key": ("project: x\nproject: y\n", "sluice.yaml:2:1", ""),
+    "broken": ("project: [x\n", "sluice.yaml:", ""),
+    "cycle": ("project: x\nsteps:\n  a: {sql: 'select * from b'}\n  b: {sql: 'select * from a'}\n", "sluice.yaml:", ""),
+    "missing file": ("project: x\nsteps:\n  a: {sql: sql/none.sql}\n", "sluice.yaml:3", ""),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_place_and_starts_nothing(project, name):
+    text, place, near = MISTAKES[name]
+    project.sluice("init", status=0)
+    project.write("f.csv", "a\n1\n")
+    project.write("sluice.yaml", text)
+    done = project.sluice("run", status=2)
+    assert done.stderr.startswith("error: ") and place in done.stderr and near in done.stderr
+    assert not list((project.root / ".sluice" / "runs").iterdir())
+
+
+def test_a_broken_line_is_told_with_row_and_column(chain):
+    chain.write("sluice.yaml", "project: x\nsources:\n  raw: {path: raw.csv, columns: {id: bigint, name: text}}\n")
+    chain.write("raw.csv", "id,name\n1,a\nabc,b\n")
+    done = chain.sluice("run", status=1)
+    assert "raw.csv:3:1" in done.stderr and "'abc'" in done.stderr and "bigint" in done.stderr
+
+
+def test_a_truncated_parquet_file_is_refused(project, flights_parquet):
+    project.sluice("init", status=0)
+    project.write("sluice.yaml", "project: x\nsources:\n  raw: raw.parquet\n")
+    project.write("raw.parquet", flights_parquet.read_bytes()[:1_000_000])
+    done = project.sluice("run", status=1)
+    assert "raw.parquet" in done.stderr
+    assert project.json("ls", "datasets")["items"] == []
