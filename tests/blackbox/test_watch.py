@@ -1,0 +1,167 @@
+"""Monitors, labels and triggers: windows compared with pandas and scikit-learn on the same rows, with the worker killed in between."""
+import datetime
+import json
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+from sklearn.metrics import log_loss, roc_auc_score
+
+from conftest import wait_until
+
+DAYS, PER_DAY = 12, 400
+START = datetime.datetime(2001, 3, 1)
+
+YAML = """
+project: watch
+params: {train_until: 2001-03-04, rounds: 20}
+sources: {trips: data/trips.csv}
+steps:
+  trip_rows: {sql: sql/rows.sql}
+  fit:
+    train: {algorithm: xgboost, data: trip_rows, where: "moment < $train_until", target: late, features: [distance, kind], rounds: $rounds, max_depth: 3}
+models:
+  trip: {from: fit, evaluate: {data: trip_rows, where: "moment >= $train_until", target: late}, gate: ["log_loss <= 2"], promote: auto}
+endpoints:
+  trip: {model: trip@champion, log: all, key: id, time: moment, extra: ignore}
+monitors:
+  inputs:  {endpoint: trip, window: 1d, psi: {warn: 0.1, alarm: 0.25}, unseen: {alarm: 0.2}}
+  quality: {endpoint: trip, labels: truth, window: 3d, every: 1d, lateness: 1d, for: 1d, calibration_gap: {alarm: 0.15}, auc: {min: 0.55}}
+triggers:
+  again: {on: quality.alarm, run: trip, set: {train_until: $event.from}}
+"""
+
+
+def make_rows():
+    """Late trips depend on the distance until day 7; from then on hardly any is late."""
+    random = np.random.default_rng(7)
+    n = DAYS * PER_DAY
+    minute = np.sort(random.integers(0, DAYS * 24 * 60, n))
+    distance = random.integers(1, 1000, n)
+    kind = random.choice(["bus", "train", "ship"], n)
+    late = (random.random(n) < np.where(minute < 7 * 1440, 0.2 + 0.6 * (distance > 500), 0.03)).astype(int)
+    at = [START + datetime.timedelta(minutes=int(m)) for m in minute]
+    return pd.DataFrame({"id": np.arange(n), "moment": at, "distance": distance, "kind": kind, "late": late})
+
+
+@pytest.fixture
+def trips(project):
+    rows = make_rows()
+    project.write("sluice.yaml", YAML)
+    project.write("sql/rows.sql", "select id, moment, distance, kind, late from trips order by id")
+    (project.root / "data").mkdir()
+    rows.to_csv(project.root / "data" / "trips.csv", index=False)
+    project.sluice("init")
+    project.sluice("run", "trip")
+    return rows
+
+
+def answers(server, rows):
+    """Predictions of all rows, in order, through /invocations in pieces."""
+    out = []
+    for start in range(0, len(rows), 300):
+        piece = rows.iloc[start:start + 300]
+        body = {"dataframe_split": {"columns": ["id", "moment", "distance", "kind"],
+                                    "data": [[int(r.id), r.moment.isoformat(), int(r.distance), r.kind] for r in piece.itertuples()]}}
+        done = server.post("/invocations", json=body)
+        assert done.status_code == 200, done.text
+        out += [p if isinstance(p, float) else list(p.values())[0] for p in done.json()["predictions"]]
+    return np.array(out)
+
+
+def post_labels(server, rows, delay=datetime.timedelta(days=1)):
+    labels = [{"key": int(r.id), "value": int(r.late), "time": (r.moment + delay).isoformat()} for r in rows.itertuples()]
+    for start in range(0, len(labels), 1000):
+        done = server.post("/api/v1/labels/truth", json={"labels": labels[start:start + 1000]}, headers={"Authorization": f"Bearer {server.token}"})
+        assert done.status_code == 200, done.text
+
+
+def windows_of(project, monitor):
+    shown = project.json("show", f"monitor:{monitor}", "--limit", 100)
+    return {w["to"]: w for w in shown["windows"]}, shown
+
+
+def test_windows_equal_an_independent_computation(project, trips):
+    with project.up() as server:
+        half = len(trips) // 2
+        first = answers(server, trips.iloc[:half])
+        post_labels(server, trips.iloc[:half])
+        wait_until(lambda: windows_of(project, "quality")[0], what="the first window")
+        os.kill(server.role_pid("worker"), signal.SIGKILL)  # it must go on where it was, counting nothing twice
+        # labels in another order than the predictions
+        second = answers(server, trips.iloc[half:])
+        post_labels(server, trips.iloc[half:])
+        last = (START + datetime.timedelta(days=DAYS)).isoformat() + "Z"
+        wait_until(lambda: last in windows_of(project, "quality")[0] or len(windows_of(project, "quality")[0]) >= DAYS - 3, what="all windows")
+        windows, shown = windows_of(project, "quality")
+        versions = json.dumps(shown)
+    trips = trips.assign(p=np.concatenate([first, second]))
+    assert len(windows) >= DAYS - 3, versions
+    for to, window in windows.items():
+        end = pd.Timestamp(to).tz_localize(None)
+        inside = trips[(trips["moment"] >= end - pd.Timedelta(days=3)) & (trips["moment"] < end)]
+        assert window["rows"] == len(inside), to
+        assert window["predicted"] == pytest.approx(inside.p.mean(), abs=1e-6)
+        assert window["observed"] == pytest.approx(inside.late.mean(), abs=1e-9)
+
+
+def test_evidence_names_every_statistic(project, trips):
+    with project.up() as server:
+        p = answers(server, trips)
+        post_labels(server, trips)
+        wait_until(lambda: len(windows_of(project, "quality")[0]) >= DAYS - 3, what="all windows")
+        evidence = project.json("show", "monitor:quality")["latest"]
+        inputs = project.json("show", "monitor:inputs", "--limit", 100)
+    end = pd.Timestamp(evidence["to"]).tz_localize(None)
+    inside = trips.assign(p=p)[(trips["moment"] >= end - pd.Timedelta(days=3)) & (trips["moment"] < end)]
+    statistics = {s["name"]: s for s in evidence["statistics"]}
+    assert statistics["auc"]["value"] == pytest.approx(roc_auc_score(inside.late, inside.p), abs=statistics["auc"]["error_bound"] + 1e-9)
+    assert statistics["calibration_gap"]["value"] == pytest.approx(abs(inside.p.mean() - inside.late.mean()), abs=1e-6)
+    assert statistics["calibration_gap"]["level"] == "alarm"
+    assert evidence["unlabelled"] == 0
+    assert len(inputs["windows"]) == DAYS - 1 and inputs["level"] == "ok"
+
+
+def test_an_alarm_retrains_once_and_the_pin_stays(project, trips):
+    with project.up() as server:
+        answers(server, trips)
+        post_labels(server, trips)
+        wait_until(lambda: any(f["status"] == "done" for f in project.json("ls", "firings")["items"]), seconds=90, what="the trigger's run")
+        firings = project.json("ls", "firings")["items"]
+        versions = project.json("ls", "models", "trip")["items"]
+    assert [f["status"] for f in firings].count("done") == 1
+    assert len(versions) == 2
+    status = project.json("status")
+    pinned = [pin for pin in status.get("pins", []) if pin.get("param") == "train_until"]
+    assert pinned, status
+    # A run by hand keeps to the pinned window: nothing is stale.
+    assert "up to date" in project.sluice("run", "trip").stdout + project.sluice("run", "trip").stderr
+
+
+def test_an_unseen_category_is_named(project, trips):
+    broken = trips.assign(kind=np.where(trips["moment"] >= START + datetime.timedelta(days=5), "rocket", trips.kind))
+    with project.up() as server:
+        answers(server, broken)
+        wait_until(lambda: project.json("show", "monitor:inputs")["level"] == "alarm", what="the alarm")
+        latest = project.json("show", "monitor:inputs")["latest"]
+    assert latest["statistics"][0]["column"] == "kind"
+    assert {s["name"] for s in latest["statistics"] if s["level"] == "alarm"} >= {"psi", "unseen"}
+
+
+@pytest.mark.parametrize("body, where", [
+    ({"labels": [{"key": 1}]}, "labels[0]"),
+    ({"labels": [{"key": 1, "value": 1}, {"value": 1}]}, "labels[1]"),
+    ({"labels": [{"key": 1, "value": 1, "colour": "red"}]}, "labels[0]"),
+    ({"labels": [{"key": 1, "value": 1, "time": "tomorrow"}]}, "labels[0]"),
+    ({"labels": [{"key": "", "value": 1}]}, "labels[0]"),
+])
+def test_bad_labels_are_refused_whole(project, body, where):
+    project.write("sluice.yaml", "project: x\nsteps: {s: {run: [/bin/true]}}\n")
+    project.sluice("init")
+    with project.up() as server:
+        done = server.post("/api/v1/labels/truth", json=body, headers={"Authorization": f"Bearer {server.token}"})
+        assert done.status_code == 400 and done.json()["error"]["where"] == where, done.text
+        assert requests.post(server.url + "/api/v1/labels/truth", json={"labels": []}, timeout=30).status_code == 401
