@@ -10,7 +10,7 @@ enum { STEP_TIMEOUT_MS = 24 * 3600 * 1000 };
 /* ---- train ------------------------------------------------------------------------------------------------------------- */
 
 /* The options of the engine are checked into `number` or `text` and kept as JSON. */
-struct train_read { struct sl_train train; struct sl_name_list features; int64_t whole; double number; const char *text; };
+struct train_read { struct sl_train train; struct sl_name_list features; int64_t whole; double number; const char *text; struct sl_names names; };
 
 /* A feature, or {when: $flag, use: [features]}: in when the flag is true. */
 struct feature_group { bool when; struct sl_names use; };
@@ -59,6 +59,7 @@ static int read_features(struct sl_loader *loader, const struct sl_yaml *node, v
 #define OPTION(name_, min_, max_, about_) {name_, SL_ROW_NUMBER, offsetof(struct train_read, number), .min = min_, .max = max_, .about = about_}
 #define OPTION_WHOLE(name_, min_, max_, about_) {name_, SL_ROW_INT, offsetof(struct train_read, whole), .min = min_, .max = max_, .about = about_}
 static const char *const ALGORITHMS[] = {"xgboost", NULL}, *const TASKS[] = {"binary", "multiclass", "regression", NULL};
+static const char *const GROW_POLICIES[] = {"depthwise", "lossguide", NULL};
 static const struct sl_row TRAIN_ROWS[] = {
 	{"algorithm", SL_ROW_CHOICE, TRAIN(algorithm), .required = true, .choices = ALGORITHMS, .about = "xgboost"},
 	{"data", SL_ROW_REF, TRAIN(data), .required = true, .about = "dataset to learn from"},
@@ -88,6 +89,16 @@ static const struct sl_row TRAIN_ROWS[] = {
 	OPTION("max_delta_step", 0, 1e9, "limit of a leaf's step"),
 	OPTION_WHOLE("max_bin", 2, 65536, "bins per column"),
 	OPTION_WHOLE("max_leaves", 0, 1000000, "leaves of a tree; 0: no limit"),
+	OPTION_WHOLE("num_parallel_tree", 1, 1000, "trees per round"),
+	OPTION("eta", 0, 1, "the same as learning_rate"),
+	OPTION("min_split_loss", 0, 1e9, "the same as gamma"),
+	OPTION("lambda", 0, 1e9, "the same as reg_lambda"),
+	OPTION("alpha", 0, 1e9, "the same as reg_alpha"),
+	OPTION("base_score", -1e30, 1e30, "what every prediction starts from; by the data when not given"),
+	OPTION("tweedie_variance_power", 1, 2, "of reg:tweedie"),
+	{"grow_policy", SL_ROW_CHOICE, offsetof(struct train_read, text), .choices = GROW_POLICIES, .about = "which leaf is split next"},
+	{"objective", SL_ROW_TEXT, offsetof(struct train_read, text), .about = "by the task when not given (docs/training.md)"},
+	{"eval_metric", SL_ROW_NAMES, offsetof(struct train_read, names), .about = "metrics per round; the first one decides about early stopping"},
 };
 static const struct sl_shape TRAIN_SHAPE = SL_SHAPE("'train'", TRAIN_ROWS);
 
