@@ -30,7 +30,7 @@ struct sl_sql_options {
 	const char *write_dir;        /* folder that may be written (sl_sql_write, COPY ... TO); NULL: nothing may */
 	uint64_t memory_bytes;        /* 0: 60 % of the machine's, at most 8 GiB */
 	uint64_t temp_bytes;          /* spill limit; 0: 20 GiB; the folder is write_dir/spill or none */
-	int threads;                  /* 0: the machine's processors */
+	int threads;                  /* 0: the machine's processors; at least 2 when something may be written */
 	const volatile int *cancel;   /* non-zero: stop with SL_E_CANCELLED; may be NULL */
 	/* Called about every 100 ms with 0..1 (or -1 unknown); may be NULL. */
 	void (*progress)(void *context, double fraction);
@@ -61,8 +61,8 @@ const char *sl_sql_version(struct sl_error *err); /* "duckdb 1.5.6"; NULL when t
 int sl_sql_run(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
 	       int64_t *ret_changed, struct sl_error *err);
 
-/* Runs one SELECT and writes its rows as one Parquet file (zstd) at `path`, inside write_dir. Equal input, statement and thread count give
- * equal bytes: rows come in the statement's own ORDER BY, else in the input's order where the plan keeps it, else sorted by all columns. Two
+/* Runs one SELECT and writes its rows as one Parquet file (zstd) at `path`, inside write_dir. Equal input and statement give equal bytes, whatever the
+ * threads: rows come in the statement's own ORDER BY, else in the input's order where the plan keeps it, else sorted by all columns. Two
  * columns of one name are refused. */
 int sl_sql_write(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
 		 const char *path, int64_t *ret_rows, struct sl_error *err);
