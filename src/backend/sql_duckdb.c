@@ -37,11 +37,12 @@ static int do_buf(struct sl_sql *sql, const struct sl_buf *text, struct sl_error
 	return rc < 0 ? rc : sl_duckdb_do(sql, sl_buf_cstr(text), err);
 }
 
-/* With one thread DuckDB cuts row groups at 124,927 rows instead of 122,880; with two or more always there. So whoever writes has two, and a
- * file's bytes do not tell how many processors its maker had. */
+/* With one thread DuckDB cuts row groups at 124,927 rows instead of 122,880; with two or more always there. So whoever writes has
+ * two, and a file's bytes do not tell how many processors its maker had. */
 static long thread_count(const struct sl_sql_options *options)
 {
-	long threads = options->threads > 0 ? options->threads : sysconf(_SC_NPROCESSORS_ONLN), least = options->write_dir ? 2 : 1;
+	long threads = options->threads > 0 ? options->threads : sysconf(_SC_NPROCESSORS_ONLN),
+	     least = options->write_dir ? 2 : 1;
 
 	return threads > least ? threads : least;
 }
@@ -50,8 +51,9 @@ static long thread_count(const struct sl_sql_options *options)
 static int open_database(struct sl_sql *sql, const struct sl_sql_options *options, struct sl_error *err)
 {
 	static const char *const FIXED[][2] = {
-		{"autoinstall_known_extensions", "false"}, {"autoload_known_extensions", "false"}, {"allow_community_extensions", "false"},
-		{"allow_persistent_secrets", "false"}, {"preserve_insertion_order", "true"}, {"temp_directory", ""},
+		{"autoinstall_known_extensions", "false"}, {"autoload_known_extensions", "false"},
+		{"allow_community_extensions", "false"},   {"allow_persistent_secrets", "false"},
+		{"preserve_insertion_order", "true"},	   {"temp_directory", ""},
 	};
 	uint64_t memory = options->memory_bytes ? options->memory_bytes : default_memory();
 	char memory_text[32], threads_text[32];

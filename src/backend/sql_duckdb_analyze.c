@@ -43,7 +43,8 @@ static void first_text(const struct sl_duckdb *lib, duckdb_result result, struct
 	if (chunk && lib->data_chunk_get_size(chunk)) {
 		const duckdb_string_t *text = lib->vector_get_data(lib->data_chunk_get_vector(chunk, 0));
 		uint32_t len = text->value.inlined.length;
-		sl_buf_add(out, len <= sizeof text->value.inlined.inlined ? text->value.inlined.inlined : text->value.pointer.ptr, len);
+		sl_buf_add(out, len <= sizeof text->value.inlined.inlined ? text->value.inlined.inlined : text->value.pointer.ptr,
+			   len);
 	}
 	if (chunk)
 		lib->destroy_data_chunk(&chunk);
@@ -79,8 +80,9 @@ static int refuse(yyjson_val *root, const char *text, const char *where, struct 
 
 	if (strcmp(sl_json_str(root, "error_type", ""), "not implemented") == 0) {
 		sl_fail_at(err, SL_E_INVALID, where, "only a SELECT may stand here");
-		return sl_error_hint(err, "the step's name is the table that it makes: write the SELECT alone, without CREATE, INSERT, COPY or SET; "
-				     "PIVOT needs its values listed: ON column IN (...)");
+		return sl_error_hint(err,
+			"the step's name is the table that it makes: write the SELECT alone, without CREATE, INSERT, COPY "
+			"or SET; PIVOT needs its values listed: ON column IN (...)");
 	}
 	sl_fail(err, SL_E_INVALID, "%s", sl_json_str(root, "error_message", "the statement cannot be parsed"));
 	if (!position)
@@ -179,8 +181,8 @@ static int found_param(struct walk *w, const char *name)
 	return add_once(w, w->params, name);
 }
 
-/* A query node: its WITH names come one after the other, each seeing those before it (and itself when recursive), and the rest sees
- * all of them. Recursion stands in for a list of scopes, so that each lives exactly as long as it is seen. */
+/* A query node: its WITH names come one after the other, each seeing those before it (and itself when recursive), and the rest
+ * sees all of them. Recursion stands in for a list of scopes, so that each lives exactly as long as it is seen. */
 static int walk_node(struct walk *w, yyjson_val *node, yyjson_arr_iter *ctes, const struct scope *scope)
 {
 	yyjson_val *cte = ctes ? yyjson_arr_iter_next(ctes) : NULL;
@@ -238,15 +240,20 @@ static int walk(struct walk *w, yyjson_val *value, const struct scope *scope)
 	return 0;
 }
 
-int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables, yyjson_mut_val **ret_params,
-		   struct sl_error *err)
+int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables,
+		   yyjson_mut_val **ret_params, struct sl_error *err)
 {
 	SL_AUTO_JSON yyjson_doc *tree = NULL;
 	int rc = sl_duckdb_tree(text, where, &tree, err);
 
 	if (rc < 0)
 		return rc;
-	struct walk w = {.doc = doc, .tables = yyjson_mut_arr(doc), .params = yyjson_mut_arr(doc), .text = text, .where = where, .err = err};
+	struct walk w = {.doc = doc,
+			 .tables = yyjson_mut_arr(doc),
+			 .params = yyjson_mut_arr(doc),
+			 .text = text,
+			 .where = where,
+			 .err = err};
 	if (!w.tables || !w.params)
 		return sl_fail_memory(err);
 	if ((rc = walk(&w, yyjson_obj_get(yyjson_doc_get_root(tree), "statements"), NULL)) < 0)

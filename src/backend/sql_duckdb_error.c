@@ -15,10 +15,20 @@ static const struct {
 	const char *type;
 	int code;
 } KINDS[] = {
-	{"Parser", SL_E_INVALID}, {"Syntax", SL_E_INVALID}, {"Binder", SL_E_INVALID}, {"Catalog", SL_E_INVALID},
-	{"Not implemented", SL_E_INVALID}, {"Parameter Not Resolved", SL_E_INVALID}, {"Parameter Not Allowed", SL_E_INVALID},
-	{"Permission", SL_E_DENIED}, {"Out of Memory", SL_E_NO_MEMORY}, {"INTERRUPT", SL_E_CANCELLED}, {"Interrupt", SL_E_CANCELLED},
-	{"IO", SL_E_IO}, {"INTERNAL", SL_E_BUG}, {"FATAL", SL_E_BUG},
+	{"Parser", SL_E_INVALID},
+	{"Syntax", SL_E_INVALID},
+	{"Binder", SL_E_INVALID},
+	{"Catalog", SL_E_INVALID},
+	{"Not implemented", SL_E_INVALID},
+	{"Parameter Not Resolved", SL_E_INVALID},
+	{"Parameter Not Allowed", SL_E_INVALID},
+	{"Permission", SL_E_DENIED},
+	{"Out of Memory", SL_E_NO_MEMORY},
+	{"INTERRUPT", SL_E_CANCELLED},
+	{"Interrupt", SL_E_CANCELLED},
+	{"IO", SL_E_IO},
+	{"INTERNAL", SL_E_BUG},
+	{"FATAL", SL_E_BUG},
 };
 
 static int code_of(const char *type, const char *message)
@@ -110,8 +120,8 @@ static void split_message(struct sl_buf *text, char **ret_hint)
 		(*ret_hint)[0] = (char)tolower((unsigned char)(*ret_hint)[0]);
 }
 
-/* "CSV Error on Line: 7\nOriginal Line: ...\nREASON\nPossible Solution: ..." -> "line 7: REASON". The line may be megabytes long and hold
- * anything, so the reason is looked for from behind. */
+/* "CSV Error on Line: 7\nOriginal Line: ...\nREASON\nPossible Solution: ..." -> "line 7: REASON". The line may be megabytes long
+ * and hold anything, so the reason is looked for from behind. */
 static void shorten_csv(struct sl_buf *text)
 {
 	static const char HEAD[] = "CSV Error on Line: ";
@@ -139,7 +149,8 @@ static void add_hint(int code, const char *hint, struct sl_error *err)
 	if (code == SL_E_NO_MEMORY)
 		sl_error_hint(err, "raise the step's memory limit, or let it read fewer rows or columns at a time");
 	else if (code == SL_E_DENIED)
-		sl_error_hint(err, "a statement reads only the datasets that it names in FROM; files and settings are out of reach");
+		sl_error_hint(err,
+			      "a statement reads only the datasets that it names in FROM; files and settings are out of reach");
 	else if (*hint)
 		sl_error_hint(err, "%s", hint);
 }
@@ -159,7 +170,8 @@ static void add_place(const char *type, const char *position, const struct sl_du
 	}
 }
 
-int sl_duckdb_fail(const struct sl_sql *sql, const char *message, const struct sl_duckdb_statement *statement, struct sl_error *err)
+int sl_duckdb_fail(const struct sl_sql *sql, const char *message, const struct sl_duckdb_statement *statement,
+		   struct sl_error *err)
 {
 	const char *json = message ? strchr(message, '{') : NULL;
 	yyjson_doc *doc = json ? yyjson_read(json, strlen(json), 0) : NULL;

@@ -1,5 +1,5 @@
-/* Results as a stream of chunks (at most 2,048 rows each), in the shapes of port/sql.h. Columns of other types are cast to text by
- * the engine: the statement is then put inside SELECT c0, CAST(c1 AS VARCHAR) ... FROM (statement).
+/* Results as a stream of chunks (at most 2,048 rows each), in the shapes of port/sql.h. Columns of other types are cast to text
+ * by the engine: the statement is then put inside SELECT c0, CAST(c1 AS VARCHAR) ... FROM (statement).
  */
 #include "backend/sql_duckdb.h"
 
@@ -74,7 +74,8 @@ static bool as_it_is(duckdb_type id)
 		|| id == DUCKDB_TYPE_TIMESTAMP_TZ;
 }
 
-static int describe_column(const struct sl_duckdb *lib, struct column *column, const char *name, duckdb_logical_type type, struct sl_error *err)
+static int describe_column(const struct sl_duckdb *lib, struct column *column, const char *name, duckdb_logical_type type,
+			   struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(TYPE_TEXT_MAX);
 	size_t rows = lib->vector_size();
@@ -158,7 +159,8 @@ static bool types_known(const struct sl_sql_result *result)
 }
 
 /* ... so it is executed for no rows. */
-static int describe_by_running(struct sl_sql_result *result, const struct sl_sql_param *params, size_t param_count, struct sl_error *err)
+static int describe_by_running(struct sl_sql_result *result, const struct sl_sql_param *params, size_t param_count,
+			       struct sl_error *err)
 {
 	static const char HEAD[] = "SELECT * FROM (";
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(STATEMENT_MAX);
@@ -170,7 +172,9 @@ static int describe_by_running(struct sl_sql_result *result, const struct sl_sql
 	sl_buf_add(&text, result->user_text, sl_duckdb_statement_len(result->user_text));
 	sl_buf_str(&text, ") LIMIT 0");
 	int rc = sl_buf_check(&text, "the statement", err);
-	const struct sl_duckdb_statement statement = {.text = sl_buf_cstr(&text), .user_text = result->user_text, .shift = sizeof HEAD - 1,
+	const struct sl_duckdb_statement statement = {.text = sl_buf_cstr(&text),
+						      .user_text = result->user_text,
+						      .shift = sizeof HEAD - 1,
 						      .where = result->where};
 	if (rc < 0 || (rc = sl_duckdb_prepare(result->sql, &statement, &prepared, err)) < 0)
 		return rc;
@@ -242,7 +246,8 @@ int sl_sql_query(struct sl_sql *sql, const char *text, const struct sl_sql_param
 	result->where = sl_strdup(where ? where : "", err);
 	if (!result->user_text || !result->where)
 		return SL_E_NO_MEMORY;
-	result->statement = (struct sl_duckdb_statement){.text = result->user_text, .user_text = result->user_text, .where = result->where};
+	result->statement =
+		(struct sl_duckdb_statement){.text = result->user_text, .user_text = result->user_text, .where = result->where};
 	int rc = start(result, params, param_count, err);
 	if (rc < 0)
 		return rc;
@@ -306,7 +311,8 @@ static void read_texts(const struct column *column, const void *data, size_t row
 	}
 }
 
-/* -infinity and infinity of DATE stay the extremes; other days cannot overflow microseconds beyond +-292,000 years, so they stop there. */
+/* -infinity and infinity of DATE stay the extremes; other days cannot overflow microseconds beyond +-292,000 years, so they stop
+ * there. */
 static int64_t scaled(int64_t v, int64_t factor)
 {
 	int64_t out;

@@ -9,7 +9,8 @@
 
 static const int64_t PROGRESS_EVERY_NS = 100000000;
 
-int sl_duckdb_prepare(struct sl_sql *sql, const struct sl_duckdb_statement *statement, duckdb_prepared_statement *ret, struct sl_error *err)
+int sl_duckdb_prepare(struct sl_sql *sql, const struct sl_duckdb_statement *statement, duckdb_prepared_statement *ret,
+		      struct sl_error *err)
 {
 	duckdb_extracted_statements extracted = NULL;
 	idx_t count = sql->lib->extract_statements(sql->connection, statement->text, &extracted);
@@ -21,7 +22,8 @@ int sl_duckdb_prepare(struct sl_sql *sql, const struct sl_duckdb_statement *stat
 		rc = message ? sl_duckdb_fail(sql, message, statement, err)
 			     : sl_fail_at(err, SL_E_INVALID, statement->where, "there is no statement in it");
 	} else if (count > 1) {
-		rc = sl_fail_at(err, SL_E_INVALID, statement->where, "there are %llu statements where one belongs", (unsigned long long)count);
+		rc = sl_fail_at(err, SL_E_INVALID, statement->where, "there are %llu statements where one belongs",
+				(unsigned long long)count);
 	} else if (sql->lib->prepare_extracted_statement(sql->connection, extracted, 0, ret) != DuckDBSuccess) {
 		rc = sl_duckdb_fail(sql, sql->lib->prepare_error(*ret), statement, err);
 		sql->lib->destroy_prepare(ret);
@@ -30,7 +32,8 @@ int sl_duckdb_prepare(struct sl_sql *sql, const struct sl_duckdb_statement *stat
 	return rc;
 }
 
-static duckdb_state bind_one(const struct sl_duckdb *lib, duckdb_prepared_statement prepared, idx_t index, const struct sl_sql_param *param)
+static duckdb_state bind_one(const struct sl_duckdb *lib, duckdb_prepared_statement prepared, idx_t index,
+			     const struct sl_sql_param *param)
 {
 	switch (param->type) {
 	case 's':
@@ -90,7 +93,8 @@ static int tell_progress(struct sl_sql *sql, int64_t *last_ns)
 }
 
 /* This thread works on the query's tasks too; each is short, so between two of them is the place to look up. */
-static int work(struct sl_sql *sql, duckdb_pending_result pending, const struct sl_duckdb_statement *statement, struct sl_error *err)
+static int work(struct sl_sql *sql, duckdb_pending_result pending, const struct sl_duckdb_statement *statement,
+		struct sl_error *err)
 {
 	int64_t last_ns = sl_monotonic_ns();
 
@@ -112,8 +116,8 @@ static int work(struct sl_sql *sql, duckdb_pending_result pending, const struct 
 	}
 }
 
-int sl_duckdb_execute(struct sl_sql *sql, duckdb_prepared_statement prepared, bool streaming, const struct sl_duckdb_statement *statement,
-		      duckdb_result *ret, struct sl_error *err)
+int sl_duckdb_execute(struct sl_sql *sql, duckdb_prepared_statement prepared, bool streaming,
+		      const struct sl_duckdb_statement *statement, duckdb_result *ret, struct sl_error *err)
 {
 	duckdb_pending_result pending = NULL;
 	duckdb_state state = streaming ? sql->lib->pending_prepared_streaming(prepared, &pending)
@@ -132,8 +136,8 @@ int sl_duckdb_execute(struct sl_sql *sql, duckdb_prepared_statement prepared, bo
 	return rc;
 }
 
-int sl_duckdb_run(struct sl_sql *sql, const struct sl_duckdb_statement *statement, const struct sl_sql_param *params, size_t count,
-		  int64_t *ret_changed, struct sl_error *err)
+int sl_duckdb_run(struct sl_sql *sql, const struct sl_duckdb_statement *statement, const struct sl_sql_param *params,
+		  size_t count, int64_t *ret_changed, struct sl_error *err)
 {
 	duckdb_prepared_statement prepared;
 	duckdb_result result;

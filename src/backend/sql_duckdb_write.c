@@ -16,9 +16,29 @@ enum { STATEMENT_MAX = 2 << 20, PLAN_MAX = 16 << 20 };
 
 /* Operators that pass rows on in the order in which they get them (or give one row, or none). Others are taken as mixing. */
 static const char *const KEEPS_ORDER[] = {
-	"PROJECTION", "FILTER", "READ_PARQUET", "SEQ_SCAN", "TABLE_SCAN", "COLUMN_DATA_SCAN", "EXPRESSION_SCAN", "DUMMY_SCAN",
-	"EMPTY_RESULT", "UNGROUPED_AGGREGATE", "STREAMING_WINDOW", "STREAMING_LIMIT", "LIMIT", "UNNEST", "INOUT_FUNCTION", "UNION", "RANGE",
-	"GENERATE_SERIES", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "READ_NDJSON",
+	"PROJECTION",
+	"FILTER",
+	"READ_PARQUET",
+	"SEQ_SCAN",
+	"TABLE_SCAN",
+	"COLUMN_DATA_SCAN",
+	"EXPRESSION_SCAN",
+	"DUMMY_SCAN",
+	"EMPTY_RESULT",
+	"UNGROUPED_AGGREGATE",
+	"STREAMING_WINDOW",
+	"STREAMING_LIMIT",
+	"LIMIT",
+	"UNNEST",
+	"INOUT_FUNCTION",
+	"UNION",
+	"RANGE",
+	"GENERATE_SERIES",
+	"READ_CSV",
+	"READ_CSV_AUTO",
+	"READ_JSON",
+	"READ_JSON_AUTO",
+	"READ_NDJSON",
 };
 
 static bool name_keeps_order(const char *name)
@@ -75,8 +95,8 @@ static int read_plan(struct sl_sql *sql, const char *text, const struct sl_sql_p
 }
 
 /* 1 when rows come in a fixed order without our help, 0 when not. */
-static int has_order(struct sl_sql *sql, const char *text, size_t len, const struct sl_sql_param *params, size_t count, const char *where,
-		     struct sl_error *err)
+static int has_order(struct sl_sql *sql, const char *text, size_t len, const struct sl_sql_param *params, size_t count,
+		     const char *where, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf explain = SL_BUF_INIT(STATEMENT_MAX), plan = SL_BUF_INIT(PLAN_MAX);
 	SL_AUTO_JSON yyjson_doc *tree = NULL;
@@ -143,9 +163,13 @@ int sl_sql_write(struct sl_sql *sql, const char *text, const struct sl_sql_param
 	sl_buf_str(&copy, rc ? "" : ") ORDER BY ALL");
 	sl_buf_str(&copy, ") TO ");
 	sl_sql_quote_text(&copy, path);
-	sl_buf_str(&copy, " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, PER_THREAD_OUTPUT false, USE_TMP_FILE false)");
+	sl_buf_str(&copy,
+		   " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, PER_THREAD_OUTPUT false, USE_TMP_FILE false)");
 	if ((rc = sl_buf_check(&copy, "the statement", err)) < 0)
 		return rc;
-	const struct sl_duckdb_statement statement = {.text = sl_buf_cstr(&copy), .user_text = text, .shift = strlen(head), .where = where};
+	const struct sl_duckdb_statement statement = {.text = sl_buf_cstr(&copy),
+						      .user_text = text,
+						      .shift = strlen(head),
+						      .where = where};
 	return sl_duckdb_run(sql, &statement, params, param_count, ret_rows, err);
 }

@@ -6,11 +6,13 @@
 
 #include "data/check_worker.h"
 
-/* ---- counting --------------------------------------------------------------------------------------------------------------- */
+/* ---- counting
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static bool counts_rows(const struct sl_checking *c) { return c->fails && !c->settled; }
 
-/* SELECT count(*), and for each check the rows that it looks at and those of them that fail. Checks without quarantine look at rows that stay. */
+/* SELECT count(*), and for each check the rows that it looks at and those of them that fail. Checks without quarantine look at
+ * rows that stay. */
 static int count_rows(struct sl_check_worker *w, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
@@ -24,8 +26,8 @@ static int count_rows(struct sl_check_worker *w, struct sl_error *err)
 		const struct sl_checking *c = &w->checks[i];
 		const char *stays = c->check->quarantine ? "false" : w->put_aside;
 		if (counts_rows(c))
-			sl_buf_printf(&text, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))", c->where, stays, c->where,
-				c->fails, stays);
+			sl_buf_printf(&text, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))",
+				      c->where, stays, c->where, c->fails, stays);
 	}
 	sl_buf_printf(&text, " FROM %s", w->source);
 	int rc = sl_buf_check(&text, "the checks", err);
@@ -43,7 +45,8 @@ static int count_rows(struct sl_check_worker *w, struct sl_error *err)
 	return 0;
 }
 
-/* ---- rows to show ------------------------------------------------------------------------------------------------------------- */
+/* ---- rows to show
+ * ------------------------------------------------------------------------------------------------------------- */
 
 struct showing {
 	struct sl_check_worker *w;
@@ -67,7 +70,9 @@ static int show_row(void *context, const struct sl_sql_column *columns, size_t r
 	yyjson_doc *values = yyjson_read(columns[2].texts[row].data, columns[2].texts[row].len, 0);
 	yyjson_mut_val *item = yyjson_mut_arr_add_obj(s->doc, s->list);
 	bool ok = yyjson_mut_obj_add_uint(s->doc, item, "row", row_number(s->w, columns[0].ints[row], columns[1].ints[row]))
-		&& yyjson_mut_obj_add_val(s->doc, item, "values", values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values)) : yyjson_mut_null(s->doc));
+		&& yyjson_mut_obj_add_val(s->doc, item, "values",
+					  values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values))
+						 : yyjson_mut_null(s->doc));
 
 	yyjson_doc_free(values);
 	return ok ? 0 : sl_fail_memory(err);
@@ -112,13 +117,17 @@ static int show_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl
 		sl_buf_printf(&find, "SELECT %s, count(*) AS rows FROM ", c->key);
 		sl_sql_quote_name(&find, w->job->dataset);
 		sl_buf_printf(&find, " WHERE %s GROUP BY ALL HAVING count(*) > 1", c->where);
-		sl_buf_printf(&text, "SEMI JOIN %s AS s ON s.sl_i = t.file_index AND s.sl_r = t.file_row_number ORDER BY file_index, file_row_number",
+		sl_buf_printf(
+			&text,
+			"SEMI JOIN %s AS s ON s.sl_i = t.file_index AND s.sl_r = t.file_row_number ORDER BY file_index, "
+			"file_row_number",
 			c->repeats);
 	} else {
 		sl_buf_str(&find, "SELECT * FROM ");
 		sl_sql_quote_name(&find, w->job->dataset);
 		sl_buf_printf(&find, " WHERE %s AND %s", c->where, c->fails);
-		sl_buf_printf(&text, "WHERE %s AND %s AND NOT (%s)", c->where, c->fails, c->check->quarantine ? "false" : w->put_aside);
+		sl_buf_printf(&text, "WHERE %s AND %s AND NOT (%s)", c->where, c->fails,
+			      c->check->quarantine ? "false" : w->put_aside);
 	}
 	sl_buf_printf(&text, " LIMIT %d", SL_CHECK_ROWS_SHOWN);
 	c->result->sql = sl_check_keep_text(w, &find, err);
@@ -126,7 +135,8 @@ static int show_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	return rc < 0 ? rc : keep_rows(w, sl_buf_cstr(&text), c->result, err);
 }
 
-/* ---- checks by a query of the user's ------------------------------------------------------------------------------------------- */
+/* ---- checks by a query of the user's
+ * ------------------------------------------------------------------------------------------- */
 
 /* WITH "trips" AS (the rows that stay): what the dataset's name means to the query behind it. */
 static void with_kept(const struct sl_check_worker *w, struct sl_buf *out)
@@ -143,14 +153,16 @@ static int show_query_row(void *context, const struct sl_sql_column *columns, si
 	struct showing *s = context;
 	yyjson_doc *values = yyjson_read(columns[0].texts[row].data, columns[0].texts[row].len, 0);
 	yyjson_mut_val *item = yyjson_mut_arr_add_obj(s->doc, s->list);
-	bool ok = yyjson_mut_obj_add_val(s->doc, item, "values", values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values)) : yyjson_mut_null(s->doc));
+	bool ok = yyjson_mut_obj_add_val(s->doc, item, "values",
+					 values ? yyjson_val_mut_copy(s->doc, yyjson_doc_get_root(values))
+						: yyjson_mut_null(s->doc));
 
 	yyjson_doc_free(values);
 	return ok ? 0 : sl_fail_memory(err);
 }
 
-/* A query that does not fit the table: when another check says already that the table is not what was asked for (a column of another type, or
- * none), that is the news, and this check has failed with it. Else the query is wrong. */
+/* A query that does not fit the table: when another check says already that the table is not what was asked for (a column of
+ * another type, or none), that is the news, and this check has failed with it. Else the query is wrong. */
 static int blame_query(struct sl_check_worker *w, struct sl_checking *c, int rc, struct sl_error *err)
 {
 	char place[64];
@@ -211,14 +223,16 @@ static int run_queries(struct sl_check_worker *w, struct sl_error *err)
 	return rc;
 }
 
-/* ---- judging -------------------------------------------------------------------------------------------------------------------- */
+/* ---- judging
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 /* `mostly` is the share that must pass. With quarantine and without `mostly` any number may be put aside. */
 static bool enough_pass(const struct sl_check *check, const struct sl_check_result *result)
 {
 	if (!result->failing || (check->quarantine && check->mostly >= 1))
 		return true;
-	return result->failing <= result->considered && (double)(result->considered - result->failing) >= check->mostly * (double)result->considered;
+	return result->failing <= result->considered
+		&& (double)(result->considered - result->failing) >= check->mostly * (double)result->considered;
 }
 
 static int judge_rows(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows, struct sl_error *err)
@@ -230,9 +244,11 @@ static int judge_rows(struct sl_check_worker *w, struct sl_checking *c, uint64_t
 
 	c->result->considered = rows;
 	if (check->has_min && (double)rows < min)
-		c->result->message = sl_arena_printf(w->arena, "%s rows, at least %s are asked for", sl_grouped(rows, have), sl_grouped((uint64_t)min, bound));
+		c->result->message = sl_arena_printf(w->arena, "%s rows, at least %s are asked for", sl_grouped(rows, have),
+						     sl_grouped((uint64_t)min, bound));
 	else if (check->has_max && (double)rows > max)
-		c->result->message = sl_arena_printf(w->arena, "%s rows, at most %s are asked for", sl_grouped(rows, have), sl_grouped((uint64_t)max, bound));
+		c->result->message = sl_arena_printf(w->arena, "%s rows, at most %s are asked for", sl_grouped(rows, have),
+						     sl_grouped((uint64_t)max, bound));
 	else
 		return 0;
 	c->result->state = check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
@@ -251,7 +267,8 @@ static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows
 	if (!result->failing)
 		return 0;
 	result->quarantined = c->check->quarantine ? result->failing : 0;
-	result->message = sl_arena_printf(w->arena, "%s of %s rows", sl_grouped(result->failing, some), sl_grouped(result->considered, all));
+	result->message = sl_arena_printf(w->arena, "%s of %s rows", sl_grouped(result->failing, some),
+					  sl_grouped(result->considered, all));
 	if (!enough_pass(c->check, result))
 		result->state = c->check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
 	if (!result->message)
@@ -259,7 +276,8 @@ static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows
 	return c->check->kind == SL_CHECK_SQL ? 0 : show_rows(w, c, err);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- all
+ * ------------------------------------------------------------------------------------------------------------------------- */
 
 /* A name that no column has: "reason", else "_reason" ... */
 static const char *free_name(struct sl_check_worker *w, const char *name)
@@ -283,8 +301,12 @@ static int prepare(struct sl_check_worker *w, struct sl_check_report *report, st
 		return sl_fail_memory(err);
 	for (size_t i = 0; i < job->count; i++) {
 		const struct sl_check *check = &job->checks[i];
-		report->results[i] = (struct sl_check_result){.name = check->name, .severity = check->warn_only ? "warn" : "error", .message = "", .rows = "[]",
-							      .sql = "", .mark = check->mark};
+		report->results[i] = (struct sl_check_result){.name = check->name,
+							      .severity = check->warn_only ? "warn" : "error",
+							      .message = "",
+							      .rows = "[]",
+							      .sql = "",
+							      .mark = check->mark};
 		w->checks[i] = (struct sl_checking){.check = check, .result = &report->results[i], .repeats = ""};
 	}
 	for (size_t i = 0; i < job->table.file_count; i++)
@@ -313,7 +335,11 @@ static int open_session(struct sl_check_worker *w, struct sl_error *err)
 	for (size_t i = 0; i < count; i++)
 		paths[i] = job->table.files[i].path;
 	const struct sl_sql_table table = {.name = job->dataset, .paths = paths, .path_count = count};
-	struct sl_sql_options options = {.tables = &table, .table_count = 1, .raw_paths = &raw, .raw_path_count = raw ? 1 : 0, .write_dir = w->staging};
+	struct sl_sql_options options = {.tables = &table,
+					 .table_count = 1,
+					 .raw_paths = &raw,
+					 .raw_path_count = raw ? 1 : 0,
+					 .write_dir = w->staging};
 	int rc = sl_engine_open(&w->engine, &options, w->work, "checking", err);
 	w->engine.params = job->params;
 	w->engine.param_count = job->param_count;
@@ -325,7 +351,8 @@ static int run(struct sl_check_worker *w, struct sl_check_report *report, struct
 	const struct sl_check_job *job = w->job;
 	int rc;
 
-	if ((rc = prepare(w, report, err)) < 0 || (rc = open_session(w, err)) < 0 || (rc = sl_check_plan(w, err)) < 0 || (rc = count_rows(w, err)) < 0)
+	if ((rc = prepare(w, report, err)) < 0 || (rc = open_session(w, err)) < 0 || (rc = sl_check_plan(w, err)) < 0
+	    || (rc = count_rows(w, err)) < 0)
 		return rc;
 	for (size_t i = 0; i < job->count && rc == 0; i++)
 		if (w->checks[i].key && !w->checks[i].settled)
@@ -342,16 +369,19 @@ static int run(struct sl_check_worker *w, struct sl_check_report *report, struct
 
 int sl_check_params(const struct sl_project *project, struct sl_arena *arena, struct sl_check_job *job, struct sl_error *err)
 {
-	static const char TYPES[] = {[SL_VALUE_NULL] = 'n', [SL_VALUE_BOOL] = 'b', [SL_VALUE_INT] = 'i', [SL_VALUE_DOUBLE] = 'd', [SL_VALUE_TEXT] = 's',
-				     [SL_VALUE_TIME] = 't', [SL_VALUE_JSON] = 's'};
+	static const char TYPES[] = {[SL_VALUE_NULL] = 'n', [SL_VALUE_BOOL] = 'b', [SL_VALUE_INT] = 'i', [SL_VALUE_DOUBLE] = 'd',
+				     [SL_VALUE_TEXT] = 's', [SL_VALUE_TIME] = 't', [SL_VALUE_JSON] = 's'};
 	struct sl_sql_param *params = sl_arena_array(arena, project->param_count + 1, sizeof *params);
 
 	if (!params)
 		return sl_fail_memory(err);
 	for (size_t i = 0; i < project->param_count; i++) {
 		const struct sl_value *value = &project->params[i].value;
-		params[i] = (struct sl_sql_param){.name = project->params[i].name, .type = TYPES[value->type], .text = value->text ? value->text : "",
-						  .i = value->i, .d = value->d};
+		params[i] = (struct sl_sql_param){.name = project->params[i].name,
+						  .type = TYPES[value->type],
+						  .text = value->text ? value->text : "",
+						  .i = value->i,
+						  .d = value->d};
 	}
 	job->params = params;
 	job->param_count = project->param_count;

@@ -1,6 +1,7 @@
-/* Checks: what must hold of a table. Every row-level check is an aggregate of one statement, so all of them together read the table once;
- * `unique` groups 64-bit hashes of its columns and compares values only where hashes meet. A second statement runs only when rows must be put aside: it
- * writes the rows that stay, and the others with a `reason`. Exact meaning of every check: docs/checks.md.
+/* Checks: what must hold of a table. Every row-level check is an aggregate of one statement, so all of them together read the
+ * table once; `unique` groups 64-bit hashes of its columns and compares values only where hashes meet. A second statement runs
+ * only when rows must be put aside: it writes the rows that stay, and the others with a `reason`. Exact meaning of every check:
+ * docs/checks.md.
  *
  * Checks with `else: quarantine` look first; the others, and `unique`, look at the rows that stay.
  */
@@ -44,11 +45,12 @@ struct sl_check_report {
 	size_t count;
 	bool failed;              /* a check of severity error failed */
 	struct sl_staged clean;   /* the table to commit: the job's own files when no row was put aside */
-	struct sl_staged quarantine; /* table NAME.quarantine: the columns, `reason`, `raw`; file_count 0 when no check says quarantine */
+	struct sl_staged quarantine; /* NAME.quarantine: columns, `reason`, `raw`; file_count 0 when no check says quarantine */
 };
 
-/* Runs the checks over the table's files. Returns 0 also when checks fail: the report says so. With `staging` NULL nothing is written (`sluice check`).
- * Errors: SL_E_INVALID for a check that cannot be run (a wrong expression), at its place in sluice.yaml; those of port/sql.h. */
+/* Runs the checks over the table's files. Returns 0 also when checks fail: the report says so. With `staging` NULL nothing is
+ * written (`sluice check`). Errors: SL_E_INVALID for a check that cannot be run (a wrong expression), at its place in
+ * sluice.yaml; those of port/sql.h. */
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
 		     struct sl_check_report *ret, struct sl_error *err);
 
@@ -64,7 +66,8 @@ int sl_check_report_parse(yyjson_val *value, struct sl_arena *arena, struct sl_c
 
 /* For people: one line per check that did not simply pass, with sample rows, then a sum. */
 void sl_check_report_text(const struct sl_check_report *report, struct sl_buf *out);
-/* The first failed check as an error (SL_E_FAILED): "dataset 'flights_raw': check between(distance) failed: 17 of 3,000,000 rows"; 0 when none failed. */
+/* The first failed check as an error (SL_E_FAILED): "dataset 'flights_raw': check between(distance) failed: 17 of 3,000,000
+ * rows"; 0 when none failed. */
 int sl_check_report_error(const struct sl_check_report *report, struct sl_error *err);
 
 /* What a checked table becomes. */
@@ -76,12 +79,14 @@ struct sl_checked {
 	struct sl_manifest quarantine;
 };
 /* Keeps the clean table and the quarantine as objects (staged files are moved), before the transaction. */
-int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *report, struct sl_arena *arena, struct sl_checked *ret, struct sl_error *err);
-/* Inside the caller's transaction: versions of NAME and NAME.quarantine, outputs of the run, one row of check_result per check, ledger entry "check".
- * *ret_changed tells whether NAME has a new version. */
-int sl_checked_commit(struct sl_track *track, const char *dataset, const struct sl_checked *checked, const struct sl_check_report *report,
-		      const struct sl_id *run, bool *ret_changed, struct sl_error *err);
+int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *report, struct sl_arena *arena,
+		    struct sl_checked *ret, struct sl_error *err);
+/* Inside the caller's transaction: versions of NAME and NAME.quarantine, outputs of the run, one row of check_result per check,
+ * ledger entry "check". *ret_changed tells whether NAME has a new version. */
+int sl_checked_commit(struct sl_track *track, const char *dataset, const struct sl_checked *checked,
+		      const struct sl_check_report *report, const struct sl_id *run, bool *ret_changed, struct sl_error *err);
 /* The results of a check run that failed, so that `show` can tell them: rows of check_result and the ledger entry, no version. */
-int sl_check_record(struct sl_track *track, const struct sl_check_report *report, const struct sl_hash *hash, const struct sl_id *run, struct sl_error *err);
+int sl_check_record(struct sl_track *track, const struct sl_check_report *report, const struct sl_hash *hash,
+		    const struct sl_id *run, struct sl_error *err);
 
 #endif

@@ -1,16 +1,18 @@
-/* Checks and reports as JSON, between the command and its worker; a report also is what `--json` and the table check_result hold. */
+/* Checks and reports as JSON, between the command and its worker; a report also is what `--json` and the table check_result
+ * hold. */
 #include <stdio.h>
 #include <string.h>
 
 #include "data/check.h"
 
 static const char *const KINDS[] = {
-	[SL_CHECK_COLUMNS] = "columns", [SL_CHECK_NOT_NULL] = "not_null", [SL_CHECK_UNIQUE] = "unique", [SL_CHECK_BETWEEN] = "between",
-	[SL_CHECK_IN_SET] = "in_set", [SL_CHECK_REGEX] = "regex", [SL_CHECK_ROWS] = "rows", [SL_CHECK_SQL] = "sql",
+	[SL_CHECK_COLUMNS] = "columns", [SL_CHECK_NOT_NULL] = "not_null", [SL_CHECK_UNIQUE] = "unique",
+	[SL_CHECK_BETWEEN] = "between", [SL_CHECK_IN_SET] = "in_set",	  [SL_CHECK_REGEX] = "regex",
+	[SL_CHECK_ROWS] = "rows",	[SL_CHECK_SQL] = "sql",
 };
 static const char *const VALUES[] = {
-	[SL_VALUE_NULL] = "null", [SL_VALUE_BOOL] = "bool", [SL_VALUE_INT] = "int", [SL_VALUE_DOUBLE] = "double", [SL_VALUE_TEXT] = "text",
-	[SL_VALUE_TIME] = "time", [SL_VALUE_JSON] = "json",
+	[SL_VALUE_NULL] = "null", [SL_VALUE_BOOL] = "bool", [SL_VALUE_INT] = "int",   [SL_VALUE_DOUBLE] = "double",
+	[SL_VALUE_TEXT] = "text", [SL_VALUE_TIME] = "time", [SL_VALUE_JSON] = "json",
 };
 static const char *const STATES[] = {[SL_CHECK_PASSED] = "passed", [SL_CHECK_WARNED] = "warned", [SL_CHECK_FAILED] = "failed"};
 
@@ -22,7 +24,8 @@ static int find_word(const char *const *words, size_t count, const char *word)
 	return -1;
 }
 
-/* ---- checks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- checks
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static yyjson_mut_val *names_json(yyjson_mut_doc *doc, const struct sl_names *names)
 {
@@ -85,7 +88,10 @@ yyjson_mut_val *sl_checks_json(yyjson_mut_doc *doc, const struct sl_check *check
 	return list;
 }
 
-static const char *text_of(yyjson_val *object, const char *name, struct sl_arena *arena) { return sl_arena_strdup(arena, sl_json_str(object, name, "")); }
+static const char *text_of(yyjson_val *object, const char *name, struct sl_arena *arena)
+{
+	return sl_arena_strdup(arena, sl_json_str(object, name, ""));
+}
 
 static int parse_names(yyjson_val *list, struct sl_arena *arena, struct sl_names *ret)
 {
@@ -108,29 +114,40 @@ static int parse_value(yyjson_val *object, struct sl_arena *arena, struct sl_val
 
 	if (type < 0)
 		return -1;
-	*ret = (struct sl_value){.type = (enum sl_value_type)type, .i = sl_json_int(object, "i", 0), .text = text_of(object, "text", arena)};
+	*ret = (struct sl_value){.type = (enum sl_value_type)type,
+				 .i = sl_json_int(object, "i", 0),
+				 .text = text_of(object, "text", arena)};
 	sscanf(sl_json_str(object, "d", "0"), "%la", &ret->d);
 	return ret->text ? 0 : -1;
 }
 
 static int parse_check(yyjson_val *object, struct sl_arena *arena, struct sl_check *ret)
 {
-	yyjson_val *values = yyjson_obj_get(object, "values"), *min = yyjson_obj_get(object, "min"), *max = yyjson_obj_get(object, "max"), *item;
+	yyjson_val *values = yyjson_obj_get(object, "values"), *min = yyjson_obj_get(object, "min"),
+		   *max = yyjson_obj_get(object, "max"), *item;
 	int kind = find_word(KINDS, SL_ARRAY_LEN(KINDS), sl_json_str(object, "kind", ""));
 	size_t i, count;
 
 	if (kind < 0)
 		return -1;
 	*ret = (struct sl_check){
-		.kind = (enum sl_check_kind)kind, .name = text_of(object, "name", arena), .has_min = min, .has_max = max, .text = text_of(object, "text", arena),
-		.mostly = 1, .where = text_of(object, "where", arena), .warn_only = sl_json_bool(object, "warn", false),
-		.quarantine = sl_json_bool(object, "quarantine", false), .definition = text_of(object, "definition", arena),
+		.kind = (enum sl_check_kind)kind,
+		.name = text_of(object, "name", arena),
+		.has_min = min,
+		.has_max = max,
+		.text = text_of(object, "text", arena),
+		.mostly = 1,
+		.where = text_of(object, "where", arena),
+		.warn_only = sl_json_bool(object, "warn", false),
+		.quarantine = sl_json_bool(object, "quarantine", false),
+		.definition = text_of(object, "definition", arena),
 		.mark = {.line = (int)sl_json_int(object, "line", 0), .column = (int)sl_json_int(object, "column", 0)},
 		.values = sl_arena_array(arena, yyjson_arr_size(values) + 1, sizeof *ret->values),
 	};
 	sscanf(sl_json_str(object, "mostly", "1"), "%la", &ret->mostly);
-	if (!ret->name || !ret->text || !ret->where || !ret->definition || !ret->values || (min && parse_value(min, arena, &ret->min) < 0)
-	    || (max && parse_value(max, arena, &ret->max) < 0) || parse_names(yyjson_obj_get(object, "columns"), arena, &ret->columns) < 0
+	if (!ret->name || !ret->text || !ret->where || !ret->definition || !ret->values
+	    || (min && parse_value(min, arena, &ret->min) < 0) || (max && parse_value(max, arena, &ret->max) < 0)
+	    || parse_names(yyjson_obj_get(object, "columns"), arena, &ret->columns) < 0
 	    || parse_names(yyjson_obj_get(object, "types"), arena, &ret->types) < 0)
 		return -1;
 	yyjson_arr_foreach(values, i, count, item)
@@ -157,7 +174,8 @@ int sl_checks_parse(yyjson_val *value, struct sl_arena *arena, struct sl_check *
 	return 0;
 }
 
-/* ---- reports ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reports
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 yyjson_mut_val *sl_check_result_json(yyjson_mut_doc *doc, const struct sl_check_result *result)
 {
@@ -171,7 +189,8 @@ yyjson_mut_val *sl_check_result_json(yyjson_mut_doc *doc, const struct sl_check_
 	yyjson_mut_obj_add_str(doc, root, "state", STATES[result->state]);
 	yyjson_mut_obj_add_uint(doc, root, "considered", result->considered);
 	yyjson_mut_obj_add_uint(doc, root, "failing", result->failing);
-	yyjson_mut_obj_add_real(doc, root, "share", result->considered ? (double)result->failing / (double)result->considered : 0);
+	yyjson_mut_obj_add_real(doc, root, "share",
+				result->considered ? (double)result->failing / (double)result->considered : 0);
 	yyjson_mut_obj_add_uint(doc, root, "quarantined", result->quarantined);
 	yyjson_mut_obj_add_strcpy(doc, root, "message", result->message);
 	yyjson_mut_obj_add_val(doc, root, "rows", shown);
@@ -195,7 +214,8 @@ yyjson_mut_val *sl_check_report_json(yyjson_mut_doc *doc, const struct sl_check_
 	yyjson_mut_obj_add_val(doc, root, "checks", checks);
 	if (report->clean.column_count)
 		yyjson_mut_obj_add_val(doc, root, "clean", sl_staged_json(doc, &report->clean));
-	if (report->quarantine.file_count && !yyjson_mut_obj_add_val(doc, root, "quarantine", sl_staged_json(doc, &report->quarantine)))
+	if (report->quarantine.file_count
+	    && !yyjson_mut_obj_add_val(doc, root, "quarantine", sl_staged_json(doc, &report->quarantine)))
 		return NULL;
 	return root;
 }
@@ -209,10 +229,15 @@ static int parse_result(yyjson_val *object, struct sl_arena *arena, struct sl_ch
 	if (state < 0 || !yyjson_is_arr(shown) || sl_json_canonical(shown, &rows, NULL) < 0)
 		return -1;
 	*ret = (struct sl_check_result){
-		.name = text_of(object, "name", arena), .severity = text_of(object, "severity", arena), .state = (enum sl_check_state)state,
-		.considered = (uint64_t)sl_json_int(object, "considered", 0), .failing = (uint64_t)sl_json_int(object, "failing", 0),
-		.quarantined = (uint64_t)sl_json_int(object, "quarantined", 0), .message = text_of(object, "message", arena),
-		.rows = sl_arena_strdup(arena, sl_buf_cstr(&rows)), .sql = text_of(object, "sql", arena),
+		.name = text_of(object, "name", arena),
+		.severity = text_of(object, "severity", arena),
+		.state = (enum sl_check_state)state,
+		.considered = (uint64_t)sl_json_int(object, "considered", 0),
+		.failing = (uint64_t)sl_json_int(object, "failing", 0),
+		.quarantined = (uint64_t)sl_json_int(object, "quarantined", 0),
+		.message = text_of(object, "message", arena),
+		.rows = sl_arena_strdup(arena, sl_buf_cstr(&rows)),
+		.sql = text_of(object, "sql", arena),
 		.mark = {.line = (int)sl_json_int(object, "line", 0), .column = (int)sl_json_int(object, "column", 0)},
 	};
 	return ret->name && ret->severity && ret->message && ret->rows && ret->sql ? 0 : -1;
@@ -220,14 +245,19 @@ static int parse_result(yyjson_val *object, struct sl_arena *arena, struct sl_ch
 
 int sl_check_report_parse(yyjson_val *value, struct sl_arena *arena, struct sl_check_report *ret, struct sl_error *err)
 {
-	yyjson_val *checks = yyjson_obj_get(value, "checks"), *clean = yyjson_obj_get(value, "clean"), *quarantine = yyjson_obj_get(value, "quarantine"), *item;
+	yyjson_val *checks = yyjson_obj_get(value, "checks"), *clean = yyjson_obj_get(value, "clean"),
+		   *quarantine = yyjson_obj_get(value, "quarantine"), *item;
 	size_t count = yyjson_arr_size(checks), i, max;
 	int rc = 0;
 
 	*ret = (struct sl_check_report){
-		.dataset = text_of(value, "dataset", arena), .rows = (uint64_t)sl_json_int(value, "rows", 0),
-		.clean_rows = (uint64_t)sl_json_int(value, "clean_rows", 0), .quarantined_rows = (uint64_t)sl_json_int(value, "quarantined_rows", 0),
-		.failed = sl_json_bool(value, "failed", true), .results = sl_arena_array(arena, count + 1, sizeof *ret->results), .count = count,
+		.dataset = text_of(value, "dataset", arena),
+		.rows = (uint64_t)sl_json_int(value, "rows", 0),
+		.clean_rows = (uint64_t)sl_json_int(value, "clean_rows", 0),
+		.quarantined_rows = (uint64_t)sl_json_int(value, "quarantined_rows", 0),
+		.failed = sl_json_bool(value, "failed", true),
+		.results = sl_arena_array(arena, count + 1, sizeof *ret->results),
+		.count = count,
 	};
 	if (!ret->dataset || !ret->results)
 		return sl_fail_memory(err);

@@ -8,7 +8,8 @@
 
 enum { ROWS_PRINTED = 5 };
 
-/* ---- text ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- text
+ * ----------------------------------------------------------------------------------------------------------------------- */
 
 static void text_row(yyjson_val *row, struct sl_buf *out)
 {
@@ -55,13 +56,16 @@ static void text_result(const struct sl_check_report *report, const struct sl_ch
 	if (result->state == SL_CHECK_PASSED && !result->quarantined)
 		return;
 	if (result->state == SL_CHECK_PASSED) {
-		sl_buf_printf(out, report->quarantine.file_count ? "note: dataset '%s': check %s put %s row%s aside in %s.quarantine\n"
-								 : "note: dataset '%s': check %s would put %s row%s aside in %s.quarantine\n",
-			report->dataset, result->name, sl_grouped(result->quarantined, rows), result->quarantined == 1 ? "" : "s", report->dataset);
+		sl_buf_printf(out,
+			      report->quarantine.file_count
+				      ? "note: dataset '%s': check %s put %s row%s aside in %s.quarantine\n"
+				      : "note: dataset '%s': check %s would put %s row%s aside in %s.quarantine\n",
+			      report->dataset, result->name, sl_grouped(result->quarantined, rows),
+			      result->quarantined == 1 ? "" : "s", report->dataset);
 		return;
 	}
-	sl_buf_printf(out, "%s: dataset '%s': check %s failed: %s\n", result->state == SL_CHECK_FAILED ? "error" : "warning", report->dataset,
-		result->name, result->message);
+	sl_buf_printf(out, "%s: dataset '%s': check %s failed: %s\n", result->state == SL_CHECK_FAILED ? "error" : "warning",
+		      report->dataset, result->name, result->message);
 	text_rows(result, out);
 	if (*result->sql)
 		sl_buf_printf(out, "  hint: all of them: %s\n", result->sql);
@@ -77,9 +81,11 @@ void sl_check_report_text(const struct sl_check_report *report, struct sl_buf *o
 		failed += report->results[i].state == SL_CHECK_FAILED;
 		warned += report->results[i].state == SL_CHECK_WARNED;
 	}
-	sl_buf_printf(out, "%s: %zu checks, %zu failed, %zu warned; %s rows", report->dataset, report->count, failed, warned, sl_grouped(report->rows, rows));
+	sl_buf_printf(out, "%s: %zu checks, %zu failed, %zu warned; %s rows", report->dataset, report->count, failed, warned,
+		      sl_grouped(report->rows, rows));
 	if (report->quarantined_rows)
-		sl_buf_printf(out, ", %s stay, %s put aside", sl_grouped(report->clean_rows, clean), sl_grouped(report->quarantined_rows, aside));
+		sl_buf_printf(out, ", %s stay, %s put aside", sl_grouped(report->clean_rows, clean),
+			      sl_grouped(report->quarantined_rows, aside));
 	sl_buf_char(out, '\n');
 }
 
@@ -95,9 +101,11 @@ int sl_check_report_error(const struct sl_check_report *report, struct sl_error 
 	return 0;
 }
 
-/* ---- the store -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the store
+ * -------------------------------------------------------------------------------------------------------------------- */
 
-int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *report, struct sl_arena *arena, struct sl_checked *ret, struct sl_error *err)
+int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *report, struct sl_arena *arena,
+		    struct sl_checked *ret, struct sl_error *err)
 {
 	*ret = (struct sl_checked){.has_quarantine = report->quarantine.file_count != 0};
 	int rc = sl_manifest_keep(objects, &report->clean, SL_PUT_MOVE, arena, &ret->hash, &ret->manifest, err);
@@ -107,8 +115,8 @@ int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *re
 	return sl_manifest_keep(objects, &report->quarantine, SL_PUT_MOVE, arena, &ret->quarantine_hash, &ret->quarantine, err);
 }
 
-static int record_result(struct sl_track *track, const char *dataset, const char *hex, const struct sl_check_result *result, const struct sl_id *run,
-			 struct sl_error *err)
+static int record_result(struct sl_track *track, const char *dataset, const char *hex, const struct sl_check_result *result,
+			 const struct sl_id *run, struct sl_error *err)
 {
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	SL_AUTO_BUF struct sl_buf json = SL_BUF_INIT(64 << 20);
@@ -120,14 +128,17 @@ static int record_result(struct sl_track *track, const char *dataset, const char
 	int rc = sl_json_mut_canonical(value, &json, err);
 	if (rc < 0 || (rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM check_result", "")) < 0)
 		return rc;
-	int64_t changed = sl_meta_exec(track->meta, err,
-		"INSERT INTO check_result(seq, run, dataset, hash, check_name, severity, passed, failing_rows, result) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-		"isssssiis", seq, run->text, dataset, hex, result->name, result->severity, (int64_t)(result->state == SL_CHECK_PASSED),
-		(int64_t)result->failing, sl_buf_cstr(&json));
+	int64_t changed = sl_meta_exec(
+		track->meta, err,
+		"INSERT INTO check_result(seq, run, dataset, hash, check_name, severity, passed, failing_rows, result) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"isssssiis", seq, run->text, dataset, hex, result->name, result->severity,
+		(int64_t)(result->state == SL_CHECK_PASSED), (int64_t)result->failing, sl_buf_cstr(&json));
 	return changed < 0 ? (int)changed : 0;
 }
 
-int sl_check_record(struct sl_track *track, const struct sl_check_report *report, const struct sl_hash *hash, const struct sl_id *run, struct sl_error *err)
+int sl_check_record(struct sl_track *track, const struct sl_check_report *report, const struct sl_hash *hash,
+		    const struct sl_id *run, struct sl_error *err)
 {
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL, *failed = doc ? yyjson_mut_arr(doc) : NULL;
@@ -147,15 +158,18 @@ int sl_check_record(struct sl_track *track, const struct sl_check_report *report
 	if (rc < 0)
 		return rc;
 	snprintf(subject, sizeof subject, "dataset:%s", report->dataset);
-	if (!detail || !yyjson_mut_obj_add_str(doc, detail, "version", hex) || !yyjson_mut_obj_add_uint(doc, detail, "checks", report->count)
-	    || !yyjson_mut_obj_add_val(doc, detail, "failed", failed) || !yyjson_mut_obj_add_uint(doc, detail, "rows", report->rows)
-	    || !yyjson_mut_obj_add_uint(doc, detail, "quarantined", report->quarantined_rows) || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
+	if (!detail || !yyjson_mut_obj_add_str(doc, detail, "version", hex)
+	    || !yyjson_mut_obj_add_uint(doc, detail, "checks", report->count)
+	    || !yyjson_mut_obj_add_val(doc, detail, "failed", failed)
+	    || !yyjson_mut_obj_add_uint(doc, detail, "rows", report->rows)
+	    || !yyjson_mut_obj_add_uint(doc, detail, "quarantined", report->quarantined_rows)
+	    || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
 		return sl_fail_memory(err);
 	return sl_ledger_append(track->ledger, "check", subject, detail, NULL, err);
 }
 
-int sl_checked_commit(struct sl_track *track, const char *dataset, const struct sl_checked *checked, const struct sl_check_report *report,
-		      const struct sl_id *run, bool *ret_changed, struct sl_error *err)
+int sl_checked_commit(struct sl_track *track, const char *dataset, const struct sl_checked *checked,
+		      const struct sl_check_report *report, const struct sl_id *run, bool *ret_changed, struct sl_error *err)
 {
 	char aside[SL_NAME_MAX + 16];
 	int rc = sl_dataset_commit(track, dataset, &checked->hash, &checked->manifest, run, err);

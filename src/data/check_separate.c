@@ -12,7 +12,8 @@ void sl_check_rows_kept(const struct sl_check_worker *w, struct sl_buf *out)
 	/* ANTI JOIN and not NOT EXISTS, which reads the table three times. */
 	for (size_t i = 0; i < w->job->count; i++)
 		if (separates(&w->checks[i]) && *w->checks[i].repeats)
-			sl_buf_printf(out, " ANTI JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number", w->checks[i].repeats, i, i, i);
+			sl_buf_printf(out, " ANTI JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number",
+				      w->checks[i].repeats, i, i, i);
 	sl_buf_printf(out, " WHERE NOT (%s)", w->put_aside);
 }
 
@@ -47,7 +48,8 @@ static void quarantine_sql(const struct sl_check_worker *w, struct sl_buf *out)
 	sl_buf_printf(out, ", file_index AS sl_i, file_row_number AS sl_r FROM %s AS t", w->source);
 	for (size_t i = 0; i < w->job->count; i++)
 		if (separates(&w->checks[i]) && *w->checks[i].repeats)
-			sl_buf_printf(out, " LEFT JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number", w->checks[i].repeats, i, i, i);
+			sl_buf_printf(out, " LEFT JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number",
+				      w->checks[i].repeats, i, i, i);
 	sl_buf_printf(out, " WHERE (%s)", w->put_aside);
 	for (size_t i = 0; i < w->job->count; i++)
 		if (separates(&w->checks[i]) && *w->checks[i].repeats)

@@ -1,5 +1,5 @@
-/* Checks as SQL. Every text of the user's is quoted; only `where` and the query of a `sql` check are SQL of the user's own, and the session can read
- * nothing but this table. */
+/* Checks as SQL. Every text of the user's is quoted; only `where` and the query of a `sql` check are SQL of the user's own, and
+ * the session can read nothing but this table. */
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +30,8 @@ char *sl_check_keep_text(struct sl_check_worker *w, const struct sl_buf *text, s
 }
 
 /* The check fails as a whole: no row can be looked at. */
-static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...) SL_PRINTF(4, 5);
+static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...)
+	SL_PRINTF(4, 5);
 static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...)
 {
 	char message[512];
@@ -59,10 +60,12 @@ static int settle_absent(struct sl_check_worker *w, struct sl_checking *c, const
 	return settle(w, c, err, "there is no column '%s'", name);
 }
 
-/* ---- columns and types ------------------------------------------------------------------------------------------------------ */
+/* ---- columns and types
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* The engine's spelling of a type that the user spelt his way: "text" is VARCHAR. */
-static int spell_type(struct sl_check_worker *w, const struct sl_check *check, const char *type, const char **ret, struct sl_error *err)
+static int spell_type(struct sl_check_worker *w, const struct sl_check *check, const char *type, const char **ret,
+		      struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(1 << 16);
@@ -97,14 +100,16 @@ static int check_columns(struct sl_check_worker *w, struct sl_checking *c, struc
 			continue;
 		if ((rc = spell_type(w, check, check->types.items[i], &type, err)) < 0)
 			return rc;
-		if (strcmp(type, column->type) != 0 && (rc = settle(w, c, err, "column '%s' is %s, not %s", column->name, column->type, type)) < 0)
+		if (strcmp(type, column->type) != 0
+		    && (rc = settle(w, c, err, "column '%s' is %s, not %s", column->name, column->type, type)) < 0)
 			return rc;
 	}
 	c->settled = true;
 	return 0;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * --------------------------------------------------------------------------------------------------------------------- */
 
 static void value_sql(const struct sl_value *value, struct sl_buf *out)
 {
@@ -134,8 +139,8 @@ static bool is_float(const char *type) { return strcmp(type, "FLOAT") == 0 || st
 
 static bool is_number(const char *type)
 {
-	static const char *const names[] = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT",
-					    "UHUGEINT", "FLOAT", "DOUBLE"};
+	static const char *const names[] = {"TINYINT",	"SMALLINT", "INTEGER", "BIGINT",   "UTINYINT", "USMALLINT",
+					    "UINTEGER", "UBIGINT",  "HUGEINT", "UHUGEINT", "FLOAT",    "DOUBLE"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
 		if (strcmp(names[i], type) == 0)
 			return true;
@@ -222,7 +227,8 @@ static int check_operands(struct sl_check_worker *w, struct sl_checking *c, stru
 		if (!*against && check->has_max)
 			against = cannot_compare(&check->max, column->type);
 		if (*against)
-			return settle(w, c, err, "column '%s' is %s, which cannot be compared with %s", column->name, column->type, against);
+			return settle(w, c, err, "column '%s' is %s, which cannot be compared with %s", column->name,
+				      column->type, against);
 	}
 	return 0;
 }
@@ -275,7 +281,8 @@ static int prove(struct sl_check_worker *w, const struct sl_checking *c, struct 
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
 	char place[64];
 
-	sl_buf_printf(&text, "EXPLAIN SELECT coalesce((%s)::BOOLEAN, false) AND (%s) FROM %s LIMIT 0", c->where, c->fails ? c->fails : "true", w->source);
+	sl_buf_printf(&text, "EXPLAIN SELECT coalesce((%s)::BOOLEAN, false) AND (%s) FROM %s LIMIT 0", c->where,
+		      c->fails ? c->fails : "true", w->source);
 	int rc = sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, err);
 	if (rc == 0 || rc == SL_E_CANCELLED || rc == SL_E_NO_MEMORY)
 		return rc;

@@ -1,13 +1,14 @@
-/* unique: rows that repeat an earlier one. The engine hashes the key of every row; hashes that occur once prove their rows unique, and only rows
- * whose hashes meet are compared by value. For the demo's five columns (3,000,000 rows, 191 repeated) hashing, sorting and comparing take a fifth of
- * what GROUP BY over the values takes, and a third of its memory. */
+/* unique: rows that repeat an earlier one. The engine hashes the key of every row; hashes that occur once prove their rows
+ * unique, and only rows whose hashes meet are compared by value. For the demo's five columns (3,000,000 rows, 191 repeated)
+ * hashing, sorting and comparing take a fifth of what GROUP BY over the values takes, and a third of its memory. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/check_worker.h"
 #include "data/repeat.h"
 
-/* The hashes of one pass: at most this many, else the rows are taken in several passes by the hash's remainder. 1 GiB with its scratch. */
+/* The hashes of one pass: at most this many, else the rows are taken in several passes by the hash's remainder. 1 GiB with its
+ * scratch. */
 enum { PASS_MAX = 64 << 20 };
 /* Above this, rows are not picked out by their hashes: nearly all would be. */
 enum { PICKED_MAX = 1 << 20 };
@@ -20,7 +21,8 @@ static void hashes_done(struct hashes *h)
 	sl_free(h->scratch);
 }
 
-static int collect(struct sl_check_worker *w, const struct sl_checking *c, unsigned pass, unsigned passes, struct hashes *h, struct sl_error *err)
+static int collect(struct sl_check_worker *w, const struct sl_checking *c, unsigned pass, unsigned passes, struct hashes *h,
+		   struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
@@ -28,7 +30,8 @@ static int collect(struct sl_check_worker *w, const struct sl_checking *c, unsig
 	size_t rows;
 
 	/* 63 bits of the hash: a signed number comes as it is. */
-	sl_buf_printf(&text, "SELECT (hash(%s) >> 1)::BIGINT AS h FROM %s WHERE %s AND NOT (%s)", c->key, w->source, c->where, w->put_aside);
+	sl_buf_printf(&text, "SELECT (hash(%s) >> 1)::BIGINT AS h FROM %s WHERE %s AND NOT (%s)", c->key, w->source, c->where,
+		      w->put_aside);
 	if (passes > 1)
 		sl_buf_printf(&text, " AND hash(%s) %% %u = %u", c->key, passes, pass);
 	int rc = sl_buf_check(&text, "a check", err);
@@ -45,9 +48,11 @@ static int collect(struct sl_check_worker *w, const struct sl_checking *c, unsig
 }
 
 /* Hashes that occur more than once, behind each other in `found`. */
-static int find_hashes(struct sl_check_worker *w, const struct sl_checking *c, struct sl_buf *found, uint64_t *ret_considered, struct sl_error *err)
+static int find_hashes(struct sl_check_worker *w, const struct sl_checking *c, struct sl_buf *found, uint64_t *ret_considered,
+		       struct sl_error *err)
 {
-	unsigned passes = (unsigned)(w->rows / (PASS_MAX / 2) + 1); /* half full on average: remainders of hashes do not fall evenly */
+	unsigned passes =
+		(unsigned)(w->rows / (PASS_MAX / 2) + 1); /* half full on average: remainders of hashes do not fall evenly */
 	size_t capacity = passes > 1 ? PASS_MAX : (size_t)w->rows;
 	SL_CLEANUP(hashes_done) struct hashes h = {.capacity = capacity};
 	int rc = 0;
@@ -92,9 +97,12 @@ int sl_check_unique(struct sl_check_worker *w, size_t index, struct sl_error *er
 	bool pick = count <= PICKED_MAX;
 	if (pick && (rc = make_picks(w, index, (const uint64_t *)(const void *)found.data, count, err)) < 0)
 		return rc;
-	sl_buf_printf(&text, "CREATE TABLE sl_repeats_%zu AS SELECT sl_i, sl_r FROM (SELECT file_index AS sl_i, file_row_number AS sl_r, "
-		"row_number() OVER (PARTITION BY %s ORDER BY file_index, file_row_number) AS sl_nth FROM %s WHERE %s AND NOT (%s)", index, c->key, w->source,
-		c->where, w->put_aside);
+	sl_buf_printf(
+		&text,
+		"CREATE TABLE sl_repeats_%zu AS SELECT sl_i, sl_r FROM (SELECT file_index AS sl_i, file_row_number AS sl_r, "
+		"row_number() OVER (PARTITION BY %s ORDER BY file_index, file_row_number) AS sl_nth FROM %s WHERE %s AND "
+		"NOT (%s)",
+		index, c->key, w->source, c->where, w->put_aside);
 	if (pick)
 		sl_buf_printf(&text, " AND (hash(%s) >> 1)::BIGINT IN (FROM sl_picks_%zu)", c->key, index);
 	sl_buf_str(&text, ") WHERE sl_nth > 1");

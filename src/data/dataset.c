@@ -37,23 +37,29 @@ static int one_head(struct sl_stmt *stmt, struct sl_dataset_head *ret, struct sl
 static int newest(struct sl_track *track, const char *dataset, int64_t back, struct sl_dataset_head *ret, struct sl_error *err)
 {
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
-	int rc = sl_meta_query(track->meta, &stmt, err, "SELECT " HEAD_COLUMNS " FROM dataset_version WHERE dataset = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2",
-		"si", dataset, back);
+	int rc = sl_meta_query(track->meta, &stmt, err,
+			       "SELECT " HEAD_COLUMNS
+			       " FROM dataset_version WHERE dataset = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2",
+			       "si", dataset, back);
 
 	return rc < 0 ? rc : one_head(stmt, ret, err);
 }
 
-static int not_after(struct sl_track *track, const char *dataset, int64_t time_ms, struct sl_dataset_head *ret, struct sl_error *err)
+static int not_after(struct sl_track *track, const char *dataset, int64_t time_ms, struct sl_dataset_head *ret,
+		     struct sl_error *err)
 {
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err,
-		"SELECT " HEAD_COLUMNS " FROM dataset_version WHERE dataset = ?1 AND created_ms <= ?2 ORDER BY seq DESC LIMIT 1", "si", dataset, time_ms);
+			       "SELECT " HEAD_COLUMNS
+			       " FROM dataset_version WHERE dataset = ?1 AND created_ms <= ?2 ORDER BY seq DESC LIMIT 1",
+			       "si", dataset, time_ms);
 
 	return rc < 0 ? rc : one_head(stmt, ret, err);
 }
 
 /* The newest commit of the one version whose hash starts so. */
-static int by_prefix(struct sl_track *track, const char *dataset, const char *prefix, struct sl_dataset_head *ret, struct sl_error *err)
+static int by_prefix(struct sl_track *track, const char *dataset, const char *prefix, struct sl_dataset_head *ret,
+		     struct sl_error *err)
 {
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
 	char lower[SL_HASH_HEX + 1] = "", above[SL_HASH_HEX + 2];
@@ -63,7 +69,9 @@ static int by_prefix(struct sl_track *track, const char *dataset, const char *pr
 		lower[i] = (char)tolower((unsigned char)prefix[i]);
 	snprintf(above, sizeof above, "%sg", lower);
 	int rc = sl_meta_query(track->meta, &stmt, err,
-		"SELECT " HEAD_COLUMNS " FROM dataset_version WHERE dataset = ?1 AND hash >= ?2 AND hash < ?3 ORDER BY seq DESC", "sss", dataset, lower, above);
+			       "SELECT " HEAD_COLUMNS
+			       " FROM dataset_version WHERE dataset = ?1 AND hash >= ?2 AND hash < ?3 ORDER BY seq DESC",
+			       "sss", dataset, lower, above);
 	if (rc < 0 || (rc = one_head(stmt, ret, err)) != 0)
 		return rc;
 	while ((rc = one_head(stmt, &other, err)) == 0)
@@ -98,7 +106,8 @@ int sl_dataset_head(struct sl_track *track, const char *dataset, struct sl_datas
 	return sl_dataset_find(track, dataset, "", ret, err);
 }
 
-int sl_dataset_find(struct sl_track *track, const char *dataset, const char *version, struct sl_dataset_head *ret, struct sl_error *err)
+int sl_dataset_find(struct sl_track *track, const char *dataset, const char *version, struct sl_dataset_head *ret,
+		    struct sl_error *err)
 {
 	int64_t back = 0, time_ms;
 	int rc;
@@ -112,7 +121,10 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 		rc = not_after(track, dataset, time_ms, ret, err);
 	else {
 		sl_fail(err, SL_E_INVALID, "'%s' is not a version of a dataset", version);
-		return sl_error_hint(err, "write a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice log dataset:%s` lists them", dataset);
+		return sl_error_hint(err,
+			"write a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice log dataset:%s` "
+			"lists them",
+			dataset);
 	}
 	if (rc != 1)
 		return rc;
@@ -120,28 +132,31 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 		sl_fail(err, SL_E_NOT_FOUND, "dataset '%s' has no version yet", dataset);
 	else
 		sl_fail(err, SL_E_NOT_FOUND, "dataset '%s' has no version '%s'", dataset, version);
-	return sl_error_hint(err, *version ? "`sluice log dataset:%s` lists what there is" : "`sluice run %s` makes one", dataset);
+	return sl_error_hint(err, *version ? "`sluice log dataset:%s` lists what there is" : "`sluice run %s` makes one",
+			     dataset);
 }
 
 /* ---- commit ----------------------------------------------------------------------------------------------------------- */
 
-static int append_entry(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest, const struct sl_id *run,
-			struct sl_error *err)
+static int append_entry(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest,
+			const struct sl_id *run, struct sl_error *err)
 {
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
 	char subject[SL_NAME_MAX + 16];
 
 	snprintf(subject, sizeof subject, "dataset:%s", dataset);
-	if (!detail || !yyjson_mut_obj_add_str(doc, detail, "version", hex) || !yyjson_mut_obj_add_uint(doc, detail, "rows", manifest->rows)
-	    || !yyjson_mut_obj_add_uint(doc, detail, "size", manifest->size_bytes) || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
+	if (!detail || !yyjson_mut_obj_add_str(doc, detail, "version", hex)
+	    || !yyjson_mut_obj_add_uint(doc, detail, "rows", manifest->rows)
+	    || !yyjson_mut_obj_add_uint(doc, detail, "size", manifest->size_bytes)
+	    || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
 		return sl_fail_memory(err);
 	return sl_ledger_append(track->ledger, "dataset.commit", subject, detail, NULL, err);
 }
 
 /* What "data" triggers listen to (watch/event.h). */
-static int add_event(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest, const struct sl_id *run,
-		     int64_t now_ms, struct sl_error *err)
+static int add_event(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest,
+		     const struct sl_id *run, int64_t now_ms, struct sl_error *err)
 {
 	char detail[256];
 	int64_t seq;
@@ -149,14 +164,17 @@ static int add_event(struct sl_track *track, const char *dataset, const char *he
 
 	if (rc < 0)
 		return rc;
-	snprintf(detail, sizeof detail, "{\"version\":\"%s\",\"rows\":%llu,\"run\":\"%s\"}", hex, (unsigned long long)manifest->rows, run->text);
-	int64_t changed = sl_meta_exec(track->meta, err,
-		"INSERT INTO event(seq, kind, subject, from_ms, to_ms, detail, made_ms) VALUES (?1, 'data', ?2, 0, 0, ?3, ?4)", "issi",
-		seq, dataset, detail, now_ms);
+	snprintf(detail, sizeof detail, "{\"version\":\"%s\",\"rows\":%llu,\"run\":\"%s\"}", hex,
+		 (unsigned long long)manifest->rows, run->text);
+	int64_t changed = sl_meta_exec(
+		track->meta, err,
+		"INSERT INTO event(seq, kind, subject, from_ms, to_ms, detail, made_ms) VALUES (?1, 'data', ?2, 0, 0, ?3, ?4)",
+		"issi", seq, dataset, detail, now_ms);
 	return changed < 0 ? (int)changed : 0;
 }
 
-int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct sl_hash *hash, const struct sl_manifest *manifest, const struct sl_id *run, struct sl_error *err)
+int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct sl_hash *hash, const struct sl_manifest *manifest,
+		      const struct sl_id *run, struct sl_error *err)
 {
 	struct sl_dataset_head head;
 	char hex[SL_HASH_HEX + 1];
@@ -170,9 +188,12 @@ int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct 
 	if ((rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM dataset_version", "")) < 0)
 		return rc;
 	sl_hash_hex(hash, hex);
-	int64_t changed = sl_meta_exec(track->meta, err,
-		"INSERT INTO dataset_version(seq, dataset, hash, rows, size_bytes, files, run, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "issiiisi",
-		seq, dataset, hex, (int64_t)manifest->rows, (int64_t)manifest->size_bytes, (int64_t)manifest->file_count, run->text, now_ms);
+	int64_t changed = sl_meta_exec(
+		track->meta, err,
+		"INSERT INTO dataset_version(seq, dataset, hash, rows, size_bytes, files, run, created_ms) VALUES (?1, "
+		"?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		"issiiisi", seq, dataset, hex, (int64_t)manifest->rows, (int64_t)manifest->size_bytes,
+		(int64_t)manifest->file_count, run->text, now_ms);
 	if (changed < 0)
 		return (int)changed;
 	if ((rc = append_entry(track, dataset, hex, manifest, run, err)) < 0)

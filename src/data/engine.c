@@ -10,7 +10,8 @@ static void on_progress(void *context, double fraction)
 	engine->work->progress(engine->work->context, fraction, engine->what);
 }
 
-int sl_engine_open(struct sl_engine *engine, struct sl_sql_options *options, const struct sl_work *work, const char *what, struct sl_error *err)
+int sl_engine_open(struct sl_engine *engine, struct sl_sql_options *options, const struct sl_work *work, const char *what,
+		   struct sl_error *err)
 {
 	*engine = (struct sl_engine){.work = work, .what = what};
 	options->threads = work->threads;

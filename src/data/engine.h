@@ -14,8 +14,10 @@ struct sl_engine {
 	size_t param_count;
 };
 
-/* Opens the session; the engine must stay where it is while the session is open (progress points to it). Close with sl_sql_close(engine->sql). */
-int sl_engine_open(struct sl_engine *engine, struct sl_sql_options *options, const struct sl_work *work, const char *what, struct sl_error *err);
+/* Opens the session; the engine must stay where it is while the session is open (progress points to it). Close with
+ * sl_sql_close(engine->sql). */
+int sl_engine_open(struct sl_engine *engine, struct sl_sql_options *options, const struct sl_work *work, const char *what,
+		   struct sl_error *err);
 void sl_engine_done(struct sl_engine *engine); /* for SL_CLEANUP */
 
 /* Rows of a result, one call per row; `each` returns 0 to go on. Texts live until it returns. */

@@ -1,6 +1,6 @@
-/* Hashes of the user's files, remembered. A remembered hash is trusted while size, times and inode are what they were, and only if the
- * file had been still for longer than a tick of any file system's clock (2 s on FAT) when it was hashed: a change within that tick may have
- * left the times as they are (git calls such an entry racy). */
+/* Hashes of the user's files, remembered. A remembered hash is trusted while size, times and inode are what they were, and only
+ * if the file had been still for longer than a tick of any file system's clock (2 s on FAT) when it was hashed: a change within
+ * that tick may have left the times as they are (git calls such an entry racy). */
 #include "data/file_hash.h"
 
 #include "base/mem.h"
@@ -42,7 +42,8 @@ static int hash_now(const char *path, const struct sl_file_info *before, struct 
 }
 
 /* 0 with the hash, 1 when nothing trustworthy is remembered. */
-static int recall(struct sl_meta *meta, const char *path, const struct sl_file_info *info, struct sl_hash *ret, struct sl_error *err)
+static int recall(struct sl_meta *meta, const char *path, const struct sl_file_info *info, struct sl_hash *ret,
+		  struct sl_error *err)
 {
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
 	int rc = sl_meta_query(meta, &stmt, err,
@@ -75,17 +76,22 @@ int sl_file_look(struct sl_meta *meta, const char *path, struct sl_hash *ret, st
 	return hash_now(path, &seen->info, ret, err);
 }
 
-int sl_file_remember(struct sl_meta *meta, const char *path, const struct sl_hash *hash, const struct sl_file_seen *seen, struct sl_error *err)
+int sl_file_remember(struct sl_meta *meta, const char *path, const struct sl_hash *hash, const struct sl_file_seen *seen,
+		     struct sl_error *err)
 {
 	const struct sl_file_info *info = &seen->info;
 	char hex[SL_HASH_HEX + 1];
 
 	if (!seen->is_new)
 		return 0;
-	int64_t changed = sl_meta_exec(meta, err,
-		"INSERT INTO file_hash(path, size_bytes, mtime_ns, ctime_ns, inode, hash, hashed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
-		"ON CONFLICT (path) DO UPDATE SET size_bytes = ?2, mtime_ns = ?3, ctime_ns = ?4, inode = ?5, hash = ?6, hashed_ms = ?7", "siiiisi",
-		path, (int64_t)info->size_bytes, info->mtime_ns, info->ctime_ns, (int64_t)info->inode, sl_hash_hex(hash, hex), seen->started_ms);
+	int64_t changed = sl_meta_exec(
+		meta, err,
+		"INSERT INTO file_hash(path, size_bytes, mtime_ns, ctime_ns, inode, hash, hashed_ms) VALUES (?1, ?2, ?3, "
+		"?4, ?5, ?6, ?7) "
+		"ON CONFLICT (path) DO UPDATE SET size_bytes = ?2, mtime_ns = ?3, ctime_ns = ?4, inode = ?5, hash = ?6, "
+		"hashed_ms = ?7",
+		"siiiisi", path, (int64_t)info->size_bytes, info->mtime_ns, info->ctime_ns, (int64_t)info->inode,
+		sl_hash_hex(hash, hex), seen->started_ms);
 	return changed < 0 ? (int)changed : 0;
 }
 

@@ -13,6 +13,7 @@ int sl_file_hash(struct sl_meta *meta, const char *path, struct sl_hash *ret, ui
 /* The same in two steps, so that many new files are hashed without holding the database, and then written in one transaction. */
 struct sl_file_seen { struct sl_file_info info; int64_t started_ms; bool is_new; };
 int sl_file_look(struct sl_meta *meta, const char *path, struct sl_hash *ret, struct sl_file_seen *seen, struct sl_error *err);
-int sl_file_remember(struct sl_meta *meta, const char *path, const struct sl_hash *hash, const struct sl_file_seen *seen, struct sl_error *err);
+int sl_file_remember(struct sl_meta *meta, const char *path, const struct sl_hash *hash, const struct sl_file_seen *seen,
+		     struct sl_error *err);
 
 #endif

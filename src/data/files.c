@@ -25,7 +25,8 @@ static int full_path(const struct search *s, const char *name, char out[SL_PATH_
 {
 	if (!s->absolute)
 		return sl_path_join(out, s->dir, *name ? name : ".", err);
-	return snprintf(out, SL_PATH_MAX, "/%s", name) < SL_PATH_MAX ? 0 : sl_fail_at(err, SL_E_TOO_LARGE, name, "path is too long");
+	return snprintf(out, SL_PATH_MAX, "/%s", name) < SL_PATH_MAX ? 0
+								     : sl_fail_at(err, SL_E_TOO_LARGE, name, "path is too long");
 }
 
 static int add(struct search *s, const char *name, const struct sl_file_info *info, struct sl_error *err)
@@ -158,7 +159,8 @@ static void drop_twins(struct sl_found *found)
 	found->count = kept;
 }
 
-int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret, struct sl_error *err)
+int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret,
+		  struct sl_error *err)
 {
 	struct search s = {.dir = dir, .max = max, .arena = arena, .found = ret, .absolute = pattern[0] == '/'};
 	char *copy = sl_arena_strdup(arena, pattern), *rest = NULL;

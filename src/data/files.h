@@ -9,10 +9,11 @@
 struct sl_found_file { const char *name; struct sl_file_info info; };
 struct sl_found { struct sl_found_file *files; size_t count, capacity; };
 
-/* Regular files that `pattern` (relative to `dir`, or absolute) means, sorted by name, in `arena`: a file; a glob with * ? [..] in any
- * part, where the part "**" stands for any number of folders; a folder, for every file below it. Names are the pattern's own way of saying them: relative
- * stays relative. Names that start with a dot are left out unless the pattern's part does. Links are followed, but not into folders by "**", so that
- * loops end. At most `max` files. None: count 0. */
-int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret, struct sl_error *err);
+/* Regular files that `pattern` (relative to `dir`, or absolute) means, sorted by name, in `arena`: a file; a glob with * ? [..]
+ * in any part, where the part "**" stands for any number of folders; a folder, for every file below it. Names are the pattern's
+ * own way of saying them: relative stays relative. Names that start with a dot are left out unless the pattern's part does. Links
+ * are followed, but not into folders by "**", so that loops end. At most `max` files. None: count 0. */
+int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret,
+		  struct sl_error *err);
 
 #endif

@@ -10,8 +10,10 @@
 #include "data/files.h"
 
 /* Names end in these, perhaps behind .gz or .zst. */
-static const struct { const char *ending, *format; } ENDINGS[] = {
-	{".parquet", "parquet"}, {".pq", "parquet"}, {".csv", "csv"}, {".tsv", "csv"}, {".json", "json"}, {".jsonl", "json"}, {".ndjson", "json"},
+static const struct { const char *ending, *format;
+} ENDINGS[] = {
+	{".parquet", "parquet"}, {".pq", "parquet"}, {".csv", "csv"},	  {".tsv", "csv"},
+	{".json", "json"},	 {".jsonl", "json"}, {".ndjson", "json"},
 };
 
 static const char *format_by_name(const char *name)
@@ -60,13 +62,15 @@ static const char *source_place(const struct sl_project *project, const struct s
 	return out;
 }
 
-static int find(const struct sl_project *project, const struct sl_source *source, struct sl_arena *arena, struct sl_found *ret, struct sl_error *err)
+static int find(const struct sl_project *project, const struct sl_source *source, struct sl_arena *arena, struct sl_found *ret,
+		struct sl_error *err)
 {
 	char place[SL_PATH_MAX];
 
 	source_place(project, source, place);
 	if (strstr(source->path, "://")) {
-		sl_fail_at(err, SL_E_INVALID, place, "source '%s' is a URL, and sources are files, globs and folders", source->name);
+		sl_fail_at(err, SL_E_INVALID, place, "source '%s' is a URL, and sources are files, globs and folders",
+			   source->name);
 		return sl_error_hint(err, "a `run:` step can fetch it");
 	}
 	int rc = sl_files_find(project->dir, source->path, SL_INGEST_FILES_MAX, arena, ret, err);
@@ -79,7 +83,8 @@ static int find(const struct sl_project *project, const struct sl_source *source
 	return 0;
 }
 
-static int choose_format(const struct sl_source *source, const struct sl_ingest_file *file, const char **ret, struct sl_error *err)
+static int choose_format(const struct sl_source *source, const struct sl_ingest_file *file, const char **ret,
+			 struct sl_error *err)
 {
 	const char *format = *source->format ? source->format : format_by_name(file->name);
 
@@ -87,8 +92,8 @@ static int choose_format(const struct sl_source *source, const struct sl_ingest_
 	return format ? 0 : format_by_content(file->path, ret, err);
 }
 
-static int add_file(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, const char *name, struct sl_arena *arena,
-		    struct sl_ingest_job *job, struct sl_file_seen *seen, struct sl_error *err)
+static int add_file(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, const char *name,
+		    struct sl_arena *arena, struct sl_ingest_job *job, struct sl_file_seen *seen, struct sl_error *err)
 {
 	struct sl_ingest_file *file = &job->files[job->file_count];
 	const char *format;
@@ -111,7 +116,8 @@ static int add_file(struct sl_store *store, const struct sl_project *project, co
 	return 0;
 }
 
-static int remember_new(struct sl_meta *meta, const struct sl_ingest_job *job, const struct sl_file_seen *seen, struct sl_error *err)
+static int remember_new(struct sl_meta *meta, const struct sl_ingest_job *job, const struct sl_file_seen *seen,
+			struct sl_error *err)
 {
 	bool some = false;
 	int rc;
@@ -138,8 +144,8 @@ static bool wants_quarantine(const struct sl_dataset *dataset)
 	return false;
 }
 
-int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, const struct sl_dataset *dataset,
-		      struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err)
+int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, const struct sl_source *source,
+		      const struct sl_dataset *dataset, struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err)
 {
 	struct sl_found found;
 	char place[SL_PATH_MAX];
@@ -147,7 +153,9 @@ int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, 
 
 	if (rc < 0)
 		return rc;
-	*ret = (struct sl_ingest_job){.dataset = source->name, .columns = source->columns, .quarantine = wants_quarantine(dataset)};
+	*ret = (struct sl_ingest_job){.dataset = source->name,
+				      .columns = source->columns,
+				      .quarantine = wants_quarantine(dataset)};
 	ret->files = sl_arena_array(arena, found.count, sizeof *ret->files);
 	struct sl_file_seen *seen = sl_arena_array(arena, found.count, sizeof *seen);
 	if (!ret->files || !seen)
@@ -157,7 +165,8 @@ int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, 
 	if (rc < 0 || (rc = remember_new(store->meta, ret, seen, err)) < 0)
 		return rc;
 	if (strcmp(ret->format, "parquet") == 0 && *ret->columns) {
-		sl_fail_at(err, SL_E_INVALID, source_place(project, source, place), "source '%s': Parquet files bring their own types", source->name);
+		sl_fail_at(err, SL_E_INVALID, source_place(project, source, place),
+			   "source '%s': Parquet files bring their own types", source->name);
 		return sl_error_hint(err, "declare them under datasets: %s: checks: - columns: {...}", source->name);
 	}
 	return 0;
@@ -170,14 +179,16 @@ int sl_ingest_keep(struct sl_objects *objects, struct sl_ingest_job *job, struct
 	for (size_t i = 0; i < job->file_count; i++) {
 		struct sl_ingest_file *file = &job->files[i];
 		struct sl_hash hash = file->hash;
-		int rc = sl_objects_has(objects, &hash) ? 0 : sl_objects_put_file(objects, file->path, SL_PUT_COPY, &hash, NULL, err);
+		int rc = sl_objects_has(objects, &hash) ? 0
+							: sl_objects_put_file(objects, file->path, SL_PUT_COPY, &hash, NULL, err);
 		if (rc < 0)
 			return rc;
 		if (!sl_hash_eq(&hash, &file->hash)) {
 			sl_fail_at(err, SL_E_FAILED, file->name, "the file changed while it was ingested");
 			if (err)
 				err->retriable = true;
-			return sl_error_hint(err, "let its writer finish, best by writing beside it and renaming, then run again");
+			return sl_error_hint(err,
+					     "let its writer finish, best by writing beside it and renaming, then run again");
 		}
 		if ((rc = sl_objects_path(objects, &hash, path, err)) < 0)
 			return rc;

@@ -1,13 +1,13 @@
-/* Ingest: a source's files become a version of the dataset that has the source's name. In four steps, so that the engine works in a
- * worker process that opens no database:
+/* Ingest: a source's files become a version of the dataset that has the source's name. In four steps, so that the engine works in
+ * a worker process that opens no database:
  *
  *   prepare (parent)   which files, and their hashes: what the source's fingerprint is made of. Cheap when nothing changed
  *   keep    (parent)   the raw bytes become objects; a file that changed since prepare is refused
  *   execute (worker)   reads the kept bytes, never the user's path: leaves Parquet in the staging folder, and a result
  *   commit  (parent)   inside the run's transaction, once the checks (check.h) are through
  *
- * Parquet files are taken as they are, after all their values were read once. CSV and JSON lines (.gz, .zst too) are converted. Broken
- * lines fail the source with file, line and column, or are put aside when a check of it says `else: quarantine`.
+ * Parquet files are taken as they are, after all their values were read once. CSV and JSON lines (.gz, .zst too) are converted.
+ * Broken lines fail the source with file, line and column, or are put aside when a check of it says `else: quarantine`.
  */
 #ifndef SL_DATA_INGEST_H
 #define SL_DATA_INGEST_H
@@ -35,15 +35,16 @@ struct sl_ingest_job {
 	size_t file_count;
 };
 
-/* The files that `source` means, hashed; known files (same size, times and inode, and not changed in the tick in which they were hashed) are
- * not read again. `dataset` (its declared checks) may be NULL. SL_E_NOT_FOUND when there is no such file, at the source's place in sluice.yaml. Everything lives in
- * `arena`. Writes nothing but the table file_hash (data/file_hash.h). */
-int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, const struct sl_dataset *dataset,
-		      struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err);
+/* The files that `source` means, hashed; known files (same size, times and inode, and not changed in the tick in which they were
+ * hashed) are not read again. `dataset` (its declared checks) may be NULL. SL_E_NOT_FOUND when there is no such file, at the
+ * source's place in sluice.yaml. Everything lives in `arena`. Writes nothing but the table file_hash (data/file_hash.h). */
+int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, const struct sl_source *source,
+		      const struct sl_dataset *dataset, struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err);
 /* Keeps the raw bytes and fills `object`. SL_E_FAILED (retriable) when a file is not what prepare saw. */
 int sl_ingest_keep(struct sl_objects *objects, struct sl_ingest_job *job, struct sl_arena *arena, struct sl_error *err);
 
-yyjson_mut_val *sl_ingest_job_json(yyjson_mut_doc *doc, const struct sl_ingest_job *job); /* for the worker's job file; NULL: no memory */
+yyjson_mut_val *sl_ingest_job_json(yyjson_mut_doc *doc,
+				   const struct sl_ingest_job *job); /* for the worker's job file; NULL: no memory */
 int sl_ingest_job_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ingest_job *ret, struct sl_error *err);
 
 struct sl_ingest_result {
@@ -57,7 +58,8 @@ int sl_ingest_execute(const struct sl_ingest_job *job, const char *staging, cons
 yyjson_mut_val *sl_ingest_result_json(yyjson_mut_doc *doc, const struct sl_ingest_result *result);
 int sl_ingest_result_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ingest_result *ret, struct sl_error *err);
 
-/* The raw files as inputs of the run (kind "file"), inside the caller's transaction. The versions themselves: sl_checked_commit (check.h). */
+/* The raw files as inputs of the run (kind "file"), inside the caller's transaction. The versions themselves: sl_checked_commit
+ * (check.h). */
 int sl_ingest_record(struct sl_track *track, const struct sl_ingest_job *job, const struct sl_id *run, struct sl_error *err);
 
 #endif

@@ -1,8 +1,10 @@
-/* CSV. The first line names the columns, always: no guess whether it does. The delimiter is the one of , ; TAB | that is most frequent in it, outside of
- * double quotes; types are declared, or sniffed by the engine from the first 20,480 rows of each file and widened where files differ.
+/* CSV. The first line names the columns, always: no guess whether it does. The delimiter is the one of , ; TAB | that is most
+ * frequent in it, outside of double quotes; types are declared, or sniffed by the engine from the first 20,480 rows of each file
+ * and widened where files differ.
  *
- * The engine notes every line that it cannot take (store_rejects) with the byte of the field. Without quarantine the first of them is the
- * error. With it they become the table of broken lines, except for a quote that is never closed: that one swallows good lines.
+ * The engine notes every line that it cannot take (store_rejects) with the byte of the field. Without quarantine the first of
+ * them is the error. With it they become the table of broken lines, except for a quote that is never closed: that one swallows
+ * good lines.
  */
 #include <stdio.h>
 #include <string.h>
@@ -44,8 +46,11 @@ static int read_head(struct sl_ingest_worker *w, size_t file, struct head *ret, 
 	sl_buf_str(&text, "FROM read_csv(");
 	sl_sql_quote_text(&text, w->objects[file]);
 	/* A delimiter that no text holds gives whole lines. */
-	sl_buf_printf(&text, ", auto_detect = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, "
-		"ignore_errors = true, compression = '%s') LIMIT 2", w->compressions[file]);
+	sl_buf_printf(
+		&text,
+		", auto_detect = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, "
+		"ignore_errors = true, compression = '%s') LIMIT 2",
+		w->compressions[file]);
 	int rc = sl_engine_each(&w->engine, sl_buf_cstr(&text), take_head, ret, err);
 	if (rc < 0)
 		return sl_ingest_blame(w, rc, err);
@@ -146,13 +151,14 @@ static int compare_header(struct csv *csv, const char *line, const char *file, s
 
 	for (size_t i = 0; rc == 0 && i < other.column_count && i < csv->column_count; i++)
 		if (strcmp(other.columns[i].name, csv->columns[i].name) != 0)
-			rc = sl_fail_at(err, SL_E_FAILED, file, "column %zu is '%s', and '%s' in %s", i + 1, other.columns[i].name,
-				csv->columns[i].name, csv->w->names[0]);
+			rc = sl_fail_at(err, SL_E_FAILED, file, "column %zu is '%s', and '%s' in %s", i + 1,
+					other.columns[i].name, csv->columns[i].name, csv->w->names[0]);
 	if (rc == 0 && other.column_count > csv->column_count)
-		rc = sl_fail_at(err, SL_E_FAILED, file, "column '%s' is not in %s", other.columns[csv->column_count].name, csv->w->names[0]);
+		rc = sl_fail_at(err, SL_E_FAILED, file, "column '%s' is not in %s", other.columns[csv->column_count].name,
+				csv->w->names[0]);
 	if (rc == 0 && other.column_count < csv->column_count)
-		rc = sl_fail_at(err, SL_E_FAILED, file, "there is no column '%s', as there is in %s", csv->columns[other.column_count].name,
-			csv->w->names[0]);
+		rc = sl_fail_at(err, SL_E_FAILED, file, "there is no column '%s', as there is in %s",
+				csv->columns[other.column_count].name, csv->w->names[0]);
 	return rc;
 }
 
@@ -163,8 +169,10 @@ static const char *wider(const char *a, const char *b)
 {
 	if (!a || strcmp(a, b) == 0)
 		return b;
-	bool numbers = (strcmp(a, "BIGINT") == 0 || strcmp(a, "DOUBLE") == 0) && (strcmp(b, "BIGINT") == 0 || strcmp(b, "DOUBLE") == 0);
-	bool times = (strcmp(a, "DATE") == 0 || strcmp(a, "TIMESTAMP") == 0) && (strcmp(b, "DATE") == 0 || strcmp(b, "TIMESTAMP") == 0);
+	bool numbers =
+		(strcmp(a, "BIGINT") == 0 || strcmp(a, "DOUBLE") == 0) && (strcmp(b, "BIGINT") == 0 || strcmp(b, "DOUBLE") == 0);
+	bool times = (strcmp(a, "DATE") == 0 || strcmp(a, "TIMESTAMP") == 0)
+		&& (strcmp(b, "DATE") == 0 || strcmp(b, "TIMESTAMP") == 0);
 	return numbers ? "DOUBLE" : times ? "TIMESTAMP" : "VARCHAR";
 }
 
@@ -191,7 +199,8 @@ static int take_type(void *context, const struct sl_sql_column *columns, size_t 
 
 static void dialect(const struct csv *csv, const char *compression, struct sl_buf *out)
 {
-	sl_buf_printf(out, ", delim = '%c', quote = '\"', escape = '\"', header = true, compression = '%s'", csv->delimiter, compression);
+	sl_buf_printf(out, ", delim = '%c', quote = '\"', escape = '\"', header = true, compression = '%s'", csv->delimiter,
+		      compression);
 }
 
 /* A file that cannot be sniffed (a broken line among the first) is told of when its lines are read: that knows the line. */
@@ -232,8 +241,8 @@ static int declare(struct csv *csv, yyjson_val *declared, struct sl_error *err)
 				names[i] = csv->columns[i].name;
 		if (i == csv->column_count) {
 			const char *nearest = names ? sl_str_nearest(name, names, csv->column_count) : NULL;
-			sl_fail_at(err, SL_E_FAILED, csv->w->names[0], "there is no column '%s', which is declared for source '%s'", name,
-				csv->w->job->dataset);
+			sl_fail_at(err, SL_E_FAILED, csv->w->names[0],
+				   "there is no column '%s', which is declared for source '%s'", name, csv->w->job->dataset);
 			return nearest ? sl_error_hint(err, "did you mean '%s'?", nearest) : SL_E_FAILED;
 		}
 		csv->columns[i].type = type ? sl_arena_strdup(csv->w->arena, type) : "VARCHAR";
@@ -252,7 +261,8 @@ static int find_columns(struct csv *csv, struct sl_error *err)
 			return rc;
 		if (i == 0)
 			csv->delimiter = find_delimiter(head.first);
-		rc = i == 0 ? parse_header(csv, head.first, csv->w->names[0], err) : compare_header(csv, head.first, csv->w->names[i], err);
+		rc = i == 0 ? parse_header(csv, head.first, csv->w->names[0], err)
+			    : compare_header(csv, head.first, csv->w->names[i], err);
 		/* A file of a header only has no say in the types. */
 		if (rc == 0 && head.has_rows && i < SNIFFED_FILES_MAX)
 			rc = sniff(csv, i, err);
@@ -332,20 +342,26 @@ static void select_rejects(const struct csv *csv, struct sl_buf *out)
 		sl_sql_quote_text(out, csv->columns[i].type);
 		sl_buf_char(out, ')');
 	}
-	sl_buf_str(out,
+	sl_buf_str(
+		out,
 		"), found AS (SELECT DISTINCT n.file, e.line::BIGINT AS line, "
-		"(coalesce(e.byte_position, e.line_byte_position) - e.line_byte_position + 1)::BIGINT AS col, e.column_idx, e.error_type, e.csv_line AS raw, "
-		"CASE e.error_type WHEN 'CAST' THEN '''' || regexp_extract(e.error_message, 'Could not convert string \"(.*)\" to', 1, 's') "
+		"(coalesce(e.byte_position, e.line_byte_position) - e.line_byte_position + 1)::BIGINT AS col, "
+		"e.column_idx, e.error_type, e.csv_line AS raw, "
+		"CASE e.error_type WHEN 'CAST' THEN '''' || regexp_extract(e.error_message, 'Could not convert string "
+		"\"(.*)\" to', 1, 's') "
 		"|| ''' is not a ' || lower(t.type) || ' in column ''' || e.column_name || '''' "
 		"WHEN 'MISSING COLUMNS' THEN regexp_extract(e.error_message, 'Found: ([0-9]+)', 1) || ' columns where ");
-	sl_buf_printf(out, "%zu belong' WHEN 'TOO MANY COLUMNS' THEN 'more columns than the %zu of the first line' ", csv->column_count, csv->column_count);
-	sl_buf_str(out,
+	sl_buf_printf(out, "%zu belong' WHEN 'TOO MANY COLUMNS' THEN 'more columns than the %zu of the first line' ",
+		      csv->column_count, csv->column_count);
+	sl_buf_str(
+		out,
 		"WHEN 'UNQUOTED VALUE' THEN CASE WHEN contains(rtrim(e.csv_line, chr(10) || chr(13)), chr(10)) "
 		"THEN 'a quote is opened here and never closed' ELSE 'a quote inside the value is not doubled' END "
 		"WHEN 'LINE SIZE OVER MAXIMUM' THEN 'the line is longer than 2,000,000 bytes' "
 		"WHEN 'INVALID ENCODING' THEN 'the line is not UTF-8' ELSE e.error_message END AS reason, "
 		"e.error_type = 'UNQUOTED VALUE' AND contains(rtrim(e.csv_line, chr(10) || chr(13)), chr(10)) AS fatal "
-		"FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id = e.file_id JOIN names n ON n.path = s.file_path "
+		"FROM reject_errors e JOIN reject_scans s ON s.scan_id = e.scan_id AND s.file_id = e.file_id JOIN names n "
+		"ON n.path = s.file_path "
 		"LEFT JOIN types t ON t.name = e.column_name) ");
 }
 
@@ -383,7 +399,10 @@ static int write_broken(const struct csv *csv, struct sl_ingest_result *ret, str
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
 
 	select_rejects(csv, &text);
-	sl_buf_str(&text, "SELECT file, line, string_agg(reason, '; ' ORDER BY col, column_idx, reason) AS reason, any_value(raw) AS raw FROM found "
+	sl_buf_str(
+		&text,
+		"SELECT file, line, string_agg(reason, '; ' ORDER BY col, column_idx, reason) AS reason, any_value(raw) "
+		"AS raw FROM found "
 		"GROUP BY file, line ORDER BY file, line");
 	int rc = sl_buf_check(&text, "the list of input files", err);
 	if (rc == 0)
@@ -411,11 +430,13 @@ int sl_ingest_csv(struct sl_ingest_worker *w, struct sl_ingest_result *ret, stru
 		return rc;
 	uint64_t good = ret->table.files[0].rows;
 	if (rc && (!w->job->quarantine || first.fatal))
-		return sl_ingest_fail_line(first.file, first.line, first.column, first.reason, (uint64_t)first.lines, good + (uint64_t)first.lines, err);
+		return sl_ingest_fail_line(first.file, first.line, first.column, first.reason, (uint64_t)first.lines,
+					   good + (uint64_t)first.lines, err);
 	if (csv.sniff.code) {
 		if (err)
 			*err = csv.sniff;
-		return sl_error_hint(err, "declare the columns' types in the source: columns: {%s: text, ...}", csv.columns[0].name);
+		return sl_error_hint(err, "declare the columns' types in the source: columns: {%s: text, ...}",
+				     csv.columns[0].name);
 	}
 	return rc ? write_broken(&csv, ret, err) : 0;
 }

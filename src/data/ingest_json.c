@@ -41,8 +41,8 @@ int sl_ingest_job_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ing
 
 	*ret = (struct sl_ingest_job){.quarantine = sl_json_bool(value, "quarantine", false)};
 	ret->files = sl_arena_array(arena, count, sizeof *ret->files);
-	if (!count || !ret->files || !copy_text(value, "dataset", arena, &ret->dataset) || !copy_text(value, "format", arena, &ret->format)
-	    || !copy_text(value, "columns", arena, &ret->columns))
+	if (!count || !ret->files || !copy_text(value, "dataset", arena, &ret->dataset)
+	    || !copy_text(value, "format", arena, &ret->format) || !copy_text(value, "columns", arena, &ret->columns))
 		return sl_fail(err, SL_E_INVALID, "the ingest job is incomplete");
 	yyjson_arr_foreach(files, i, max, item) {
 		struct sl_ingest_file *file = &ret->files[ret->file_count++];

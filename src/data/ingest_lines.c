@@ -1,5 +1,5 @@
-/* JSON lines: one object per line. They are read by the engine's JSON reader; only when it refuses are the lines looked at one by one,
- * which finds every broken one and its number. */
+/* JSON lines: one object per line. They are read by the engine's JSON reader; only when it refuses are the lines looked at one by
+ * one, which finds every broken one and its number. */
 #include <stdio.h>
 #include <string.h>
 
@@ -66,8 +66,9 @@ static int find_columns(struct lines *l, struct sl_error *err)
 
 	sl_buf_str(&text, "SELECT * FROM read_json(");
 	sl_engine_list(&text, l->w->objects, l->w->job->file_count);
-	sl_buf_printf(&text, ", format = 'newline_delimited', union_by_name = true, ignore_errors = true, compression = '%s') LIMIT 0",
-		l->w->compressions[0]);
+	sl_buf_printf(&text,
+		      ", format = 'newline_delimited', union_by_name = true, ignore_errors = true, compression = '%s') LIMIT 0",
+		      l->w->compressions[0]);
 	int rc = sl_buf_check(&text, "the list of input files", err);
 	if (rc < 0 || (rc = sl_ingest_declared(l->w, &declared, err)) < 0)
 		return rc;
@@ -109,7 +110,10 @@ static int read_all(struct lines *l, struct sl_ingest_result *ret, struct sl_err
 
 /* ---- line by line ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_nested(const char *type) { return strchr(type, '[') || sl_str_starts(type, "STRUCT") || sl_str_starts(type, "MAP"); }
+static bool is_nested(const char *type)
+{
+	return strchr(type, '[') || sl_str_starts(type, "STRUCT") || sl_str_starts(type, "MAP");
+}
 
 /* json_extract_string(raw, '$."name"'), or json_extract for nested types. */
 static void value_of(const struct sl_data_column *column, struct sl_buf *out)
@@ -137,8 +141,12 @@ static void judge_lines(const struct lines *l, struct sl_buf *out)
 		sl_sql_quote_text(out, l->w->names[i]);
 		sl_buf_str(out, " AS file, row_number() OVER () AS line, raw FROM read_csv(");
 		sl_sql_quote_text(out, l->w->objects[i]);
-		sl_buf_printf(out, ", auto_detect = false, columns = {'raw': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, "
-			"ignore_errors = true, compression = '%s')", l->w->compressions[i]);
+		sl_buf_printf(
+			out,
+			", auto_detect = false, columns = {'raw': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', "
+			"header = false, "
+			"ignore_errors = true, compression = '%s')",
+			l->w->compressions[i]);
 	}
 	sl_buf_str(out, "), judged AS (SELECT file, line, raw, CASE WHEN NOT json_valid(raw) THEN 'not JSON' "
 		"WHEN json_type(raw) <> 'OBJECT' THEN 'not a JSON object'");
@@ -212,13 +220,16 @@ static int read_lines(struct lines *l, int straight, struct sl_ingest_result *re
 
 	judge_lines(l, &judge);
 	sl_buf_str(&text, sl_buf_cstr(&judge));
-	sl_buf_str(&text, "SELECT file, line, reason, count(*) OVER (), (SELECT count(*) FROM judged) FROM judged WHERE reason IS NOT NULL "
+	sl_buf_str(
+		&text,
+		"SELECT file, line, reason, count(*) OVER (), (SELECT count(*) FROM judged) FROM judged WHERE reason IS NOT NULL "
 		"ORDER BY file, line LIMIT 1");
 	int rc = sl_engine_each(&l->w->engine, sl_buf_cstr(&text), take_line, &first, NULL);
 	if (rc <= 0)
 		return sl_ingest_blame(l->w, straight, err);
 	if (!l->w->job->quarantine)
-		return sl_ingest_fail_line(first.file, first.line, 1, first.reason, (uint64_t)first.broken, (uint64_t)first.rows, err);
+		return sl_ingest_fail_line(first.file, first.line, 1, first.reason, (uint64_t)first.broken, (uint64_t)first.rows,
+					   err);
 	rc = write_good(l, &judge, ret, err);
 	return rc < 0 ? rc : write_broken(l, &judge, ret, err);
 }

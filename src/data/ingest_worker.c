@@ -100,7 +100,8 @@ char *sl_ingest_share(uint64_t broken, uint64_t rows, char out[96])
 	return out;
 }
 
-int sl_ingest_fail_line(const char *name, int64_t line, int64_t column, const char *reason, uint64_t broken, uint64_t rows, struct sl_error *err)
+int sl_ingest_fail_line(const char *name, int64_t line, int64_t column, const char *reason, uint64_t broken, uint64_t rows,
+			struct sl_error *err)
 {
 	char share[96];
 
@@ -111,7 +112,8 @@ int sl_ingest_fail_line(const char *name, int64_t line, int64_t column, const ch
 
 /* ---- Parquet ------------------------------------------------------------------------------------------------------------ */
 
-/* Decodes every value once, so that a file that lies shows it now and not in a step: counts of rows as read against the footer's. */
+/* Decodes every value once, so that a file that lies shows it now and not in a step: counts of rows as read against the
+ * footer's. */
 static int prove_parquet(struct sl_ingest_worker *w, size_t index, const struct sl_staged *table, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
@@ -168,7 +170,8 @@ static int dispatch(struct sl_ingest_worker *w, struct sl_ingest_result *ret, st
 		return sl_ingest_csv(w, ret, err);
 	if (strcmp(w->job->format, "json") == 0)
 		return sl_ingest_lines(w, ret, err);
-	return sl_fail(err, SL_E_INVALID, "source '%s' has the format '%s'; known are parquet, csv and json", w->job->dataset, w->job->format);
+	return sl_fail(err, SL_E_INVALID, "source '%s' has the format '%s'; known are parquet, csv and json", w->job->dataset,
+		       w->job->format);
 }
 
 int sl_ingest_execute(const struct sl_ingest_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,

@@ -35,8 +35,9 @@ static yyjson_mut_val *manifest_json(yyjson_mut_doc *doc, const struct sl_manife
 		if (!yyjson_mut_obj_add_uint(doc, item, "size", manifest->files[i].size_bytes))
 			return NULL;
 	}
-	if (!columns || !yyjson_mut_obj_add_val(doc, root, "columns", columns) || !yyjson_mut_obj_add_val(doc, root, "files", files)
-	    || !yyjson_mut_obj_add_str(doc, root, "format", FORMAT) || !yyjson_mut_obj_add_uint(doc, root, "rows", manifest->rows))
+	if (!columns || !yyjson_mut_obj_add_val(doc, root, "columns", columns)
+	    || !yyjson_mut_obj_add_val(doc, root, "files", files) || !yyjson_mut_obj_add_str(doc, root, "format", FORMAT)
+	    || !yyjson_mut_obj_add_uint(doc, root, "rows", manifest->rows))
 		return NULL;
 	return root;
 }
@@ -67,7 +68,8 @@ static struct sl_data_column *copy_columns(struct sl_arena *arena, const struct 
 	return out;
 }
 
-static int keep_file(struct sl_objects *objects, const struct sl_staged_file *staged, enum sl_put_how how, struct sl_data_file *ret, struct sl_error *err)
+static int keep_file(struct sl_objects *objects, const struct sl_staged_file *staged, enum sl_put_how how,
+		     struct sl_data_file *ret, struct sl_error *err)
 {
 	*ret = (struct sl_data_file){.rows = staged->rows, .object = staged->object, .size_bytes = staged->size_bytes};
 	if (staged->kept && sl_objects_has(objects, &staged->object))
@@ -75,8 +77,8 @@ static int keep_file(struct sl_objects *objects, const struct sl_staged_file *st
 	return sl_objects_put_file(objects, staged->path, staged->kept ? SL_PUT_COPY : how, &ret->object, &ret->size_bytes, err);
 }
 
-int sl_manifest_keep(struct sl_objects *objects, const struct sl_staged *staged, enum sl_put_how how, struct sl_arena *arena, struct sl_hash *ret,
-		     struct sl_manifest *ret_manifest, struct sl_error *err)
+int sl_manifest_keep(struct sl_objects *objects, const struct sl_staged *staged, enum sl_put_how how, struct sl_arena *arena,
+		     struct sl_hash *ret, struct sl_manifest *ret_manifest, struct sl_error *err)
 {
 	struct sl_manifest manifest = {.column_count = staged->column_count};
 
@@ -101,8 +103,8 @@ int sl_manifest_keep(struct sl_objects *objects, const struct sl_staged *staged,
 	return sl_manifest_put(objects, &manifest, ret, err);
 }
 
-int sl_manifest_make(struct sl_objects *objects, const char *const *parquet_paths, size_t count, enum sl_put_how how, struct sl_hash *ret, struct sl_manifest *ret_manifest,
-		     struct sl_arena *arena, struct sl_error *err)
+int sl_manifest_make(struct sl_objects *objects, const char *const *parquet_paths, size_t count, enum sl_put_how how,
+		     struct sl_hash *ret, struct sl_manifest *ret_manifest, struct sl_arena *arena, struct sl_error *err)
 {
 	struct sl_staged staged;
 	int rc = sl_staged_inspect(parquet_paths, NULL, count, arena, &staged, err);
@@ -126,14 +128,18 @@ yyjson_mut_val *sl_staged_json(yyjson_mut_doc *doc, const struct sl_staged *stag
 		if (!yyjson_mut_obj_add_uint(doc, item, "rows", staged->files[i].rows))
 			return NULL;
 	}
-	if (!columns || !yyjson_mut_obj_add_val(doc, root, "columns", columns) || !yyjson_mut_obj_add_val(doc, root, "files", files))
+	if (!columns || !yyjson_mut_obj_add_val(doc, root, "columns", columns)
+	    || !yyjson_mut_obj_add_val(doc, root, "files", files))
 		return NULL;
 	return root;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
 
-static int bad(struct sl_error *err, const char *what) { return sl_fail(err, SL_E_CORRUPT, "not a manifest of %s: %s", FORMAT, what); }
+static int bad(struct sl_error *err, const char *what)
+{
+	return sl_fail(err, SL_E_CORRUPT, "not a manifest of %s: %s", FORMAT, what);
+}
 
 static bool text_ok(yyjson_val *value)
 {
@@ -158,7 +164,8 @@ static int check_twins(const struct sl_data_column *columns, size_t count, struc
 	return 0;
 }
 
-static int parse_columns(yyjson_val *list, struct sl_arena *arena, struct sl_data_column **ret, size_t *ret_count, struct sl_error *err)
+static int parse_columns(yyjson_val *list, struct sl_arena *arena, struct sl_data_column **ret, size_t *ret_count,
+			 struct sl_error *err)
 {
 	size_t count = yyjson_arr_size(list), i, max;
 	yyjson_val *item;
@@ -195,7 +202,8 @@ static int parse_files(yyjson_val *list, struct sl_arena *arena, struct sl_manif
 	yyjson_arr_foreach(list, i, max, item) {
 		struct sl_data_file *file = &ret->files[i];
 		yyjson_val *rows = yyjson_obj_get(item, "rows"), *size = yyjson_obj_get(item, "size");
-		if (!sl_hash_parse(sl_json_str(item, "object", ""), &file->object) || !yyjson_is_uint(rows) || !yyjson_is_uint(size))
+		if (!sl_hash_parse(sl_json_str(item, "object", ""), &file->object) || !yyjson_is_uint(rows)
+		    || !yyjson_is_uint(size))
 			return bad(err, "a file needs object, rows and size");
 		file->rows = yyjson_get_uint(rows);
 		file->size_bytes = yyjson_get_uint(size);
@@ -229,7 +237,8 @@ int sl_manifest_parse(const char *json, size_t len, struct sl_arena *arena, stru
 	return 0;
 }
 
-int sl_manifest_read(struct sl_objects *objects, const struct sl_hash *hash, struct sl_arena *arena, struct sl_manifest *ret, struct sl_error *err)
+int sl_manifest_read(struct sl_objects *objects, const struct sl_hash *hash, struct sl_arena *arena, struct sl_manifest *ret,
+		     struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf bytes = SL_BUF_INIT(SL_MANIFEST_BYTES_MAX);
 	char hex[SL_HASH_HEX + 1];
@@ -268,7 +277,8 @@ int sl_staged_parse(yyjson_val *value, struct sl_arena *arena, struct sl_staged 
 	return 0;
 }
 
-int sl_dataset_table(struct sl_objects *objects, const char *name, const struct sl_hash *hash, struct sl_arena *arena, struct sl_sql_table *ret, struct sl_error *err)
+int sl_dataset_table(struct sl_objects *objects, const char *name, const struct sl_hash *hash, struct sl_arena *arena,
+		     struct sl_sql_table *ret, struct sl_error *err)
 {
 	struct sl_manifest manifest;
 	char path[SL_PATH_MAX];

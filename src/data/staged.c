@@ -6,8 +6,8 @@
 
 enum { TEXT_MAX = 1 << 20 };
 
-static int read_columns(struct sl_sql *sql, const char *path, struct sl_arena *arena, struct sl_data_column **ret, size_t *ret_count,
-			struct sl_error *err)
+static int read_columns(struct sl_sql *sql, const char *path, struct sl_arena *arena, struct sl_data_column **ret,
+			size_t *ret_count, struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(TEXT_MAX);
@@ -62,20 +62,21 @@ static const struct sl_data_column *find_column(const struct sl_data_column *col
 }
 
 /* All files of a table have the same columns in the same order; says the first difference. */
-static int compare_columns(const struct sl_staged *first, const struct sl_data_column *columns, size_t count, const char *first_name,
-			   const char *name, struct sl_error *err)
+static int compare_columns(const struct sl_staged *first, const struct sl_data_column *columns, size_t count,
+			   const char *first_name, const char *name, struct sl_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct sl_data_column *other = find_column(first->columns, first->column_count, columns[i].name);
 		if (!other)
 			return sl_fail_at(err, SL_E_FAILED, name, "column '%s' is not in %s", columns[i].name, first_name);
 		if (strcmp(other->type, columns[i].type) != 0)
-			return sl_fail_at(err, SL_E_FAILED, name, "column '%s' is %s, and %s in %s", columns[i].name, columns[i].type, other->type,
-				first_name);
+			return sl_fail_at(err, SL_E_FAILED, name, "column '%s' is %s, and %s in %s", columns[i].name,
+					  columns[i].type, other->type, first_name);
 	}
 	for (size_t i = 0; i < first->column_count; i++) {
 		if (!find_column(columns, count, first->columns[i].name))
-			return sl_fail_at(err, SL_E_FAILED, name, "there is no column '%s', as there is in %s", first->columns[i].name, first_name);
+			return sl_fail_at(err, SL_E_FAILED, name, "there is no column '%s', as there is in %s",
+					  first->columns[i].name, first_name);
 		if (strcmp(columns[i].name, first->columns[i].name) != 0)
 			return sl_fail_at(err, SL_E_FAILED, name, "column %zu is '%s', and '%s' in %s", i + 1, columns[i].name,
 				first->columns[i].name, first_name);
@@ -116,8 +117,8 @@ static int inspect_one(struct sl_sql *sql, const char *path, const char *name, c
 	return ret->files[ret->file_count++].path ? 0 : sl_fail_memory(err);
 }
 
-int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena,
-			 struct sl_staged *ret, struct sl_error *err)
+int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const char *const *names, size_t count,
+			 struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err)
 {
 	int rc = 0;
 
@@ -133,7 +134,8 @@ int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const cha
 	return rc;
 }
 
-int sl_staged_inspect(const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err)
+int sl_staged_inspect(const char *const *paths, const char *const *names, size_t count, struct sl_arena *arena,
+		      struct sl_staged *ret, struct sl_error *err)
 {
 	SL_CLEANUP(sl_sql_closep) struct sl_sql *sql = NULL;
 	const struct sl_sql_options options = {.raw_paths = paths, .raw_path_count = count, .threads = 1};

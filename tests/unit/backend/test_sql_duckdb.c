@@ -29,8 +29,10 @@ static int setup(void **state)
 	struct sl_sql_options options = {.write_dir = out_dir};
 	int64_t rows;
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	assert_int_equal(sl_sql_write(sql, "SELECT range::BIGINT AS n, 'row ' || range AS name, range % 7 AS k FROM range(500000)", NULL, 0, "",
-				      numbers, &rows, &err), 0);
+	assert_int_equal(sl_sql_write(sql,
+				      "SELECT range::BIGINT AS n, 'row ' || range AS name, range % 7 AS k FROM range(500000)",
+				      NULL, 0, "", numbers, &rows, &err),
+			 0);
 	assert_int_equal(rows, 500000);
 	sl_sql_close(sql);
 	return 0;
@@ -114,23 +116,34 @@ static void test_types(void **state)
 	struct sl_sql *sql = open_numbers(NULL, 1);
 	expect(sql, "SELECT true, 1::TINYINT, -2::SMALLINT, 3::INT, 4::BIGINT, 200::UTINYINT, 5::USMALLINT, 6::UINTEGER", NULL, 0,
 	       "true|1|-2|3|4|200|5|6\n");
-	expect(sql, "SELECT 18446744073709551615::UBIGINT, -1::HUGEINT, 0.5::FLOAT, 0.1::DOUBLE, 12.34::DECIMAL(4,2), -0.001::DECIMAL(18,3),"
-	       "1e20::DECIMAL(38,1)", NULL, 0, "1.8446744073709552e+19|-1|0.5|0.10000000000000001|12.34|-0.001|1e+20\n");
-	expect(sql, "SELECT DATE '2001-03-01', TIMESTAMP '2001-03-01 00:00:00.000001', TIMESTAMP_S '1969-12-31 23:59:59',"
-	       "TIMESTAMP_MS '2001-03-01 00:00:00.001', TIMESTAMP_NS '1969-12-31 23:59:59.999999999', TIMESTAMPTZ '2001-03-01 01:00:00+01'",
+	expect(sql,
+	       "SELECT 18446744073709551615::UBIGINT, -1::HUGEINT, 0.5::FLOAT, 0.1::DOUBLE, 12.34::DECIMAL(4,2), "
+	       "-0.001::DECIMAL(18,3),"
+	       "1e20::DECIMAL(38,1)",
+	       NULL, 0, "1.8446744073709552e+19|-1|0.5|0.10000000000000001|12.34|-0.001|1e+20\n");
+	expect(sql,
+	       "SELECT DATE '2001-03-01', TIMESTAMP '2001-03-01 00:00:00.000001', TIMESTAMP_S '1969-12-31 23:59:59',"
+	       "TIMESTAMP_MS '2001-03-01 00:00:00.001', TIMESTAMP_NS '1969-12-31 23:59:59.999999999', TIMESTAMPTZ "
+	       "'2001-03-01 01:00:00+01'",
 	       NULL, 0, "983404800000000|983404800000001|-1000000|983404800001000|-1|983404800000000\n");
 	expect(sql, "SELECT '', 'twelve bytes', 'thirteen byte', NULL::VARCHAR, NULL::BIGINT, NULL::FLOAT", NULL, 0,
 	       "|twelve bytes|thirteen byte|null|null|null\n");
-	expect(sql, "SELECT [1,2], {'a': 1, 'b': 'x'}, MAP {'k': 1}, TIME '10:00:01', INTERVAL 2 DAY, 'b'::ENUM('a','b'), 7 AS n", NULL, 0,
-	       "[1, 2]|{'a': 1, 'b': x}|{k=1}|10:00:01|2 days|b|7\n");
+	expect(sql, "SELECT [1,2], {'a': 1, 'b': 'x'}, MAP {'k': 1}, TIME '10:00:01', INTERVAL 2 DAY, 'b'::ENUM('a','b'), 7 AS n",
+	       NULL, 0, "[1, 2]|{'a': 1, 'b': x}|{k=1}|10:00:01|2 days|b|7\n");
 	sl_sql_close(sql);
 }
 
 static void test_type_names(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"DECIMAL(18,3)", "BIGINT", "VARCHAR", "TIMESTAMP WITH TIME ZONE", "STRUCT(a INTEGER, \"B c\" VARCHAR[])",
-		"MAP(VARCHAR, DOUBLE)", "ENUM('a', 'it''s')", "INTEGER[3]"};
+	static const char *const names[] = {"DECIMAL(18,3)",
+					    "BIGINT",
+					    "VARCHAR",
+					    "TIMESTAMP WITH TIME ZONE",
+					    "STRUCT(a INTEGER, \"B c\" VARCHAR[])",
+					    "MAP(VARCHAR, DOUBLE)",
+					    "ENUM('a', 'it''s')",
+					    "INTEGER[3]"};
 	struct sl_sql *sql = open_numbers(NULL, 1);
 	struct sl_sql_result *result;
 	struct sl_error err;
@@ -158,7 +171,9 @@ static void test_many_chunks(void **state)
 	int rc;
 
 	/* Rows come in the file's order, with text of every length intact. */
-	assert_int_equal(sl_sql_query(sql, "SELECT n, name, CASE WHEN n % 3 = 0 THEN NULL ELSE n END FROM numbers", NULL, 0, "", &result, &err), 0);
+	assert_int_equal(sl_sql_query(sql, "SELECT n, name, CASE WHEN n % 3 = 0 THEN NULL ELSE n END FROM numbers", NULL, 0, "",
+				      &result, &err),
+			 0);
 	while ((rc = sl_sql_next(result, &columns, &rows, &err)) == 1)
 		for (size_t r = 0; r < rows; r++, total++) {
 			char name[32];
@@ -177,9 +192,13 @@ static void test_many_chunks(void **state)
 static void test_params(void **state)
 {
 	(void)state;
-	const struct sl_sql_param params[] = {{.name = "text", .type = 's', .text = "it's; DROP"}, {.name = "i", .type = 'i', .i = -3},
-		{.name = "d", .type = 'd', .d = 0.25}, {.name = "b", .type = 'b', .i = 1}, {.name = "t", .type = 't', .i = 983404800000000},
-		{.name = "none", .type = 'n'}, {.name = "unused", .type = 'i', .i = 1}};
+	const struct sl_sql_param params[] = {{.name = "text", .type = 's', .text = "it's; DROP"},
+					      {.name = "i", .type = 'i', .i = -3},
+					      {.name = "d", .type = 'd', .d = 0.25},
+					      {.name = "b", .type = 'b', .i = 1},
+					      {.name = "t", .type = 't', .i = 983404800000000},
+					      {.name = "none", .type = 'n'},
+					      {.name = "unused", .type = 'i', .i = 1}};
 	struct sl_sql *sql = open_numbers(NULL, 1);
 
 	expect(sql, "SELECT $text, $i, $d, $b, $t, $none IS NULL, TIMESTAMP '2001-03-01' = $t", params, 7,
@@ -198,7 +217,8 @@ static void test_errors(void **state)
 	expect_error(sql, "SELECT\n  'é', 1 +", SL_E_INVALID, "q.sql:2:11", "syntax error at end of input");
 	expect_error(sql, "SELECT 'é', wrong", SL_E_INVALID, "q.sql:1:13", "wrong");
 	expect_error(sql, "FROM numberz", SL_E_INVALID, "q.sql:1:6", "table with name numberz does not exist");
-	expect_error(sql, "SELECT n FROM numbers\nWHERE n > 'abc'", SL_E_FAILED, "q.sql:2:11", "could not convert string 'abc' to INT64");
+	expect_error(sql, "SELECT n FROM numbers\nWHERE n > 'abc'", SL_E_FAILED, "q.sql:2:11",
+		     "could not convert string 'abc' to INT64");
 	expect_error(sql, "", SL_E_INVALID, "q.sql", "there is no statement");
 	expect_error(sql, "SELECT 1; SELECT 2", SL_E_INVALID, "q.sql", "2 statements where one belongs");
 	struct sl_error err = {0};
@@ -209,7 +229,8 @@ static void test_errors(void **state)
 	snprintf(path, sizeof path, "%.4000s/x.parquet", out_dir);
 	assert_int_equal(sl_sql_write(sql, "SELECT n\nFROM nowhere", NULL, 0, "q.sql", path, NULL, &err), SL_E_INVALID);
 	assert_string_equal(err.where, "q.sql:2:6");
-	assert_int_equal(sl_sql_write(sql, "SELECT DISTINCT\n name::INT FROM numbers", NULL, 0, "q.sql", path, NULL, &err), SL_E_FAILED);
+	assert_int_equal(sl_sql_write(sql, "SELECT DISTINCT\n name::INT FROM numbers", NULL, 0, "q.sql", path, NULL, &err),
+			 SL_E_FAILED);
 	assert_string_equal(err.where, "q.sql:2:6");
 	struct sl_sql_result *result;
 	assert_int_equal(sl_sql_query(sql, "SELECT [1],\n x", NULL, 0, "q.sql", &result, &err), SL_E_INVALID);
@@ -233,8 +254,14 @@ static void test_shut(void **state)
 	assert_int_not_equal(sl_sql_run(sql, text, NULL, 0, "", NULL, NULL), 0);
 	snprintf(text, sizeof text, "%.4000s/never.csv", dir);
 	assert_false(sl_file_exists(text));
-	static const char *const refused[] = {"SET threads = 1", "SET allowed_directories = ['/']", "RESET lock_configuration", "INSTALL httpfs",
-		"LOAD httpfs", "ATTACH '/tmp/sl-sql-never.db'", "SET enable_external_access = true", "EXPORT DATABASE '/tmp/sl-sql-never'"};
+	static const char *const refused[] = {"SET threads = 1",
+					      "SET allowed_directories = ['/']",
+					      "RESET lock_configuration",
+					      "INSTALL httpfs",
+					      "LOAD httpfs",
+					      "ATTACH '/tmp/sl-sql-never.db'",
+					      "SET enable_external_access = true",
+					      "EXPORT DATABASE '/tmp/sl-sql-never'"};
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (sl_sql_run(sql, refused[i], NULL, 0, "", NULL, NULL) == 0)
 			fail_msg("'%s' was let through", refused[i]);
@@ -328,7 +355,8 @@ static void test_cancel(void **state)
 	struct sl_sql *sql;
 
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	assert_int_equal(sl_sql_run(sql, "SELECT count(*) FROM numbers a, numbers b WHERE a.n * b.n % 11 = 3", NULL, 0, "q.sql", NULL, &err),
+	assert_int_equal(sl_sql_run(sql, "SELECT count(*) FROM numbers a, numbers b WHERE a.n * b.n % 11 = 3", NULL, 0, "q.sql",
+				    NULL, &err),
 			 SL_E_CANCELLED);
 	/* The session is usable afterwards. */
 	cancel = 0;
@@ -353,13 +381,18 @@ static void test_progress(void **state)
 	const char *paths[] = {numbers};
 	struct sl_sql_table table = {.name = "numbers", .paths = paths, .path_count = 1};
 	struct progress p = {.last = -2};
-	struct sl_sql_options options = {.tables = &table, .table_count = 1, .cancel = &p.cancel, .threads = 2, .progress = on_progress,
+	struct sl_sql_options options = {.tables = &table,
+					 .table_count = 1,
+					 .cancel = &p.cancel,
+					 .threads = 2,
+					 .progress = on_progress,
 					 .progress_context = &p};
 	struct sl_error err = {0};
 	struct sl_sql *sql;
 
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	assert_int_equal(sl_sql_run(sql, "SELECT count(*) FROM numbers a, numbers b WHERE a.n * b.n % 11 = 3", NULL, 0, "q.sql", NULL, &err),
+	assert_int_equal(sl_sql_run(sql, "SELECT count(*) FROM numbers a, numbers b WHERE a.n * b.n % 11 = 3", NULL, 0, "q.sql",
+				    NULL, &err),
 			 SL_E_CANCELLED);
 	assert_int_equal(p.calls, 3);
 	sl_sql_close(sql);
@@ -375,7 +408,8 @@ static void test_limits(void **state)
 	struct sl_sql *sql;
 
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	assert_int_equal(sl_sql_run(sql, "SELECT list(name || repeat('x', 200)) FROM numbers", NULL, 0, "q.sql", NULL, &err), SL_E_NO_MEMORY);
+	assert_int_equal(sl_sql_run(sql, "SELECT list(name || repeat('x', 200)) FROM numbers", NULL, 0, "q.sql", NULL, &err),
+			 SL_E_NO_MEMORY);
 	assert_true(err.hint[0]);
 	sl_sql_close(sql);
 	/* With a folder to spill to, a sort beyond the limit goes through and leaves nothing behind. */
@@ -384,14 +418,18 @@ static void test_limits(void **state)
 	options.write_dir = out_dir;
 	options.memory_bytes = 40 << 20;
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	if (sl_sql_run(sql, "CREATE TABLE sorted AS SELECT md5(name) AS m, name, repeat(name, 5) AS r FROM numbers ORDER BY m", NULL, 0, "q.sql",
-		       NULL, &err) < 0)
+	if (sl_sql_run(sql, "CREATE TABLE sorted AS SELECT md5(name) AS m, name, repeat(name, 5) AS r FROM numbers ORDER BY m",
+		       NULL, 0, "q.sql", NULL, &err)
+	    < 0)
 		fail_msg("%s", err.message);
 	sl_sql_close(sql);
 	options.temp_bytes = 1 << 20;
 	assert_int_equal(sl_sql_open(&options, &sql, &err), 0);
-	assert_int_not_equal(sl_sql_run(sql, "CREATE TABLE sorted AS SELECT md5(name) AS m, name, repeat(name, 5) AS r FROM numbers ORDER BY m",
-					NULL, 0, "q.sql", NULL, &err), 0);
+	assert_int_not_equal(
+		sl_sql_run(sql,
+			   "CREATE TABLE sorted AS SELECT md5(name) AS m, name, repeat(name, 5) AS r FROM numbers ORDER BY m",
+			   NULL, 0, "q.sql", NULL, &err),
+		0);
 	sl_sql_close(sql);
 }
 
@@ -418,13 +456,16 @@ static void test_analyze(void **state)
 	expect_analysis("SELECT 1", "[] []");
 	expect_analysis("SELECT * FROM a JOIN b USING (x) WHERE y IN (SELECT z FROM c WHERE q = $late) OR y = $late",
 			"[\"a\",\"b\",\"c\"] [\"late\"]");
-	expect_analysis("WITH a AS (SELECT $p AS x FROM t) SELECT * FROM a, (SELECT max(x) FROM u) WHERE EXISTS (FROM A)", "[\"t\",\"u\"] [\"p\"]");
+	expect_analysis("WITH a AS (SELECT $p AS x FROM t) SELECT * FROM a, (SELECT max(x) FROM u) WHERE EXISTS (FROM A)",
+			"[\"t\",\"u\"] [\"p\"]");
 	/* A WITH name is no table where it is seen, and is one where it is not: before it, and in its own body. */
 	expect_analysis("WITH a AS (FROM a) FROM a", "[\"a\"] []");
 	expect_analysis("WITH a AS (FROM b), b AS (FROM c) FROM a, b", "[\"b\",\"c\"] []");
 	expect_analysis("SELECT * FROM (WITH a AS (SELECT 1) FROM a), a", "[\"a\"] []");
-	expect_analysis("WITH RECURSIVE r AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM r, base WHERE a < 3) FROM r", "[\"base\"] []");
-	expect_analysis("SELECT * FROM flights.quarantine, \"odd na.me\", x.y.z", "[\"flights.quarantine\",\"odd na.me\",\"x.y.z\"] []");
+	expect_analysis("WITH RECURSIVE r AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM r, base WHERE a < 3) FROM r",
+			"[\"base\"] []");
+	expect_analysis("SELECT * FROM flights.quarantine, \"odd na.me\", x.y.z",
+			"[\"flights.quarantine\",\"odd na.me\",\"x.y.z\"] []");
 	expect_analysis("(FROM t1) UNION ALL (FROM t2) ORDER BY 1 LIMIT $n;  -- the end", "[\"t1\",\"t2\"] [\"n\"]");
 	expect_analysis("FROM 'file.parquet'", "[\"file.parquet\"] []");
 	expect_analysis("SELECT '$no', $$ $no $$, \"$no\" FROM t -- $no", "[\"t\"] []");
@@ -434,8 +475,14 @@ static void test_analyze(void **state)
 	expect_analysis(" -- nothing", "q.sql: there is no statement in it");
 	expect_analysis("SELECT 'é'\nFROM", "q.sql:2:5: syntax error at end of input");
 	expect_analysis("selec 1", "q.sql:1:1: syntax error at or near \"selec\"");
-	static const char *const others[] = {"CREATE TABLE x AS FROM t", "INSERT INTO t VALUES (1)", "COPY t TO 'x'", "SET threads = 1", "DROP TABLE t",
-		"ATTACH 'x'", "DELETE FROM t", "PIVOT t ON x USING sum(y)"};
+	static const char *const others[] = {"CREATE TABLE x AS FROM t",
+					     "INSERT INTO t VALUES (1)",
+					     "COPY t TO 'x'",
+					     "SET threads = 1",
+					     "DROP TABLE t",
+					     "ATTACH 'x'",
+					     "DELETE FROM t",
+					     "PIVOT t ON x USING sum(y)"};
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 		expect_analysis(others[i], "q.sql: only a SELECT may stand here");
 	expect_analysis("SELECT '\xff'", "q.sql: the statement is not UTF-8");
@@ -479,10 +526,21 @@ static void test_version(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_types), cmocka_unit_test(test_type_names), cmocka_unit_test(test_many_chunks), cmocka_unit_test(test_params),
-		cmocka_unit_test(test_errors), cmocka_unit_test(test_shut), cmocka_unit_test(test_no_paths_in_errors), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_write_repeats), cmocka_unit_test(test_cancel), cmocka_unit_test(test_progress), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_analyze), cmocka_unit_test(test_analyze_depth), cmocka_unit_test(test_version),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_type_names),
+		cmocka_unit_test(test_many_chunks),
+		cmocka_unit_test(test_params),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_shut),
+		cmocka_unit_test(test_no_paths_in_errors),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_write_repeats),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_progress),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_analyze),
+		cmocka_unit_test(test_analyze_depth),
+		cmocka_unit_test(test_version),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -83,8 +83,15 @@ static struct sl_check *add(struct fixture *f, enum sl_check_kind kind, const ch
 {
 	struct sl_check *check = &f->checks[f->job.count++];
 
-	*check = (struct sl_check){.kind = kind, .name = name, .columns = names(f, columns), .types = {.items = NULL}, .text = "", .where = "", .mostly = 1,
-				   .definition = "{}", .mark = {.line = 10 + (int)f->job.count, .column = 9}};
+	*check = (struct sl_check){.kind = kind,
+				   .name = name,
+				   .columns = names(f, columns),
+				   .types = {.items = NULL},
+				   .text = "",
+				   .where = "",
+				   .mostly = 1,
+				   .definition = "{}",
+				   .mark = {.line = 10 + (int)f->job.count, .column = 9}};
 	return check;
 }
 
@@ -115,11 +122,13 @@ static const struct sl_check_result *run(struct fixture *f)
 	return f->report.results;
 }
 
-static void expect(const struct sl_check_result *result, enum sl_check_state state, uint64_t considered, uint64_t failing, const char *message)
+static void expect(const struct sl_check_result *result, enum sl_check_state state, uint64_t considered, uint64_t failing,
+		   const char *message)
 {
-	if (result->state != state || result->considered != considered || result->failing != failing || strcmp(result->message, message) != 0)
-		fail_msg("%s: state %d, %llu considered, %llu failing, '%s'", result->name, (int)result->state, (unsigned long long)result->considered,
-			(unsigned long long)result->failing, result->message);
+	if (result->state != state || result->considered != considered || result->failing != failing
+	    || strcmp(result->message, message) != 0)
+		fail_msg("%s: state %d, %llu considered, %llu failing, '%s'", result->name, (int)result->state,
+			 (unsigned long long)result->considered, (unsigned long long)result->failing, result->message);
 }
 
 static int append_row(void *context, const struct sl_sql_column *columns, size_t row, struct sl_error *err)
@@ -144,8 +153,9 @@ static void expect_rows(const struct sl_staged *table, const char *expression, c
 	assert_string_equal(sl_buf_cstr(&out), wanted);
 }
 
-static const char TRIPS[] = "SELECT range::BIGINT AS id, CASE WHEN range % 10 = 3 THEN NULL ELSE range % 10 END AS delay, range % 4 AS k, "
-			    "CASE WHEN range = 7 THEN 'x-7' ELSE 'NY' || range END AS code FROM range(100)";
+static const char TRIPS[] =
+	"SELECT range::BIGINT AS id, CASE WHEN range % 10 = 3 THEN NULL ELSE range % 10 END AS delay, range % 4 AS k, "
+	"CASE WHEN range = 7 THEN 'x-7' ELSE 'NY' || range END AS code FROM range(100)";
 
 static void test_row_checks(void **state)
 {
@@ -232,7 +242,10 @@ static void test_between_kinds(void **state)
 {
 	struct fixture *f = *state;
 
-	make_one(f, "SELECT unnest([0.5, 'nan'::DOUBLE, NULL, 2, 'inf'::DOUBLE]) AS x, unnest([TIMESTAMP '2001-01-01', '2001-01-02', NULL, '2001-01-03', '2001-01-04']) AS t");
+	make_one(
+		f,
+		"SELECT unnest([0.5, 'nan'::DOUBLE, NULL, 2, 'inf'::DOUBLE]) AS x, unnest([TIMESTAMP '2001-01-01', "
+		"'2001-01-02', NULL, '2001-01-03', '2001-01-04']) AS t");
 	struct sl_check *only_min = add(f, SL_CHECK_BETWEEN, "min", "x");
 	only_min->has_min = true;
 	only_min->min = (struct sl_value){.type = SL_VALUE_DOUBLE, .d = 0.5};
@@ -285,7 +298,8 @@ static void test_query_over_wrong_table(void **state)
 	const struct sl_check_result *results = run(f);
 	expect(&results[0], SL_CHECK_FAILED, 0, 0, "column 'delay' is VARCHAR, not BIGINT");
 	assert_int_equal(results[1].state, SL_CHECK_FAILED);
-	assert_non_null(strstr(results[1].message, "cannot compare") ? results[1].message : strstr(results[1].message, "could not convert"));
+	assert_non_null(strstr(results[1].message, "cannot compare") ? results[1].message
+								     : strstr(results[1].message, "could not convert"));
 	f->checks[0].types = names(f, "text");
 	assert_int_not_equal(execute(f), 0);
 }
@@ -293,7 +307,8 @@ static void test_query_over_wrong_table(void **state)
 /* Parameters of the project are bound, never pasted, wherever a check has SQL of the user's. */
 static void test_params(void **state)
 {
-	static const struct sl_sql_param params[] = {{.name = "least", .type = 'i', .i = 98}, {.name = "unused", .type = 's', .text = "'"}};
+	static const struct sl_sql_param params[] = {{.name = "least", .type = 'i', .i = 98},
+						     {.name = "unused", .type = 's', .text = "'"}};
 	struct fixture *f = *state;
 
 	make_one(f, TRIPS);
@@ -338,7 +353,8 @@ static void test_wrong_expressions(void **state)
 	assert_non_null(strstr(f->err.message, "is not a type"));
 }
 
-/* ---- unique --------------------------------------------------------------------------------------------------------------------- */
+/* ---- unique
+ * --------------------------------------------------------------------------------------------------------------------- */
 
 static void test_unique(void **state)
 {
@@ -404,7 +420,8 @@ static void test_repeats(void **state)
 	free(scratch);
 }
 
-/* ---- quarantine ------------------------------------------------------------------------------------------------------------------ */
+/* ---- quarantine
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void test_quarantine(void **state)
 {
@@ -437,8 +454,10 @@ static void test_quarantine(void **state)
 	assert_int_equal(f->report.quarantined_rows, 5);
 	/* All but the first of the repeated, over both files, in row order. The table has a "reason" of its own. */
 	expect_rows(&f->report.clean, "delay || code", "10a\n20b\n30d\n");
-	expect_rows(&f->report.quarantine, "delay || coalesce(code, '-') || ' ' || _reason",
-		    "9999c between(delay)\n20b unique(delay, code)\n-5- between(delay); not_null(code)\n20b unique(delay, code)\n10a unique(delay, code)\n");
+	expect_rows(
+		&f->report.quarantine, "delay || coalesce(code, '-') || ' ' || _reason",
+		"9999c between(delay)\n20b unique(delay, code)\n-5- between(delay); not_null(code)\n20b unique(delay, "
+		"code)\n10a unique(delay, code)\n");
 	assert_int_equal(f->report.quarantine.column_count, 5);
 	assert_string_equal(f->report.quarantine.columns[3].name, "_reason");
 }
@@ -528,7 +547,8 @@ static void test_quarantine_repeats(void **state)
 	}
 }
 
-/* ---- reports --------------------------------------------------------------------------------------------------------------------- */
+/* ---- reports
+ * --------------------------------------------------------------------------------------------------------------------- */
 
 static void test_texts(void **state)
 {
@@ -540,10 +560,12 @@ static void test_texts(void **state)
 	add_between(f, "between(id)", "id", 0, 98)->quarantine = true;
 	run(f);
 	sl_check_report_text(&f->report, &text);
-	assert_string_equal(sl_buf_cstr(&text),
+	assert_string_equal(
+		sl_buf_cstr(&text),
 		"error: dataset 'trips': check regex(code) failed: 1 of 99 rows\n"
 		"    row 8: id=7, delay=7, k=3, code=x-7\n"
-		"  hint: all of them: SELECT * FROM \"trips\" WHERE true AND coalesce((NOT regexp_full_match(\"code\"::VARCHAR, 'NY.*')), false)\n"
+		"  hint: all of them: SELECT * FROM \"trips\" WHERE true AND coalesce((NOT "
+		"regexp_full_match(\"code\"::VARCHAR, 'NY.*')), false)\n"
 		"note: dataset 'trips': check between(id) put 1 row aside in trips.quarantine\n"
 		"trips: 2 checks, 1 failed, 0 warned; 100 rows, 99 stay, 1 put aside\n");
 	assert_int_equal(sl_check_report_error(&f->report, &f->err), SL_E_FAILED);
@@ -583,7 +605,8 @@ static void test_json_round_trip(void **state)
 	assert_string_equal(sl_buf_cstr(&text), sl_buf_cstr(&again));
 }
 
-/* ---- the demo's data -------------------------------------------------------------------------------------------------------------- */
+/* ---- the demo's data
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void test_flights(void **state)
 {
@@ -594,7 +617,8 @@ static void test_flights(void **state)
 	if (!sl_file_exists(path))
 		skip();
 	inspect(f, (const char *[]){path}, 1);
-	add(f, SL_CHECK_COLUMNS, "columns", "date,delay,distance,origin,destination")->types = names(f, "timestamp,bigint,bigint,text,text");
+	add(f, SL_CHECK_COLUMNS, "columns", "date,delay,distance,origin,destination")->types =
+		names(f, "timestamp,bigint,bigint,text,text");
 	add(f, SL_CHECK_NOT_NULL, "not_null", "date,origin,destination");
 	add_between(f, "between(distance)", "distance", 1, 6000);
 	add_between(f, "between(delay)", "delay", -120, 1440)->quarantine = true;

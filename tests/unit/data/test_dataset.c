@@ -29,7 +29,8 @@ static int set_up(void **state)
 	(void)state;
 	arena = sl_arena_new(0, NULL);
 	memset(&err, 0, sizeof err);
-	if (sl_dir_make_temporary("/tmp", "sluice-data-", folder, &err) || sl_store_create(folder, &err) || sl_store_open(folder, &store, &err)) {
+	if (sl_dir_make_temporary("/tmp", "sluice-data-", folder, &err) || sl_store_create(folder, &err)
+	    || sl_store_open(folder, &store, &err)) {
 		fprintf(stderr, "%s: %s\n", err.where, err.message);
 		return -1;
 	}
@@ -56,7 +57,10 @@ static struct sl_id begin(void)
 
 static const char *in_folder(const char *name) { return sl_arena_printf(arena, "%s/%s", folder, name); }
 
-static void write_text(const char *name, const char *text) { assert_int_equal(sl_file_replace(in_folder(name), text, strlen(text), 0644, &err), 0); }
+static void write_text(const char *name, const char *text)
+{
+	assert_int_equal(sl_file_replace(in_folder(name), text, strlen(text), 0644, &err), 0);
+}
 
 static const char *write_parquet(const char *name, const char *select)
 {
@@ -89,7 +93,8 @@ static int commit(const char *dataset, const struct sl_hash *hash, const struct 
 	return rc;
 }
 
-/* ---- manifests -------------------------------------------------------------------------------------------------------------- */
+/* ---- manifests
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void a_manifest_is_canonical_and_reads_back(void **state)
 {
@@ -106,7 +111,11 @@ static void a_manifest_is_canonical_and_reads_back(void **state)
 	assert_int_equal(made.file_count, 2);
 	assert_int_equal(made.rows, 15);
 	assert_int_equal(sl_objects_get(store->objects, &hash, &bytes, &err), 0);
-	assert_memory_equal(bytes.data, "{\"columns\":[{\"name\":\"id\",\"type\":\"BIGINT\"},{\"name\":\"na me\",\"type\":\"VARCHAR\"}],\"files\":[{\"object\":\"", 95);
+	assert_memory_equal(
+		bytes.data,
+		"{\"columns\":[{\"name\":\"id\",\"type\":\"BIGINT\"},{\"name\":\"na "
+		"me\",\"type\":\"VARCHAR\"}],\"files\":[{\"object\":\"",
+		95);
 	assert_string_equal(bytes.data + bytes.len - 37, ",\"format\":\"sluice.table/1\",\"rows\":15}");
 	assert_int_equal(sl_manifest_read(store->objects, &hash, arena, &read, &err), 0);
 	assert_int_equal(read.rows, 15);
@@ -129,7 +138,8 @@ static void a_manifest_is_canonical_and_reads_back(void **state)
 static void a_table_without_rows_keeps_its_columns(void **state)
 {
 	(void)state;
-	const char *paths[] = {write_parquet("a", "SELECT 1::BIGINT AS id WHERE false"), write_parquet("b", "SELECT 1::BIGINT AS id WHERE false")};
+	const char *paths[] = {write_parquet("a", "SELECT 1::BIGINT AS id WHERE false"),
+			       write_parquet("b", "SELECT 1::BIGINT AS id WHERE false")};
 	struct sl_manifest manifest;
 	struct sl_hash hash = make(paths, 2, &manifest);
 	struct sl_sql_table table;
@@ -152,19 +162,26 @@ static void a_hostile_manifest_is_refused(void **state)
 #define OBJECT "\"object\":\"0000000000000000000000000000000000000000000000000000000000000000\""
 #define COLUMNS "\"columns\":[{\"name\":\"a\",\"type\":\"BIGINT\"}]"
 	static const char *const texts[] = {
-		"", "[]", "{}", "{\"format\":\"sluice.table/1\"}",
+		"",
+		"[]",
+		"{}",
+		"{\"format\":\"sluice.table/1\"}",
 		"{" COLUMNS ",\"files\":[],\"format\":\"sluice.table/2\",\"rows\":0}",
 		"{" COLUMNS ",\"files\":[],\"format\":\"sluice.table/1\",\"rows\":1}",
 		"{" COLUMNS ",\"files\":{},\"format\":\"sluice.table/1\",\"rows\":0}",
 		"{\"columns\":[],\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
 		"{\"columns\":[{\"name\":\"\",\"type\":\"BIGINT\"}],\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
-		"{\"columns\":[{\"name\":\"a\\u0000b\",\"type\":\"BIGINT\"}],\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
+		"{\"columns\":[{\"name\":\"a\\u0000b\",\"type\":\"BIGINT\"}],"
+		"\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
 		"{\"columns\":[{\"name\":\"a\",\"type\":7}],\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
-		"{\"columns\":[{\"name\":\"a\",\"type\":\"X\"},{\"name\":\"a\",\"type\":\"X\"}],\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
-		"{" COLUMNS ",\"files\":[{\"object\":\"../../etc/passwd\",\"rows\":0,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":0}",
+		"{\"columns\":[{\"name\":\"a\",\"type\":\"X\"},{\"name\":\"a\",\"type\":\"X\"}],"
+		"\"files\":[],\"format\":\"sluice.table/1\",\"rows\":0}",
+		"{" COLUMNS
+		",\"files\":[{\"object\":\"../../etc/passwd\",\"rows\":0,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":0}",
 		"{" COLUMNS ",\"files\":[{" OBJECT ",\"rows\":-1,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":-1}",
 		"{" COLUMNS ",\"files\":[{" OBJECT ",\"rows\":1.5,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":1.5}",
-		"{" COLUMNS ",\"files\":[{" OBJECT ",\"rows\":18446744073709551615,\"size\":0},{" OBJECT ",\"rows\":2,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":1}",
+		"{" COLUMNS ",\"files\":[{" OBJECT ",\"rows\":18446744073709551615,\"size\":0},{" OBJECT
+		",\"rows\":2,\"size\":0}],\"format\":\"sluice.table/1\",\"rows\":1}",
 		"{" COLUMNS ",\"files\":[{" OBJECT ",\"rows\":0}],\"format\":\"sluice.table/1\",\"rows\":0}",
 	};
 	struct sl_manifest manifest;
@@ -178,7 +195,8 @@ static void a_hostile_manifest_is_refused(void **state)
 	assert_int_equal(sl_manifest_read(store->objects, &hash, arena, &manifest, &err), SL_E_CORRUPT);
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------------------------------ */
+/* ---- versions
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static int64_t fixed_ns;
 static int64_t fixed_time(void) { return fixed_ns; }
@@ -206,9 +224,21 @@ static void versions_are_found_by_every_name(void **state)
 	assert_int_equal(sl_dataset_head(&store->track, "t", &head, &err), 0);
 	assert_true(sl_hash_eq(&head.hash, &hashes[2]));
 	assert_int_equal(head.rows, 1);
-	const struct { const char *version; int wanted; } cases[] = {
-		{"", 2}, {"~0", 2}, {"^", 1}, {"~1", 1}, {"^^", 0}, {"~2", 0}, {"2001-03-01T00:00", 0}, {"2001-03-01T00:59:59", 0}, {"2001-03-01T01:00", 1},
-		{"2030-01-01", 2}, {"~3", -1}, {"2001-02-28", -1}, {"0123456789abcdef", -1},
+	const struct { const char *version; int wanted;
+	} cases[] = {
+		{"", 2},
+		{"~0", 2},
+		{"^", 1},
+		{"~1", 1},
+		{"^^", 0},
+		{"~2", 0},
+		{"2001-03-01T00:00", 0},
+		{"2001-03-01T00:59:59", 0},
+		{"2001-03-01T01:00", 1},
+		{"2030-01-01", 2},
+		{"~3", -1},
+		{"2001-02-28", -1},
+		{"0123456789abcdef", -1},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
 		int rc = sl_dataset_find(&store->track, "t", cases[i].version, &head, &err);
@@ -251,7 +281,8 @@ static void a_commit_of_the_head_changes_nothing(void **state)
 	assert_int_equal(commit("t", &one, &first), 1);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM dataset_version"), 1);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM event WHERE kind = 'data' AND subject = 't'"), 1);
-	assert_int_equal(count_of("SELECT COUNT(*) FROM ledger_entry WHERE CAST(entry AS TEXT) LIKE '%dataset.commit%'"), entries);
+	assert_int_equal(count_of("SELECT COUNT(*) FROM ledger_entry WHERE CAST(entry AS TEXT) LIKE '%dataset.commit%'"),
+			 entries);
 	/* A revert is a commit like another. */
 	assert_int_equal(commit("t", &two, &second), 0);
 	assert_int_equal(commit("t", &one, &first), 0);
@@ -260,7 +291,8 @@ static void a_commit_of_the_head_changes_nothing(void **state)
 	assert_int_equal(commit("u", &one, &first), 0);
 }
 
-/* ---- ingest in the parent --------------------------------------------------------------------------------------------------------- */
+/* ---- ingest in the parent
+ * --------------------------------------------------------------------------------------------------------- */
 
 static struct sl_project project;
 static struct sl_source source;
@@ -268,7 +300,12 @@ static struct sl_source source;
 static int prepare(const char *path, struct sl_ingest_job *job)
 {
 	project = (struct sl_project){.dir = folder, .file = in_folder("sluice.yaml")};
-	source = (struct sl_source){.name = "raw", .path = path, .format = "", .columns = "", .definition = "{}", .mark = {.line = 4, .column = 3}};
+	source = (struct sl_source){.name = "raw",
+				    .path = path,
+				    .format = "",
+				    .columns = "",
+				    .definition = "{}",
+				    .mark = {.line = 4, .column = 3}};
 	return sl_ingest_prepare(store, &project, &source, NULL, arena, job, &err);
 }
 
@@ -285,9 +322,15 @@ static void sources_are_files_globs_and_folders(void **state)
 	write_text("data/2001/.hidden.csv", "id\n4\n");
 	write_text("data/2001/note", "{\"a\":1}\n");
 	assert_int_equal(symlink("..", in_folder("data/2001/loop")), 0);
-	const struct { const char *path, *names; } cases[] = {
-		{"data/a.csv", "data/a.csv"}, {"./data//a.csv", "data/a.csv"}, {"data/*.csv*", "data/a.csv data/b.csv.gz"}, {"data/*/*.csv", "data/2001/c.csv"},
-		{"data/**/*.csv", "data/2001/c.csv data/2001/jan/d.csv data/a.csv"}, {"data/2001/jan", "data/2001/jan/d.csv"}, {"data/[a-b].csv", "data/a.csv"},
+	const struct { const char *path, *names;
+	} cases[] = {
+		{"data/a.csv", "data/a.csv"},
+		{"./data//a.csv", "data/a.csv"},
+		{"data/*.csv*", "data/a.csv data/b.csv.gz"},
+		{"data/*/*.csv", "data/2001/c.csv"},
+		{"data/**/*.csv", "data/2001/c.csv data/2001/jan/d.csv data/a.csv"},
+		{"data/2001/jan", "data/2001/jan/d.csv"},
+		{"data/[a-b].csv", "data/a.csv"},
 		{"data/2001/.*.csv", "data/2001/.hidden.csv"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
@@ -378,8 +421,16 @@ static void a_source_becomes_versions(void **state)
 {
 	(void)state;
 	const struct sl_work work = {.threads = 1};
-	struct sl_check check = {.kind = SL_CHECK_BETWEEN, .name = "between(delay)", .columns = {.items = (const char *[]){"delay"}, .count = 1}, .has_max = true,
-				 .max = {.type = SL_VALUE_INT, .i = 100}, .text = "", .where = "", .mostly = 1, .quarantine = true, .definition = "{}"};
+	struct sl_check check = {.kind = SL_CHECK_BETWEEN,
+				 .name = "between(delay)",
+				 .columns = {.items = (const char *[]){"delay"}, .count = 1},
+				 .has_max = true,
+				 .max = {.type = SL_VALUE_INT, .i = 100},
+				 .text = "",
+				 .where = "",
+				 .mostly = 1,
+				 .quarantine = true,
+				 .definition = "{}"};
 	const struct sl_dataset checks = {.name = "raw", .checks = &check, .check_count = 1};
 	struct sl_ingest_job job;
 	struct sl_ingest_result result;
@@ -399,7 +450,11 @@ static void a_source_becomes_versions(void **state)
 	job.columns = "{\"delay\":\"bigint\"}";
 	if (sl_ingest_execute(&job, staging, &work, arena, &result, &err) < 0)
 		fail_msg("%s: %s", err.where, err.message);
-	const struct sl_check_job check_job = {.dataset = "raw", .checks = &check, .count = 1, .table = result.table, .broken = result.broken};
+	const struct sl_check_job check_job = {.dataset = "raw",
+					       .checks = &check,
+					       .count = 1,
+					       .table = result.table,
+					       .broken = result.broken};
 	if (sl_check_execute(&check_job, staging, &work, arena, &report, &err) < 0)
 		fail_msg("%s: %s", err.where, err.message);
 	assert_int_equal(sl_checked_keep(store->objects, &report, arena, &checked, &err), 0);
@@ -415,8 +470,10 @@ static void a_source_becomes_versions(void **state)
 	assert_int_equal(head.rows, 2);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM run_input WHERE kind = 'file' AND name = 'a.csv'"), 1);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM run_output WHERE kind = 'dataset'"), 2);
-	assert_int_equal(count_of("SELECT COUNT(*) FROM check_result WHERE dataset = 'raw' AND passed = 1 AND failing_rows = 1"), 1);
-	assert_int_equal(count_of("SELECT COUNT(*) FROM ledger_entry WHERE CAST(entry AS TEXT) LIKE '%\"action\":\"check\"%'"), 1);
+	assert_int_equal(count_of("SELECT COUNT(*) FROM check_result WHERE dataset = 'raw' AND passed = 1 AND failing_rows = 1"),
+			 1);
+	assert_int_equal(count_of("SELECT COUNT(*) FROM ledger_entry WHERE CAST(entry AS TEXT) LIKE '%\"action\":\"check\"%'"),
+			 1);
 	/* The raw bytes are provable. */
 	assert_int_equal(sl_objects_check(store->objects, &job.files[0].hash, &err), 0);
 }
@@ -425,9 +482,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(a_manifest_is_canonical_and_reads_back), TEST(a_table_without_rows_keeps_its_columns), TEST(a_hostile_manifest_is_refused),
-		TEST(versions_are_found_by_every_name), TEST(a_commit_of_the_head_changes_nothing), TEST(sources_are_files_globs_and_folders),
-		TEST(odd_names_are_names), TEST(a_remembered_hash_is_trusted_only_when_it_can_be), TEST(a_file_that_changes_meanwhile_is_refused),
+		TEST(a_manifest_is_canonical_and_reads_back),
+		TEST(a_table_without_rows_keeps_its_columns),
+		TEST(a_hostile_manifest_is_refused),
+		TEST(versions_are_found_by_every_name),
+		TEST(a_commit_of_the_head_changes_nothing),
+		TEST(sources_are_files_globs_and_folders),
+		TEST(odd_names_are_names),
+		TEST(a_remembered_hash_is_trusted_only_when_it_can_be),
+		TEST(a_file_that_changes_meanwhile_is_refused),
 		TEST(a_source_becomes_versions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,8 @@ static void expect_columns(const struct sl_staged *table, const char *wanted)
 	char text[1024] = "";
 
 	for (size_t i = 0; i < table->column_count; i++)
-		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s", i ? ", " : "", table->columns[i].name, table->columns[i].type);
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s", i ? ", " : "", table->columns[i].name,
+			 table->columns[i].type);
 	assert_string_equal(text, wanted);
 }
 
@@ -142,12 +143,17 @@ static void test_csv(void **state)
 {
 	struct fixture *f = *state;
 
-	add_text(f, "data/a.csv", "\xef\xbb\xbf" "id,name,x,t,\"odd, \"\"name\"\"\"\r\n1,\"a \"\"b\"\"\",0.5,2001-03-01 10:00:00,1\r\n2,,,2001-03-02 00:00:00,\r\n");
+	add_text(
+		f, "data/a.csv",
+		"\xef\xbb\xbf"
+		"id,name,x,t,\"odd, \"\"name\"\"\"\r\n1,\"a \"\"b\"\"\",0.5,2001-03-01 10:00:00,1\r\n2,,,2001-03-02 "
+		"00:00:00,\r\n");
 	expect_ok(f, "csv");
 	expect_columns(&f->result.table, "id BIGINT, name VARCHAR, x DOUBLE, t TIMESTAMP, odd, \"name\" BIGINT");
 	assert_int_equal(f->result.table.files[0].rows, 2);
 	assert_int_equal(f->result.broken.file_count, 0);
-	expect_rows(&f->result.table, "[id::VARCHAR, name, x::VARCHAR, t::VARCHAR]", "[1, 'a \"b\"', 0.5, '2001-03-01 10:00:00']\n[2, NULL, NULL, '2001-03-02 00:00:00']\n");
+	expect_rows(&f->result.table, "[id::VARCHAR, name, x::VARCHAR, t::VARCHAR]",
+		    "[1, 'a \"b\"', 0.5, '2001-03-01 10:00:00']\n[2, NULL, NULL, '2001-03-02 00:00:00']\n");
 }
 
 static void test_csv_packed(void **state)
@@ -344,13 +350,15 @@ static void test_json_broken(void **state)
 {
 	struct fixture *f = *state;
 
-	add_text(f, "a.jsonl", "{\"id\":1,\"name\":\"x\"}\n\n{\"id\":2,\"name\":\"y\"\n{\"id\":\"abc\",\"name\":\"z\"}\n[1]\n{\"id\":5}\n");
+	add_text(f, "a.jsonl",
+		 "{\"id\":1,\"name\":\"x\"}\n\n{\"id\":2,\"name\":\"y\"\n{\"id\":\"abc\",\"name\":\"z\"}\n[1]\n{\"id\":5}\n");
 	f->job.columns = "{\"id\":\"bigint\",\"name\":\"varchar\"}";
 	expect_failure(f, "json", "a.jsonl:3:1", "not JSON (3 of 5 rows)");
 	f->job.quarantine = true;
 	expect_ok(f, "json");
 	expect_rows(&f->result.table, "id || ' ' || coalesce(name, '-')", "1 x\n5 -\n");
-	expect_rows(&f->result.broken, "line || ' ' || reason", "3 not JSON\n4 'abc' is not a bigint in column 'id'\n5 not a JSON object\n");
+	expect_rows(&f->result.broken, "line || ' ' || reason",
+		    "3 not JSON\n4 'abc' is not a bigint in column 'id'\n5 not a JSON object\n");
 	assert_int_equal(f->result.broken_rows, 3);
 }
 
@@ -446,7 +454,8 @@ static void test_parquet_hostile(void **state)
 	assert_true(refused > 20);
 }
 
-/* ---- jobs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- jobs
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static void test_json_round_trip(void **state)
 {
@@ -479,10 +488,24 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_csv), TEST(test_csv_packed), TEST(test_csv_declared), TEST(test_csv_broken_line), TEST(test_csv_kinds_of_broken),
-		TEST(test_csv_open_quote), TEST(test_csv_huge_line), TEST(test_csv_nul), TEST(test_csv_empty), TEST(test_csv_headers),
-		TEST(test_csv_repeats), TEST(test_json), TEST(test_json_broken), TEST(test_json_empty), TEST(test_parquet), TEST(test_parquet_differing),
-		TEST(test_parquet_hostile), TEST(test_json_round_trip),
+		TEST(test_csv),
+		TEST(test_csv_packed),
+		TEST(test_csv_declared),
+		TEST(test_csv_broken_line),
+		TEST(test_csv_kinds_of_broken),
+		TEST(test_csv_open_quote),
+		TEST(test_csv_huge_line),
+		TEST(test_csv_nul),
+		TEST(test_csv_empty),
+		TEST(test_csv_headers),
+		TEST(test_csv_repeats),
+		TEST(test_json),
+		TEST(test_json_broken),
+		TEST(test_json_empty),
+		TEST(test_parquet),
+		TEST(test_parquet_differing),
+		TEST(test_parquet_hostile),
+		TEST(test_json_round_trip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
