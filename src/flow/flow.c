@@ -1,6 +1,9 @@
 #include "flow/flow.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,6 +117,14 @@ static int newest_run(struct sl_store *store, char out[SL_ID_LEN + 1], struct sl
 	return rc < 0 ? rc : 0;
 }
 
+/* A child of a run that was killed this moment holds its lock until the child's exec is through (vfork lets the parent go on before the kernel closes
+ * descriptors): then waiting takes no time. */
+static bool holder_is_gone(const struct sl_error *why)
+{
+	const char *pid = strstr(why->message, "process ");
+	return pid && kill((pid_t)atol(pid + strlen("process ")), 0) < 0 && errno == ESRCH;
+}
+
 static int lock(struct sl_store *store, const struct sl_flow_options *options, int *ret_fd, struct sl_error *err)
 {
 	char path[SL_PATH_MAX], holder[256];
@@ -121,7 +132,8 @@ static int lock(struct sl_store *store, const struct sl_flow_options *options, i
 	if (rc)
 		return rc;
 	snprintf(holder, sizeof holder, "%.180s, process %ld", options->command ? options->command : "sluice run", (long)getpid());
-	return sl_file_lock(path, holder, options->wait, ret_fd, err);
+	rc = sl_file_lock(path, holder, options->wait, ret_fd, err);
+	return rc == SL_E_BUSY && holder_is_gone(err) ? sl_file_lock(path, holder, true, ret_fd, err) : rc;
 }
 
 static void tell_fresh(const struct sl_flow_report *report, const struct sl_flow_options *options)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,11 +51,58 @@ struct sl_process {
 };
 
 struct sl_processes {
+	struct sl_processes *next;    /* of all_sets */
 	struct sl_process *first;
 	size_t running;
 	int null_fd;
 	char *piece; /* READ_BYTES */
 };
+
+/* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `exited` and `pid` of each. */
+static struct sl_processes *all_sets;
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void join_sets(struct sl_processes *set)
+{
+	pthread_mutex_lock(&all_lock);
+	set->next = all_sets;
+	all_sets = set;
+	pthread_mutex_unlock(&all_lock);
+}
+
+static void leave_sets(struct sl_processes *set)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct sl_processes **at = &all_sets; *at; at = &(*at)->next)
+		if (*at == set) {
+			*at = set->next;
+			break;
+		}
+	pthread_mutex_unlock(&all_lock);
+}
+
+static void mark_exited(struct sl_process *p)
+{
+	pthread_mutex_lock(&all_lock);
+	p->exited = true;
+	pthread_mutex_unlock(&all_lock);
+	p->set->running--;
+}
+
+/* Ends what belongs to no running child of any set. Nobody starts a child meanwhile, so none is taken for a left-over. */
+static unsigned kill_orphans(void)
+{
+	struct sl_tree_child running[1024];
+	size_t count = 0;
+	pthread_mutex_lock(&all_lock);
+	for (const struct sl_processes *set = all_sets; set; set = set->next)
+		for (const struct sl_process *p = set->first; p && count < SL_ARRAY_LEN(running); p = p->next)
+			if (!p->exited && p->pid)
+				running[count++] = (struct sl_tree_child){p->pid, p->tag};
+	unsigned killed = sl_tree_kill_orphans(running, count);
+	pthread_mutex_unlock(&all_lock);
+	return killed;
+}
 
 int sl_processes_new(struct sl_processes **ret, struct sl_error *err)
 {
@@ -62,6 +110,7 @@ int sl_processes_new(struct sl_processes **ret, struct sl_error *err)
 	if (!set)
 		return SL_E_NO_MEMORY;
 	set->null_fd = -1;
+	join_sets(set);
 	set->piece = sl_alloc(READ_BYTES, err);
 	int rc = set->piece ? sl_file_open("/dev/null", O_RDONLY, 0, &set->null_fd, err) : SL_E_NO_MEMORY;
 	if (rc) {
@@ -82,12 +131,12 @@ void sl_processes_free(struct sl_processes *set)
 		if (!p->exited) {
 			sl_tree_kill(p->pid);
 			waitid(P_PID, (id_t)p->pid, &(siginfo_t){0}, WEXITED);
+			mark_exited(p);
 		}
-		set->running -= !p->exited;
-		p->exited = true;
 		sl_process_free(p);
 	}
-	sl_tree_kill_orphans(NULL, 0);
+	leave_sets(set);
+	kill_orphans();
 	sl_file_close(&set->null_fd);
 	sl_free(set->piece);
 	sl_free(set);
@@ -102,11 +151,13 @@ void sl_process_free(struct sl_process *process)
 	if (!process)
 		return;
 	assert(process->exited);
+	pthread_mutex_lock(&all_lock);
 	for (struct sl_process **at = &process->set->first; *at; at = &(*at)->next)
 		if (*at == process) {
 			*at = process->next;
 			break;
 		}
+	pthread_mutex_unlock(&all_lock);
 	for (int i = 0; i < PIPE_COUNT; i++) {
 		sl_file_close(&process->inputs[i].fd);
 		sl_buf_done(&process->inputs[i].line);
@@ -163,19 +214,22 @@ static int spawn(struct launch *l, pid_t *ret, struct sl_error *err)
 	sigfillset(&all);
 	l->parent = getpid();
 	/* No handler of ours may run in the child while it borrows our memory. */
-	sigprocmask(SIG_BLOCK, &all, &old);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	pthread_mutex_lock(&all_lock);
 	pid_t pid = vfork();
 	if (pid == 0)
 		child(l);
 	int error = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid > 0 && l->error)
+		waitpid(pid, NULL, 0);
+	else if (pid > 0)
+		*ret = pid;
+	pthread_mutex_unlock(&all_lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)
 		return sl_fail_errno(err, error, l->options->argv[0], "cannot start a process");
-	if (l->error) {
-		waitpid(pid, NULL, 0);
+	if (l->error)
 		return sl_fail(err, SL_E_FAILED, "cannot start '%s': %s: %s", l->options->argv[0], l->failed, strerror(l->error));
-	}
-	*ret = pid;
 	return 0;
 }
 
@@ -275,8 +329,10 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 		p->inputs[i].fd = -1;
 		sl_buf_init(&p->inputs[i].line, i == PIPE_EVENTS ? SL_PROCESS_EVENT_MAX : SL_PROCESS_LINE_MAX);
 	}
+	pthread_mutex_lock(&all_lock);
 	p->next = set->first;
 	set->first = p;
+	pthread_mutex_unlock(&all_lock);
 	return p;
 }
 
@@ -455,14 +511,8 @@ static void finish(struct sl_process *p)
 		p->end.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 		p->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	}
-	p->exited = true;
-	p->set->running--;
-	struct sl_tree_child running[1024];
-	size_t count = 0;
-	for (const struct sl_process *other = p->set->first; other && count < SL_ARRAY_LEN(running); other = other->next)
-		if (!other->exited)
-			running[count++] = (struct sl_tree_child){other->pid, other->tag};
-	p->end.survivors = sl_tree_kill_orphans(running, count);
+	mark_exited(p);
+	p->end.survivors = kill_orphans();
 	for (int i = 0; i < PIPE_COUNT; i++)
 		while (read_piece(p, i))
 			;

@@ -9,7 +9,8 @@
  * behind this costs one system call. When this process itself is killed, the kernel kills the children (PR_SET_PDEATHSIG), and what they left
  * behind is found later by its environment: sl_process_kill_tagged.
  *
- * One set belongs to one thread. No other code of the process may wait for children while a set has running ones.
+ * One set belongs to one thread; several sets know of each other's children. No other code of the process may start or wait for children while a set
+ * has running ones.
  */
 #ifndef SL_OS_PROCESS_H
 #define SL_OS_PROCESS_H

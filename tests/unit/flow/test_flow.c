@@ -334,6 +334,19 @@ static void test_killed_parent(void **state)
 	assert_int_equal(-1, kill(left, 0));
 }
 
+/* The environment is taken by another child (git) while the first steps run: neither harms the other. */
+static void test_inside_a_git_folder(void **state)
+{
+	(void)state;
+	put("sluice.yaml", "project: x\nsteps:\n  s: {run: 'git init -q . && git -c user.name=n -c user.email=e commit -q --allow-empty -m m', outputs: {}}\n");
+	assert_int_equal(0, run());
+	put("sluice.yaml", "project: x\nsteps:\n  a: {run: 'i=0; while test $i -lt 300; do sh -c :; i=$((i+1)); done'}\n  b: {run: 'i=0; while test $i -lt 300; do sh -c :; i=$((i+1)); done'}\n");
+	ASSERT_RUN("a:ok b:ok");
+	int64_t count = 0;
+	assert_int_equal(0, sl_meta_int(store->meta, 0, &count, NULL, "SELECT COUNT(*) FROM run WHERE kind = 'run' AND environment LIKE '%commit%'", ""));
+	assert_int_equal(1, count);
+}
+
 static void test_metrics_and_params(void **state)
 {
 	(void)state;
@@ -371,7 +384,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(test_no_op_and_results), TEST(test_staleness), TEST(test_definition_and_output), TEST(test_force_and_names), TEST(test_failures),
 		TEST(test_output_must_be_made), TEST(test_folders), TEST(test_cycle), TEST(test_order_only), TEST(test_parallel), TEST(test_cancel), TEST(test_two_at_once),
-		TEST(test_killed_parent), TEST(test_metrics_and_params), TEST(test_secret),
+		TEST(test_killed_parent), TEST(test_inside_a_git_folder), TEST(test_metrics_and_params), TEST(test_secret),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,27 @@ static void test_orphans_of_another_live(void **state)
 	assert_true(gone("helper"));
 }
 
+static void test_sets_know_each_other(void **state)
+{
+	(void)state;
+	struct sl_error err;
+	struct sl_process_end end;
+	struct sl_process *ended = NULL;
+	struct sl_process *first = start("until test -e go2; do sleep 0.01; done", (struct sl_process_options){.tag = "first"}, &err);
+	struct sl_processes *outer = set;
+	assert_int_equal(0, sl_processes_new(&set, NULL));
+	struct sl_process_end other = run("true", (struct sl_process_options){.tag = "other"});
+	sl_processes_free(set);
+	set = outer;
+	assert_true(other.ok && other.survivors == 0);
+	char path[SL_PATH_MAX];
+	assert_int_equal(0, sl_path_join(path, dir, "go2", NULL));
+	assert_int_equal(0, sl_file_replace(path, "", 0, 0644, NULL));
+	assert_int_equal(1, sl_processes_wait(set, 30000, &ended, &end));
+	assert_true(ended == first && end.ok);
+	sl_process_free(first);
+}
+
 static void test_timeout_over_ignored_term(void **state)
 {
 	(void)state;
@@ -252,7 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exits_in_words), cmocka_unit_test(test_what_cannot_start), cmocka_unit_test(test_output_and_events),
 		cmocka_unit_test(test_long_lines), cmocka_unit_test(test_log_is_capped), cmocka_unit_test(test_no_survivors),
-		cmocka_unit_test(test_orphans_of_another_live), cmocka_unit_test(test_timeout_over_ignored_term),
+		cmocka_unit_test(test_orphans_of_another_live), cmocka_unit_test(test_sets_know_each_other), cmocka_unit_test(test_timeout_over_ignored_term),
 		cmocka_unit_test(test_stop_lets_it_clean_up), cmocka_unit_test(test_found_by_tag),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
