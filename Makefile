@@ -26,6 +26,7 @@ fast: ## the tests of one build only, while developing
 
 bench: build ## the figures of README.md, measured here
 	@tools/deps/deps.sh --tests
+	@cmake --build --preset release --target bench_load bench_fixed bench_trees
 	@third_party/venv/bin/python bench/run.py
 
 fuzz: ## every fuzzer for FUZZ_SECONDS each (60)
