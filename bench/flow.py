@@ -48,7 +48,7 @@ def project(steps):
 
 
 def chain(n):
-    return [f"  s{i}: {{run: [/bin/true], after: [{f's{i - 1}' if i else ''}]}}\n" for i in range(n)]
+    return [f"  s{i}: {{run: [/bin/true], inputs: [{f's{i - 1}' if i else ''}]}}\n" for i in range(n)]
 
 
 def side_by_side(n):
