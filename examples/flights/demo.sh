@@ -6,7 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 sluice=$(realpath "${1:-$root/build/release/sluice}") data=$(realpath "${2:-$root/third_party/prefix/data}") project=${3:-$root/build/demo}
-here=$root/examples/flights
+here=$root/examples/flights port=${SLUICE_DEMO_PORT:-4600}
 
 bold= dim= plain=
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; fi
@@ -34,6 +34,7 @@ wait_for() {
 # metric VERSION NAME: a metric of a version of the model, on the newest labelled week
 metric() { "$sluice" show "model:delay@$1" --json >"$scratch/model.json"; figure "$scratch/model.json" "metrics.$2"; }
 champion_is() { [ "$("$sluice" show model:delay@champion --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["version"])')" = "$1" ]; }
+worst_column() { "$sluice" show "monitor:$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["latest"]["statistics"][0].get("column"))'; }
 level_is() { [ "$("$sluice" show "monitor:$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["level"])')" = "$2" ]; }
 
 [ ! -d "$project/.sluice" ] || (cd "$project" && "$sluice" down >/dev/null 2>&1) || true
@@ -59,13 +60,13 @@ run run delay
 champion_is 1 || fail "version 1 is not champion"
 
 chapter "3. Serve it, and replay March and April through it, day by day; labels arrive a day later"
-run up
+run up --port "$port"
 run replay delay --data features --from 2001-03-01 --until 2001-04-21 --labels arrivals --label late --delay 1d
 
 chapter "4. The last days of April are calm: the model goes on predicting 21.5 %"
 run replay delay --data features --from 2001-04-21 --until 2001-05-03T12:00 --labels arrivals --label late --delay 1d
 wait_for 60 "the alarm of delay_quality" level_is delay_quality alarm
-run show monitor:delay_quality
+run show monitor:delay_quality --limit 10
 say "Predicted and observed have parted company. The trigger retrains on everything labelled by then, while traffic flows:"
 "$sluice" replay delay --data features --from 2001-05-03T12:00 --until 2001-05-09 --pace 2s/d --labels arrivals --label late --delay 1d >"$scratch/replay.txt" 2>&1 &
 traffic=$!
@@ -85,9 +86,9 @@ champion_is 2 || fail "the rollback did not take"
 run promote delay@3
 wait "$traffic" || { cat "$scratch/replay.txt"; fail "requests were lost while versions changed"; }
 say "Meanwhile, under traffic:"; tail -n 3 "$scratch/replay.txt"
-run replay delay --data features --from 2001-05-09 --until 2001-05-20T12:00 --labels arrivals --label late --delay 1d
+run replay delay --data features --from 2001-05-09 --until 2001-05-21 --labels arrivals --label late --delay 1d
 wait_for 60 "the end of the alarm" level_is delay_quality ok
-run show monitor:delay_quality
+run show monitor:delay_quality --limit 10
 
 chapter "6. Upstream breaks: one day arrives with distances in kilometres"
 run sql --out data/incoming/2001-05-21.parquet "select date, delay, (distance * 1.609344)::bigint as distance, origin, destination from flights_raw where date >= timestamp '2001-05-21' and date < timestamp '2001-05-22'"
@@ -95,7 +96,8 @@ run run incoming
 run replay delay --data incoming --from 2001-05-21 --until 2001-05-22
 run replay delay --data features --from 2001-05-22 --until 2001-05-22T06:00
 wait_for 60 "the alarm of delay_inputs" level_is delay_inputs alarm
-run show monitor:delay_inputs
+run show monitor:delay_inputs --limit 7
+[ "$(worst_column delay_inputs)" = distance ] || fail "the input monitor did not name the distance"
 cp data/incoming/2001-05-21.parquet data/flights-broken-day.parquet
 say "The same day as training data:"
 if run run features; then fail "the broken day entered training"; fi
@@ -110,8 +112,8 @@ run verify
 
 chapter "Done"
 run status
-say "Look:    http://127.0.0.1:4600/    metrics: http://127.0.0.1:4600/metrics    API: http://127.0.0.1:4600/api/v1/openapi.json"
+say "Look:    http://127.0.0.1:$port/    metrics: http://127.0.0.1:$port/metrics    API: http://127.0.0.1:$port/api/v1/openapi.json"
 say "Try, in $(pwd):"
 say "  sluice why model:delay@champion          what it was made of          sluice sql \"from runs\""
 say "  sluice run -n delay max_depth=8          what would run, and why      sluice log run:…"
-say "  curl -s 127.0.0.1:4600/v2/models/delay                                sluice down"
+say "  curl -s 127.0.0.1:$port/v2/models/delay                                sluice down"

@@ -181,6 +181,16 @@ static int commit_window(struct sl_monitor_watch *w, const struct sl_pane *sum, 
 	return rc;
 }
 
+/* The newest version that answered in the window brings the reference; a quality monitor only needs to know the task. */
+static const struct sl_watched_model *model_of(const struct sl_monitor_watch *w, const struct sl_pane *window)
+{
+	const struct sl_watched_model *newest = NULL;
+	for (const struct sl_pane_inputs *inputs = window->inputs; inputs; inputs = inputs->next)
+		if (inputs->rows && (!newest || inputs->model->version > newest->version))
+			newest = inputs->model;
+	return is_quality(w) ? w->newest : newest;
+}
+
 static int close_due_windows(struct sl_monitor_watch *w, int64_t prediction_offset, int64_t label_offset, struct sl_error *err)
 {
 	while (sl_windows_due(&w->windows)) {
@@ -191,7 +201,7 @@ static int close_due_windows(struct sl_monitor_watch *w, int64_t prediction_offs
 			return sl_fail_memory(err);
 		int64_t to = w->windows.next_end_ms;
 		struct sl_verdict_input in = {
-			.monitor = w->spec, .window = &sum, .model = w->newest, .from_ms = to - w->windows.window_ms, .to_ms = to,
+			.monitor = w->spec, .window = &sum, .model = model_of(w, &sum), .from_ms = to - w->windows.window_ms, .to_ms = to,
 			.late_rows = w->windows.late_rows, .future_rows = w->windows.future_rows, .unlabelled = w->unlabelled,
 			.waiting = w->join ? sl_join_waiting(w->join) : 0,
 		};
