@@ -23,6 +23,7 @@ struct sl_ledger {
 	struct sl_tree tree;
 	struct sl_buf bundle;    /* entries of the partial bundle */
 	struct sl_buf published; /* empty: nothing was loaded */
+	struct sl_checkpoint at; /* its meaning; its signature was proved or made by us */
 };
 
 /* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not

@@ -25,6 +25,11 @@ int sl_ledger_lock(struct sl_ledger *ledger, int *ret_fd, struct sl_error *err)
 	return rc ? rc : sl_file_lock(path, "a publisher", true, ret_fd, err);
 }
 
+static bool is_known(const struct sl_ledger *ledger, const struct sl_buf *text)
+{
+	return text->len > 0 && text->len == ledger->published.len && memcmp(text->data, ledger->published.data, text->len) == 0;
+}
+
 int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, struct sl_checkpoint *ret, struct sl_error *err)
 {
 	char path[SL_PATH_MAX];
@@ -35,6 +40,11 @@ int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, str
 	if (rc == SL_E_NOT_FOUND) {
 		*ret = (struct sl_checkpoint){0};
 		sl_sha256("", 0, &ret->root);
+		return 0;
+	}
+	/* Proving a signature takes 0.15 ms: once per checkpoint. */
+	if (!rc && is_known(ledger, text)) {
+		*ret = ledger->at;
 		return 0;
 	}
 	if (!rc)
@@ -156,6 +166,7 @@ static int write_checkpoint(struct sl_ledger *ledger, struct sl_error *err)
 		rc = sl_file_replace(path, ledger->published.data, ledger->published.len, 0644, err);
 	if (rc)
 		sl_buf_clear(&ledger->published);
+	ledger->at = checkpoint;
 	return rc;
 }
 
@@ -303,13 +314,14 @@ int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 static int load_edge(struct sl_ledger *ledger, const struct sl_buf *text, const struct sl_checkpoint *checkpoint,
 		     struct sl_error *err)
 {
-	if (text->len > 0 && text->len == ledger->published.len && memcmp(text->data, ledger->published.data, text->len) == 0)
+	if (is_known(ledger, text))
 		return 0;
 	reset_edge(ledger);
 	int rc = load_tiles(ledger, checkpoint) && load_bundle(ledger) ? 0 : rebuild(ledger, checkpoint, err);
 	if (!rc) {
 		sl_buf_add(&ledger->published, sl_buf_cstr(text), text->len);
 		rc = sl_buf_check(&ledger->published, "checkpoint", err);
+		ledger->at = *checkpoint;
 	}
 	return rc;
 }

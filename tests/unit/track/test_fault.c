@@ -65,7 +65,7 @@ static void live(struct sl_store *store, int rounds)
 {
 	struct sl_hash hash, package = {{0}};
 	struct sl_id run;
-	char text[64];
+	char text[128];
 	int64_t version;
 	for (int i = 0; i < rounds; i++) {
 		struct sl_run_start start = {.kind = "step", .name = "s", .reason = "test"};
@@ -268,7 +268,7 @@ static void test_every_change_fails(void **state)
 static void test_every_read_fails(void **state)
 {
 	(void)state;
-	try_every_call("EIO of reads", (struct fault_plan){.action = FAULT_FAIL, .kinds = FAULT_READ, .error = EIO}, false, 2, 2);
+	try_every_call("EIO of reads", (struct fault_plan){.action = FAULT_FAIL, .kinds = FAULT_READ, .error = EIO}, false, 2, 5);
 }
 
 static void test_the_disk_fills_at_every_write(void **state)
@@ -283,7 +283,7 @@ static void test_the_disk_fills_at_every_write(void **state)
 static void test_power_fails_around_a_checkpoint(void **state)
 {
 	(void)state;
-	try_every_call("power, long life", (struct fault_plan){.action = FAULT_DIE, .kinds = FAULT_SYNC}, true, 24, 7);
+	try_every_call("power, long life", (struct fault_plan){.action = FAULT_DIE, .kinds = FAULT_SYNC}, true, 24, 11);
 }
 
 static void test_full_disk_is_named(void **state)
