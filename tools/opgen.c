@@ -15,9 +15,23 @@ static const char *const MEMBERS[] = {
 	"noun", "order", "summary", "doc", "args", "result", "route", "permission", "examples", "safe", "hidden", NULL,
 };
 static const char *const ARG_MEMBERS[] = {
-	"name", "type", "position", "rest", "required", "letter", "default", "min", "max", "choices", "metavar", "doc", "schema", NULL,
+	"name",
+	"type",
+	"position",
+	"rest",
+	"required",
+	"letter",
+	"default",
+	"min",
+	"max",
+	"choices",
+	"metavar",
+	"doc",
+	"schema",
+	NULL,
 };
-static const char *const TYPES[] = {"text", "int", "double", "flag", "choice", "time", "duration", "path", "ref", "name", "json", NULL};
+static const char *const TYPES[] = {
+	"text", "int", "double", "flag", "choice", "time", "duration", "path", "ref", "name", "json", NULL};
 static const char *const PERMISSIONS[] = {"none", "view", "run", "edit", "approve", "admin", NULL};
 
 void spec_die(const struct spec *spec, const char *format, ...)
@@ -125,7 +139,8 @@ static void check_arg(const struct spec *spec, yyjson_val *arg)
 static void check_route(const struct spec *spec)
 {
 	yyjson_val *route = yyjson_obj_get(spec->root, "route");
-	const char *permission = spec_str(spec->root, "permission"), *method = spec_str(route, "method"), *path = spec_str(route, "path");
+	const char *permission = spec_str(spec->root, "permission"), *method = spec_str(route, "method"),
+		   *path = spec_str(route, "path");
 	if (!listed(PERMISSIONS, permission))
 		spec_die(spec, "needs a permission: none, view, run, edit, approve or admin");
 	if (!route) {

@@ -100,8 +100,10 @@ static void write_page(const struct spec *spec, const char *dir, const char *ver
 		line(out, ".TP\n.B ", spec_str(item, "command"));
 		line(out, "", spec_str(item, "does"));
 	}
-	fputs(".SH EXIT STATUS\n0 done; 1 something of the user's failed; 2 the command or project file is wrong; 3 the machine refused;\n"
-	      "4 someone else holds it; 70 a bug of ours.\n.SH SEE ALSO\n.BR sluice (1)\n", out);
+	fputs(".SH EXIT STATUS\n0 done; 1 something of the user's failed; 2 the command or project file is wrong; 3 the "
+		"machine refused;\n"
+	      "4 someone else holds it; 70 a bug of ours.\n.SH SEE ALSO\n.BR sluice (1)\n",
+		out);
 	finish_file(out, name);
 }
 
@@ -138,8 +140,10 @@ static void words(FILE *out, const struct spec *spec, const char *separator)
 static void write_bash(const struct specs *specs, const char *dir)
 {
 	FILE *out = create_file(dir, "share/completion/sluice.bash");
-	fputs("# made by tools/opgen from spec/op\n_sluice() {\n\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" verb=\"${COMP_WORDS[1]}\" words=\"\"\n"
-	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"", out);
+	fputs("# made by tools/opgen from spec/op\n_sluice() {\n\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" "
+		"verb=\"${COMP_WORDS[1]}\" words=\"\"\n"
+	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"",
+		out);
 	for (size_t i = 0; i < specs->count; i++)
 		if (!spec_bool(specs->items[i].root, "hidden"))
 			fprintf(out, "%s ", specs->items[i].name);

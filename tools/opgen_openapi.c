@@ -31,7 +31,8 @@ static yyjson_mut_val *arg_schema(struct make *m, yyjson_val *arg)
 	static const struct { const char *from, *to; } BOUNDS[] = {{"min", "minimum"}, {"max", "maximum"}};
 	for (size_t i = 0; i < 2; i++)
 		if (yyjson_obj_get(arg, BOUNDS[i].from))
-			yyjson_mut_obj_add_int(m->doc, schema, BOUNDS[i].to, yyjson_get_sint(yyjson_obj_get(arg, BOUNDS[i].from)));
+			yyjson_mut_obj_add_int(
+				m->doc, schema, BOUNDS[i].to, yyjson_get_sint(yyjson_obj_get(arg, BOUNDS[i].from)));
 	if (!spec_bool(arg, "rest"))
 		return schema;
 	yyjson_mut_val *list = yyjson_mut_obj(m->doc);
@@ -83,7 +84,8 @@ static void add_body(struct make *m, yyjson_mut_val *operation, yyjson_val *args
 	yyjson_mut_obj_add_val(m->doc, json, "schema", schema);
 }
 
-static void add_response(struct make *m, yyjson_mut_val *responses, const char *status, const char *description, yyjson_mut_val *schema)
+static void add_response(
+	struct make *m, yyjson_mut_val *responses, const char *status, const char *description, yyjson_mut_val *schema)
 {
 	yyjson_mut_val *response = yyjson_mut_obj_add_obj(m->doc, responses, status);
 	yyjson_mut_obj_add_str(m->doc, response, "description", description);
@@ -130,8 +132,10 @@ static void add_operation(struct make *m, const struct spec *spec)
 }
 
 static const char ERROR_SCHEMA[] =
-	"{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{\"type\":\"object\",\"required\":[\"code\",\"message\",\"retriable\"],"
-	"\"properties\":{\"code\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"},\"where\":{\"type\":\"string\"},\"hint\":{\"type\":\"string\"},"
+	"{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{\"type\":\"object\",\"required\":[\"code\","
+		"\"message\",\"retriable\"],"
+	"\"properties\":{\"code\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"},\"where\":{\"type\":\"string\"},"
+		"\"hint\":{\"type\":\"string\"},"
 	"\"retriable\":{\"type\":\"boolean\"}}}}}";
 
 static void add_components(struct make *m, yyjson_mut_val *root)

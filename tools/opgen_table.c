@@ -114,7 +114,8 @@ static void write_text_member(FILE *out, const char *member, const char *text)
 static void write_op(FILE *out, const struct spec *spec)
 {
 	yyjson_val *route = yyjson_obj_get(spec->root, "route");
-	size_t args = yyjson_arr_size(yyjson_obj_get(spec->root, "args")), examples = yyjson_arr_size(yyjson_obj_get(spec->root, "examples"));
+	size_t args = yyjson_arr_size(yyjson_obj_get(spec->root, "args")),
+	       examples = yyjson_arr_size(yyjson_obj_get(spec->root, "examples"));
 
 	fprintf(out, "\t{.name = \"%s\",\n", spec->name);
 	write_text_member(out, "noun", spec_str(spec->root, "noun"));

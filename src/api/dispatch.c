@@ -37,7 +37,8 @@ static bool match_path(const struct sl_op *op, const char *path, struct sl_arena
 	return !*route && !*path;
 }
 
-int sl_api_route(enum sl_http_method method, const char *path, struct sl_arena *arena, struct sl_api_match *ret, struct sl_error *err)
+int sl_api_route(
+	enum sl_http_method method, const char *path, struct sl_arena *arena, struct sl_api_match *ret, struct sl_error *err)
 {
 	const char *name = sl_http_method_name(method == SL_HTTP_HEAD ? SL_HTTP_GET : method), *other = NULL;
 	for (size_t i = 0; i < sl_op_count; i++) {
@@ -95,7 +96,8 @@ static int set_body(struct sl_call *call, const char *body, size_t body_len, str
 	return doc ? sl_call_set_json(call, yyjson_doc_get_root(doc), err) : err->code;
 }
 
-int sl_api_arguments(struct sl_call *call, const struct sl_api_match *match, const char *query, const char *body, size_t body_len, struct sl_error *err)
+int sl_api_arguments(struct sl_call *call, const struct sl_api_match *match, const char *query, const char *body, size_t body_len,
+	struct sl_error *err)
 {
 	int rc = 0;
 	for (size_t i = 0; i < match->capture_count && !rc; i++)

@@ -10,18 +10,26 @@
 enum { COLUMNS_MAX = 32, DEPTH_MAX = 6 };
 
 const char sl_html_style[] =
-	":root{color-scheme:light dark;--bg:#fff;--fg:#1c2024;--dim:#60646c;--line:#e0e1e6;--card:#f9f9fb;--link:#0b68cb;--good:#18794e;--warn:#ab6400;--bad:#ce2c31}\n"
-	"@media(prefers-color-scheme:dark){:root{--bg:#111113;--fg:#edeef0;--dim:#b0b4ba;--line:#363a3f;--card:#18191b;--link:#70b8ff;--good:#3dd68c;--warn:#ffca16;--bad:#ff9592}}\n"
-	"*{box-sizing:border-box}body{margin:0 auto;max-width:76rem;padding:1rem 1.5rem 4rem;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}\n"
+	":root{color-scheme:light dark;--bg:#fff;--fg:#1c2024;--dim:#60646c;--line:#e0e1e6;--card:#f9f9fb;--link:#0b68cb;"
+		"--good:#18794e;--warn:#ab6400;--bad:#ce2c31}\n"
+	"@media(prefers-color-scheme:dark){:root{--bg:#111113;--fg:#edeef0;--dim:#b0b4ba;--line:#363a3f;--card:#18191b;"
+		"--link:#70b8ff;--good:#3dd68c;--warn:#ffca16;--bad:#ff9592}}\n"
+	"*{box-sizing:border-box}body{margin:0 auto;max-width:76rem;padding:1rem 1.5rem 4rem;background:var(--bg);"
+		"color:var(--fg);font:15px/1.5 system-ui,sans-serif}\n"
 	"a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}\n"
-	"header{display:flex;gap:1.2rem;align-items:baseline;border-bottom:1px solid var(--line);padding-bottom:.6rem}header b{font-size:1.15rem}\n"
+	"header{display:flex;gap:1.2rem;align-items:baseline;border-bottom:1px solid var(--line);padding-bottom:.6rem}header "
+		"b{font-size:1.15rem}\n"
 	"h1{font-size:1.4rem;margin:1.2rem 0 .2rem}h2{font-size:1.05rem;margin:1.8rem 0 .3rem}\n"
-	"code{font:13px/1.5 ui-monospace,monospace;color:var(--dim);background:var(--card);border:1px solid var(--line);border-radius:4px;padding:.1rem .4rem}\n"
+	"code{font:13px/1.5 ui-monospace,monospace;color:var(--dim);background:var(--card);border:1px solid var(--line);"
+		"border-radius:4px;padding:.1rem .4rem}\n"
 	".scroll{overflow-x:auto}table{border-collapse:collapse;margin:.4rem 0;font-variant-numeric:tabular-nums}\n"
-	"th{font-weight:600;color:var(--dim);text-align:left}th,td{padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}td.n{text-align:right}\n"
-	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:.4rem 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\n"
+	"th{font-weight:600;color:var(--dim);text-align:left}th,td{padding:.25rem .9rem .25rem 0;border-bottom:1px solid "
+		"var(--line);vertical-align:top}td.n{text-align:right}\n"
+	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:.4rem 0}dt{color:var(--dim)}"
+		"dd{margin:0;overflow-wrap:anywhere}\n"
 	".good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}.note{color:var(--dim)}\n"
-	"pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.7rem;overflow-x:auto;font:13px/1.5 ui-monospace,monospace}\n";
+	"pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.7rem;overflow-x:auto;font:13px/1.5 "
+		"ui-monospace,monospace}\n";
 
 void sl_html_escape(struct sl_buf *out, const char *text)
 {
@@ -39,7 +47,9 @@ void sl_html_escape(struct sl_buf *out, const char *text)
 
 void sl_html_begin(struct sl_buf *out, const char *project, const char *title)
 {
-	sl_buf_str(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>");
+	sl_buf_str(out,
+		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+			"content=\"width=device-width\"><title>");
 	sl_html_escape(out, title);
 	sl_buf_str(out, " - ");
 	sl_html_escape(out, project);
@@ -68,8 +78,19 @@ void sl_html_section(struct sl_buf *out, const char *title, const char *command)
 static const char *state_class(const char *word)
 {
 	static const char *const states[][2] = {
-		{"ok", "good"}, {"ready", "good"}, {"fresh", "good"}, {"running", "warn"}, {"waiting", "warn"}, {"warn", "warn"}, {"stale", "warn"},
-		{"maybe", "warn"}, {"restarting", "warn"}, {"failed", "bad"}, {"alarm", "bad"}, {"killed", "bad"}, {"refused", "bad"},
+		{"ok", "good"},
+		{"ready", "good"},
+		{"fresh", "good"},
+		{"running", "warn"},
+		{"waiting", "warn"},
+		{"warn", "warn"},
+		{"stale", "warn"},
+		{"maybe", "warn"},
+		{"restarting", "warn"},
+		{"failed", "bad"},
+		{"alarm", "bad"},
+		{"killed", "bad"},
+		{"refused", "bad"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(states); i++)
 		if (sl_str_eq(states[i][0], word))
@@ -81,7 +102,12 @@ static const char *state_class(const char *word)
 static const char *link_kind(const char *member, const char *kind)
 {
 	static const struct { const char *member, *kind; } LINKS[] = {
-		{"run", "runs"}, {"dataset", "datasets"}, {"model", "models"}, {"monitor", "monitors"}, {"endpoint", "endpoints"}, {"parent", "runs"},
+		{"run", "runs"},
+		{"dataset", "datasets"},
+		{"model", "models"},
+		{"monitor", "monitors"},
+		{"endpoint", "endpoints"},
+		{"parent", "runs"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(LINKS); i++)
 		if (sl_str_eq(LINKS[i].member, member))
@@ -141,7 +167,10 @@ static void write_number(struct sl_buf *out, const char *member, yyjson_mut_val 
 
 static void write_value(struct sl_buf *out, const char *member, yyjson_mut_val *value, const char *kind, int depth);
 
-static bool is_rows(yyjson_mut_val *value) { return yyjson_mut_is_arr(value) && yyjson_mut_is_obj(yyjson_mut_arr_get_first(value)); }
+static bool is_rows(yyjson_mut_val *value)
+{
+	return yyjson_mut_is_arr(value) && yyjson_mut_is_obj(yyjson_mut_arr_get_first(value));
+}
 
 static size_t table_columns(yyjson_mut_val *rows, const char *names[COLUMNS_MAX])
 {

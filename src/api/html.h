@@ -1,4 +1,5 @@
-/* Results as HTML: the same JSON that the command line shows, as tables and definition lists. Every text is escaped; nothing here runs a script. */
+/* Results as HTML: the same JSON that the command line shows, as tables and definition lists. Every text is escaped; nothing here
+ * runs a script. */
 #ifndef SL_API_HTML_H
 #define SL_API_HTML_H
 

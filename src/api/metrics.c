@@ -69,9 +69,10 @@ struct series {
 
 static const struct series SERIES[] = {
 	{"sluice_model_version", "version that an alias of a model points to", "model", "alias",
-	 "SELECT model, alias, version FROM model_alias ORDER BY model, alias LIMIT 1000"},
+		"SELECT model, alias, version FROM model_alias ORDER BY model, alias LIMIT 1000"},
 	{"sluice_monitor_level", "level of a monitor: 0 ok, 1 warn, 2 alarm", "monitor", NULL,
-	 "SELECT monitor, CASE level WHEN 'alarm' THEN 2 WHEN 'warn' THEN 1 ELSE 0 END FROM monitor_state ORDER BY monitor LIMIT 1000"},
+		"SELECT monitor, CASE level WHEN 'alarm' THEN 2 WHEN 'warn' THEN 1 ELSE 0 END FROM monitor_state ORDER BY "
+			"monitor LIMIT 1000"},
 };
 
 static int write_series(struct sl_store *store, const struct series *series, struct sl_buf *out, struct sl_error *err)

@@ -5,7 +5,8 @@
 #include "api/html.h"
 #include "base/str.h"
 
-static const char *const KINDS[] = {"datasets", "models", "runs", "monitors", "endpoints", "triggers", "steps", "sources", "windows", "firings", "events", "checks", "ledger"};
+static const char *const KINDS[] = {"datasets", "models", "runs", "monitors", "endpoints", "triggers", "steps", "sources",
+	"windows", "firings", "events", "checks", "ledger"};
 
 static struct sl_page_section *add(struct sl_page *page, const char *title, const char *op, const char *kind)
 {
@@ -106,7 +107,8 @@ static int fill_call(struct sl_call *call, const struct sl_page_section *section
 	int rc = 0;
 	for (size_t i = 0; i < SL_ARRAY_LEN(section->args) && section->args[i][0] && !rc; i++) {
 		const struct sl_op_arg *arg = sl_op_arg_find(call->op, section->args[i][0]);
-		rc = arg ? sl_call_set(call, arg, section->args[i][1], err) : sl_fail(err, SL_E_BUG, "'%s' has no '%s'", section->op, section->args[i][0]);
+		rc = arg ? sl_call_set(call, arg, section->args[i][1], err)
+			 : sl_fail(err, SL_E_BUG, "'%s' has no '%s'", section->op, section->args[i][0]);
 	}
 	return rc ? rc : sl_call_check(call, err);
 }
@@ -120,7 +122,8 @@ static void write_heading(const struct sl_page_section *section, struct sl_buf *
 	sl_html_section(out, section->title, sl_buf_cstr(&command));
 }
 
-static int write_section(const struct sl_page_section *section, const char *dir, sl_page_run *run, void *context, struct sl_buf *out, struct sl_error *err)
+static int write_section(const struct sl_page_section *section, const char *dir, sl_page_run *run, void *context,
+	struct sl_buf *out, struct sl_error *err)
 {
 	struct sl_call call;
 	const struct sl_op *op = sl_op_find(section->op);
@@ -138,8 +141,8 @@ static int write_section(const struct sl_page_section *section, const char *dir,
 	return rc;
 }
 
-int sl_page_render(const struct sl_page *page, const char *project, const char *dir, sl_page_run *run, void *context, struct sl_buf *out,
-		   struct sl_error *err)
+int sl_page_render(const struct sl_page *page, const char *project, const char *dir, sl_page_run *run, void *context,
+	struct sl_buf *out, struct sl_error *err)
 {
 	sl_html_begin(out, project, page->title);
 	for (size_t i = 0; i < page->count; i++) {

@@ -26,10 +26,11 @@ struct sl_page {
 /* Which page `path` is; texts in `arena`. SL_E_NOT_FOUND. */
 int sl_page_find(const char *path, struct sl_arena *arena, struct sl_page *ret, struct sl_error *err);
 
-/* Runs one section's operation with whatever store the caller has; called by sl_page_render for each. The call's result is read before sl_call_done. */
+/* Runs one section's operation with whatever store the caller has; called by sl_page_render for each. The call's result is read
+ * before sl_call_done. */
 typedef int sl_page_run(void *context, struct sl_call *call, struct sl_error *err);
 /* Appends the page. A section that fails shows its error and the others stay; the first section's failure is the page's. */
-int sl_page_render(const struct sl_page *page, const char *project, const char *dir, sl_page_run *run, void *context, struct sl_buf *out,
-		   struct sl_error *err);
+int sl_page_render(const struct sl_page *page, const char *project, const char *dir, sl_page_run *run, void *context,
+	struct sl_buf *out, struct sl_error *err);
 
 #endif

@@ -99,7 +99,8 @@ static void work_op(struct job *job)
 static void work_page(struct job *job)
 {
 	job->content_type = "text/html; charset=utf-8";
-	sl_page_render(&job->page, job->api->options.project_name, job->api->options.project_dir, run_call, job, &job->body, &job->error);
+	sl_page_render(&job->page, job->api->options.project_name, job->api->options.project_dir, run_call, job, &job->body,
+		&job->error);
 }
 
 static void work_metrics(struct job *job)
@@ -257,8 +258,11 @@ static void on_refused(void *context, int status, const struct sl_error *error)
 
 static void respond_text(struct sl_http_request *request, const char *type, const char *text)
 {
-	sl_http_respond(request, &(struct sl_http_response){.status = 200, .content_type = type, .body = text, .body_len = strlen(text),
-		.release = sl_http_borrow_arena});
+	sl_http_respond(request, &(struct sl_http_response){.status = 200,
+					 .content_type = type,
+					 .body = text,
+					 .body_len = strlen(text),
+					 .release = sl_http_borrow_arena});
 }
 
 static void serve_op(struct sl_api *api, struct sl_http_request *request)

@@ -2,9 +2,9 @@
  *
  *   request --loop thread--> route, permission, arguments --> job --pool thread--> operation --> answer --loop thread--> client
  *
- * Operations may block, so they run on the loop's pool (4 threads), each with a store of its own; the store is kept for the next one. At most
- * SL_API_JOBS_MAX wait or run; beyond that a request gets 503. Paths of the other role are handed over to it with their connection.
- * Every refusal for want of permission is a ledger entry, at most one a second, with the number left out. */
+ * Operations may block, so they run on the loop's pool (4 threads), each with a store of its own; the store is kept for the next
+ * one. At most SL_API_JOBS_MAX wait or run; beyond that a request gets 503. Paths of the other role are handed over to it with
+ * their connection. Every refusal for want of permission is a ledger entry, at most one a second, with the number left out. */
 #ifndef SL_API_SERVER_H
 #define SL_API_SERVER_H
 

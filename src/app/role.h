@@ -9,7 +9,8 @@
 
 enum { SL_ROLE_DRAIN_MS = 8000 };
 
-/* Unix sockets on which roles hand connections to each other. Relative: a role's working folder is .sluice, and such a path may have 107 bytes only. */
+/* Unix sockets on which roles hand connections to each other. Relative: a role's working folder is .sluice, and such a path may
+ * have 107 bytes only. */
 #define SL_ROLE_API_SOCKET "api.sock"
 #define SL_ROLE_INFER_SOCKET "infer.sock"
 

@@ -20,8 +20,12 @@ int sl_role_api(struct sl_role *role, struct sl_error *err)
 {
 	struct api_role self = {.role = role};
 	struct sl_api_options options = {
-		.project_dir = role->project->dir, .store_dir = role->store_dir, .project_name = role->project->name, .listen_fd = SL_ROLE_LISTEN_FD,
-		.adopt_socket = SL_ROLE_API_SOCKET, .infer_socket = role->project->endpoint_count ? SL_ROLE_INFER_SOCKET : NULL,
+		.project_dir = role->project->dir,
+		.store_dir = role->store_dir,
+		.project_name = role->project->name,
+		.listen_fd = SL_ROLE_LISTEN_FD,
+		.adopt_socket = SL_ROLE_API_SOCKET,
+		.infer_socket = role->project->endpoint_count ? SL_ROLE_INFER_SOCKET : NULL,
 		.is_infer_path = sl_oip_is_path,
 	};
 	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */

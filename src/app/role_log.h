@@ -1,5 +1,6 @@
-/* The log of one role: what it writes to standard error, kept in .sluice/log/ROLE.log. At SL_ROLE_LOG_BYTES the file becomes ROLE.log.1 (the older one goes), so
- * that a role that talks without end cannot fill the disk. The last lines stay in memory for the report of its death. */
+/* The log of one role: what it writes to standard error, kept in .sluice/log/ROLE.log. At SL_ROLE_LOG_BYTES the file becomes
+ * ROLE.log.1 (the older one goes), so that a role that talks without end cannot fill the disk. The last lines stay in memory for
+ * the report of its death. */
 #ifndef SL_APP_ROLE_LOG_H
 #define SL_APP_ROLE_LOG_H
 

@@ -1,9 +1,10 @@
-/* The worker: closes monitor windows, fires triggers, starts `sluice run` for them. A plain poll loop: nothing here serves requests, and it sleeps most of its life.
+/* The worker: closes monitor windows, fires triggers, starts `sluice run` for them. A plain poll loop: nothing here serves
+ * requests, and it sleeps most of its life.
  *
  *   streams --sl_watcher_tick--> events --sl_trigger_decide--> firings --fork, exec--> sluice run NAMES param=value --pin
  *
- * A run has a session of its own, so that it outlives this process; when this process was killed meanwhile, the firing is started again, which repeats
- * nothing, because a run does only what is missing and waits for the one before it.
+ * A run has a session of its own, so that it outlives this process; when this process was killed meanwhile, the firing is started
+ * again, which repeats nothing, because a run does only what is missing and waits for the one before it.
  */
 #include "app/role.h"
 
@@ -202,7 +203,8 @@ static bool round_once(struct worker *w)
 	size_t count = 0;
 	bool more = sl_watcher_tick(w->watch) == 1;
 	sl_arena_reset(w->arena);
-	if (sl_trigger_decide(w->store, w->role->project, sl_now_ms(), is_active, w, w->arena, firings, free_children(w), &count, &err))
+	if (sl_trigger_decide(
+		    w->store, w->role->project, sl_now_ms(), is_active, w, w->arena, firings, free_children(w), &count, &err))
 		complain(w, "cannot decide about triggers", &err);
 	start_firings(w, firings, count);
 	care_for_logs(w);

@@ -147,7 +147,8 @@ static void describe_end(struct role *role, int status)
 {
 	char tail[SL_ROLE_LOG_TAIL + 1], how[64];
 	if (WIFSIGNALED(status))
-		snprintf(how, sizeof how, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
+		snprintf(how, sizeof how, "killed by SIG%s",
+			sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
 	else
 		snprintf(how, sizeof how, "ended with status %d", WEXITSTATUS(status));
 	sl_role_log_take_tail(&role->log, tail, sizeof tail);
@@ -171,7 +172,8 @@ static void plan_restart(struct supervisor *s, struct role *role)
 static void log_line(struct role *role, const char *text)
 {
 	char line[SL_UP_REASON_MAX + 100], time[SL_TIME_TEXT];
-	int len = snprintf(line, sizeof line, "%s supervisor: %s %s\n", sl_time_format(sl_now_ms(), time), role->state->name, text);
+	int len =
+		snprintf(line, sizeof line, "%s supervisor: %s %s\n", sl_time_format(sl_now_ms(), time), role->state->name, text);
 	sl_role_log_write(&role->log, line, (size_t)len);
 	role->log.tail_len = 0; /* not the role's own words */
 }

@@ -1,10 +1,12 @@
-/* The supervisor: starts the roles of a project as children of the same program, restarts the one that dies, and says why it died.
+/* The supervisor: starts the roles of a project as children of the same program, restarts the one that dies, and says why it
+ * died.
  *
  *   supervisor --listening socket (fd 4)--> api, infer        standard error of each --> .sluice/log/ROLE.log
  *              <--one byte on fd 3 when ready--
  *
- * A role that ends is started again after 0.1 s, doubling to 30 s, back to 0.1 s once it was well for 60 s; the socket stays open meanwhile, so
- * clients wait instead of being refused. A role dies with its supervisor (PDEATHSIG); runs that the worker started do not: they have their own session.
+ * A role that ends is started again after 0.1 s, doubling to 30 s, back to 0.1 s once it was well for 60 s; the socket stays open
+ * meanwhile, so clients wait instead of being refused. A role dies with its supervisor (PDEATHSIG); runs that the worker started
+ * do not: they have their own session.
  */
 #ifndef SL_APP_SUPERVISOR_H
 #define SL_APP_SUPERVISOR_H
@@ -32,8 +34,8 @@ struct sl_supervisor_options {
 	bool echo;                   /* roles' log lines to our own standard error too */
 };
 
-/* Holds the project's lock, listens, runs the roles until SIGTERM or SIGINT, drains them, returns 0. SL_E_BUSY: `up` runs already, and who; an error
- * also when a role does not become ready at the first start (with its last words). */
+/* Holds the project's lock, listens, runs the roles until SIGTERM or SIGINT, drains them, returns 0. SL_E_BUSY: `up` runs
+ * already, and who; an error also when a role does not become ready at the first start (with its last words). */
 int sl_supervise(const struct sl_supervisor_options *options, struct sl_error *err);
 
 #endif

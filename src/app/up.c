@@ -14,13 +14,17 @@
 #include "op/token.h"
 #include "os/clock.h"
 
-/* What the supervisor tells the command that started it, once: same program on both ends of the pipe, so the struct itself travels. */
+/* What the supervisor tells the command that started it, once: same program on both ends of the pipe, so the struct itself
+ * travels. */
 struct report {
 	struct sl_error error; /* code 0: ready */
 	struct sl_up_state state;
 };
 
-static void write_report(int fd, const struct report *report) { sl_file_write_all(fd, report, sizeof *report, "the starting command", NULL); }
+static void write_report(int fd, const struct report *report)
+{
+	sl_file_write_all(fd, report, sizeof *report, "the starting command", NULL);
+}
 
 static void tell_ready(void *context, const struct sl_up_state *state)
 {
@@ -61,7 +65,8 @@ static int read_report(int fd, struct report *report, struct sl_error *err)
 {
 	size_t have = 0;
 	ssize_t n;
-	while (have < sizeof *report && ((n = read(fd, (char *)report + have, sizeof *report - have)) > 0 || (n < 0 && errno == EINTR)))
+	while (have < sizeof *report &&
+		((n = read(fd, (char *)report + have, sizeof *report - have)) > 0 || (n < 0 && errno == EINTR)))
 		have += n > 0 ? (size_t)n : 0;
 	if (have < sizeof *report)
 		return sl_fail(err, SL_E_IO, "the supervisor ended without a word");
@@ -151,7 +156,8 @@ static int stop_supervisor(const struct sl_up_state *up, struct sl_error *err)
 	if (sl_process_start_ticks(up->pid) != up->start_ticks || pidfd_send_signal(fd, SIGTERM, NULL, 0) != 0)
 		rc = errno == ESRCH ? 0 : sl_fail_errno(err, errno, "the supervisor", "signal");
 	else if (poll(&wait, 1, SL_UP_DRAIN_MS + 5000) != 1)
-		rc = sl_fail(err, SL_E_TIMEOUT, "the supervisor (pid %d) did not end within %d s", up->pid, SL_UP_DRAIN_MS / 1000 + 5);
+		rc = sl_fail(
+			err, SL_E_TIMEOUT, "the supervisor (pid %d) did not end within %d s", up->pid, SL_UP_DRAIN_MS / 1000 + 5);
 	close(fd);
 	return rc;
 }

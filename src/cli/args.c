@@ -23,7 +23,8 @@ static int unknown_option(struct parser *p, const char *name)
 			names[count++] = p->call->op->args[i].name;
 	sl_fail(p->err, SL_E_INVALID, "%s has no option '--%.60s'", p->call->op->name, name);
 	const char *nearest = sl_str_nearest(name, names, count);
-	return nearest ? sl_error_hint(p->err, "did you mean '--%s'?", nearest) : sl_error_hint(p->err, "sluice %s -h", p->call->op->name);
+	return nearest ? sl_error_hint(p->err, "did you mean '--%s'?", nearest)
+		       : sl_error_hint(p->err, "sluice %s -h", p->call->op->name);
 }
 
 static int need_value(struct parser *p, const char *name, const char **ret)

@@ -95,8 +95,11 @@ static void show_failure(const struct sl_call *call)
 	struct sl_error err = {.code = SL_E_FAILED};
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
 	yyjson_mut_val *error = yyjson_mut_obj_get(call->result, "error");
-	const struct { const char *name; char *to; size_t size; } members[] = {
-		{"where", err.where, sizeof err.where}, {"message", err.message, sizeof err.message}, {"hint", err.hint, sizeof err.hint},
+	const struct { const char *name; char *to; size_t size;
+	} members[] = {
+		{"where", err.where, sizeof err.where},
+		{"message", err.message, sizeof err.message},
+		{"hint", err.hint, sizeof err.hint},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(members); i++) {
 		const char *value = yyjson_mut_get_str(yyjson_mut_obj_get(error, members[i].name));
@@ -136,7 +139,9 @@ static int find_dir(const char *wanted, char out[SL_PATH_MAX], struct sl_error *
 	if (len < SL_PATH_MAX)
 		memcpy(out, real, len + 1);
 	free(real);
-	return len < SL_PATH_MAX ? 0 : sl_fail(err, SL_E_TOO_LARGE, "the path of this folder is longer than %d bytes", SL_PATH_MAX - 1);
+	return len < SL_PATH_MAX
+		       ? 0
+		       : sl_fail(err, SL_E_TOO_LARGE, "the path of this folder is longer than %d bytes", SL_PATH_MAX - 1);
 }
 
 static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_globals *globals)

@@ -31,8 +31,9 @@ void sl_help_all(const struct sl_term *term, struct sl_buf *out)
 		pad(out, SUMMARY_COLUMN - 2 - sl_term_columns(op->name));
 		sl_buf_printf(out, "%s\n", op->summary);
 	}
-	sl_buf_str(out, "\nEvery command takes --json (the result as JSON), -C DIR (as if started there) and -h (help with examples).\n"
-			"New here?  sluice init\n");
+	sl_buf_str(out,
+		"\nEvery command takes --json (the result as JSON), -C DIR (as if started there) and -h (help with examples).\n"
+		"New here?  sluice init\n");
 }
 
 static void write_usage(const struct sl_term *term, const struct sl_op *op, struct sl_buf *out)
@@ -103,5 +104,6 @@ void sl_help_op(const struct sl_term *term, const struct sl_op *op, struct sl_bu
 		sl_buf_char(out, '\n');
 	}
 	if (*op->method)
-		sl_buf_printf(out, "\nover HTTP: %s %s (permission %s)\n", op->method, op->path, sl_permission_name(op->permission));
+		sl_buf_printf(
+			out, "\nover HTTP: %s %s (permission %s)\n", op->method, op->path, sl_permission_name(op->permission));
 }

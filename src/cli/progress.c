@@ -50,7 +50,8 @@ static void describe(const struct piece *piece, struct sl_buf *out)
 	if (piece->fraction >= 0)
 		sl_buf_printf(out, "  %.0f %%", piece->fraction * 100);
 	if (piece->fraction > 0.02 && spent > 1000)
-		sl_buf_printf(out, ", %s left", sl_duration_format((int64_t)((double)spent * (1 - piece->fraction) / piece->fraction), left));
+		sl_buf_printf(out, ", %s left",
+			sl_duration_format((int64_t)((double)spent * (1 - piece->fraction) / piece->fraction), left));
 	else
 		sl_buf_printf(out, ", %s", sl_duration_format(spent, left));
 }

@@ -1,4 +1,5 @@
-/* Progress on standard error: on a terminal one line that is drawn again and again (bar, rate, time left), piped a plain line now and then. */
+/* Progress on standard error: on a terminal one line that is drawn again and again (bar, rate, time left), piped a plain line now
+ * and then. */
 #ifndef SL_CLI_PROGRESS_H
 #define SL_CLI_PROGRESS_H
 

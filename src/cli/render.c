@@ -36,11 +36,26 @@ char *sl_count_format(int64_t count, char out[32])
 
 enum sl_style sl_render_state(const char *word)
 {
-	static const struct { const char *word; enum sl_style style; } STATES[] = {
-		{"ok", SL_STYLE_GOOD}, {"ready", SL_STYLE_GOOD}, {"fresh", SL_STYLE_GOOD}, {"healthy", SL_STYLE_GOOD}, {"passed", SL_STYLE_GOOD},
-		{"running", SL_STYLE_WARN}, {"waiting", SL_STYLE_WARN}, {"warn", SL_STYLE_WARN}, {"stale", SL_STYLE_WARN}, {"candidate", SL_STYLE_WARN},
-		{"restarting", SL_STYLE_WARN}, {"failed", SL_STYLE_BAD}, {"alarm", SL_STYLE_BAD}, {"killed", SL_STYLE_BAD}, {"refused", SL_STYLE_BAD},
-		{"cancelled", SL_STYLE_WARN}, {"cached", SL_STYLE_DIM}, {"skipped", SL_STYLE_DIM},
+	static const struct { const char *word; enum sl_style style;
+	} STATES[] = {
+		{"ok", SL_STYLE_GOOD},
+		{"ready", SL_STYLE_GOOD},
+		{"fresh", SL_STYLE_GOOD},
+		{"healthy", SL_STYLE_GOOD},
+		{"passed", SL_STYLE_GOOD},
+		{"running", SL_STYLE_WARN},
+		{"waiting", SL_STYLE_WARN},
+		{"warn", SL_STYLE_WARN},
+		{"stale", SL_STYLE_WARN},
+		{"candidate", SL_STYLE_WARN},
+		{"restarting", SL_STYLE_WARN},
+		{"failed", SL_STYLE_BAD},
+		{"alarm", SL_STYLE_BAD},
+		{"killed", SL_STYLE_BAD},
+		{"refused", SL_STYLE_BAD},
+		{"cancelled", SL_STYLE_WARN},
+		{"cached", SL_STYLE_DIM},
+		{"skipped", SL_STYLE_DIM},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(STATES); i++)
 		if (sl_str_eq(STATES[i].word, word))
@@ -104,7 +119,8 @@ void sl_render_value(const struct sl_term *term, const char *name, yyjson_mut_va
 {
 	char text[CELL_BYTES];
 	cell_text(term, name, value, text);
-	bool state = sl_str_eq(name, "status") || sl_str_eq(name, "level") || sl_str_eq(name, "state") || sl_str_eq(name, "verdict");
+	bool state =
+		sl_str_eq(name, "status") || sl_str_eq(name, "level") || sl_str_eq(name, "state") || sl_str_eq(name, "verdict");
 	sl_term_text(term, out, state ? sl_render_state(text) : SL_STYLE_PLAIN, text);
 }
 
@@ -174,7 +190,8 @@ static void cut(char *text, int columns)
 		}
 }
 
-static void write_cell(const struct sl_term *term, const struct table *t, size_t c, const char *text, enum sl_style style, int left, struct sl_buf *out)
+static void write_cell(const struct sl_term *term, const struct table *t, size_t c, const char *text, enum sl_style style,
+	int left, struct sl_buf *out)
 {
 	char shown[CELL_BYTES];
 	bool last = c + 1 == t->count;
@@ -211,7 +228,8 @@ void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl
 		for (size_t c = 0; c < t.count; c++) {
 			char text[CELL_BYTES];
 			cell_text(term, t.names[c], yyjson_mut_obj_get(row, t.names[c]), text);
-			bool state = sl_str_eq(t.names[c], "status") || sl_str_eq(t.names[c], "level") || sl_str_eq(t.names[c], "state");
+			bool state = sl_str_eq(t.names[c], "status") || sl_str_eq(t.names[c], "level") ||
+				     sl_str_eq(t.names[c], "state");
 			write_cell(term, &t, c, text, state ? sl_render_state(text) : SL_STYLE_PLAIN, left, out);
 		}
 }

@@ -197,7 +197,10 @@ static void walk(struct graph *g, const char *id, int depth)
 
 static void render_why(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
-	struct graph g = {.term = term, .nodes = yyjson_mut_obj_get(result, "nodes"), .edges = yyjson_mut_obj_get(result, "edges"), .out = out,
+	struct graph g = {.term = term,
+		.nodes = yyjson_mut_obj_get(result, "nodes"),
+		.edges = yyjson_mut_obj_get(result, "edges"),
+		.out = out,
 		.shown = sl_map_new(NULL)};
 	if (g.shown)
 		walk(&g, text_of(result, "root"), 0);

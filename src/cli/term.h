@@ -16,7 +16,8 @@ struct sl_term {
 void sl_term_look(int fd, struct sl_term *ret);
 
 enum sl_style { SL_STYLE_PLAIN, SL_STYLE_BOLD, SL_STYLE_DIM, SL_STYLE_GOOD, SL_STYLE_WARN, SL_STYLE_BAD };
-/* Appends `text` in a style (plain when the terminal has no colour). Control characters become '?', so that data cannot drive the terminal. */
+/* Appends `text` in a style (plain when the terminal has no colour). Control characters become '?', so that data cannot drive the
+ * terminal. */
 void sl_term_text(const struct sl_term *term, struct sl_buf *out, enum sl_style style, const char *text);
 /* Columns that `text` takes: code points, good enough for names. */
 int sl_term_columns(const char *text);

@@ -83,8 +83,10 @@ static int check_type(const struct sl_op_arg *arg, const char *text, struct sl_a
 	case SL_ARG_FLAG: return check_flag(arg, text, &value->i, err);
 	case SL_ARG_CHOICE: return check_choice(arg, text, err);
 	case SL_ARG_DOUBLE: return sl_str_double(text, &value->d) ? 0 : refuse(err, arg, text, "a number");
-	case SL_ARG_TIME: return sl_time_parse(text, &value->i) ? 0 : refuse(err, arg, text, "a time (2001-03-01 or 2001-03-01T10:30Z)");
-	case SL_ARG_DURATION: return sl_duration_parse(text, &value->i) ? 0 : refuse(err, arg, text, "a duration (90s, 15m, 6h, 1d)");
+	case SL_ARG_TIME:
+		return sl_time_parse(text, &value->i) ? 0 : refuse(err, arg, text, "a time (2001-03-01 or 2001-03-01T10:30Z)");
+	case SL_ARG_DURATION:
+		return sl_duration_parse(text, &value->i) ? 0 : refuse(err, arg, text, "a duration (90s, 15m, 6h, 1d)");
 	case SL_ARG_NAME: return sl_name_valid(text) ? 0 : refuse(err, arg, text, "a name");
 	case SL_ARG_PATH:
 	case SL_ARG_REF: return *text ? 0 : sl_fail(err, SL_E_INVALID, "'%s' is empty", arg->name);
@@ -191,7 +193,8 @@ static int set_member(struct sl_call *call, const struct sl_op_arg *arg, yyjson_
 		yyjson_arr_iter it = yyjson_arr_iter_with(value);
 		for (yyjson_val *item; (item = yyjson_arr_iter_next(&it));) {
 			const char *text = scalar_text(item, space, sizeof space);
-			int rc = text ? sl_call_set(call, arg, text, err) : sl_fail(err, SL_E_INVALID, "'%s' takes a list of plain values", arg->name);
+			int rc = text ? sl_call_set(call, arg, text, err)
+				      : sl_fail(err, SL_E_INVALID, "'%s' takes a list of plain values", arg->name);
 			if (rc)
 				return rc;
 		}
@@ -199,7 +202,8 @@ static int set_member(struct sl_call *call, const struct sl_op_arg *arg, yyjson_
 	}
 	const char *text = scalar_text(value, space, sizeof space);
 	if (!text)
-		return sl_fail(err, SL_E_INVALID, "'%s' takes %s", arg->name, arg->rest ? "a list of plain values" : "a plain value");
+		return sl_fail(
+			err, SL_E_INVALID, "'%s' takes %s", arg->name, arg->rest ? "a list of plain values" : "a plain value");
 	return sl_call_set(call, arg, text, err);
 }
 
@@ -221,7 +225,9 @@ int sl_call_set_json(struct sl_call *call, yyjson_val *object, struct sl_error *
 	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
 		const struct sl_op_arg *arg = sl_op_arg_find(call->op, yyjson_get_str(key));
 		yyjson_val *value = yyjson_obj_iter_get_val(key);
-		int rc = !arg ? refuse_unknown(call->op, yyjson_get_str(key), err) : yyjson_is_null(value) ? 0 : set_member(call, arg, value, err);
+		int rc = !arg                    ? refuse_unknown(call->op, yyjson_get_str(key), err)
+			 : yyjson_is_null(value) ? 0
+						 : set_member(call, arg, value, err);
 		if (rc)
 			return rc;
 	}

@@ -44,14 +44,20 @@ int sl_server_error(int status, const char *body, size_t body_len, struct sl_err
 	return hint ? sl_error_hint(err, "%s", hint) : code_of(status);
 }
 
-int sl_server_post(const struct sl_server *server, const char *path, const char *body, size_t body_len, struct sl_buf *ret_body, struct sl_error *err)
+int sl_server_post(const struct sl_server *server, const char *path, const char *body, size_t body_len, struct sl_buf *ret_body,
+	struct sl_error *err)
 {
 	char url[512];
 	if (snprintf(url, sizeof url, "%s%s", server->url, path) >= (int)sizeof url)
 		return sl_fail(err, SL_E_TOO_LARGE, "the path '%.64s...' is too long", path);
 	const struct sl_http_header headers[] = {{"Content-Type", "application/json"}, {"Authorization", server->authorization}};
 	struct sl_http_call call = {
-		.method = SL_HTTP_POST, .url = url, .headers = headers, .header_count = SL_ARRAY_LEN(headers), .body = body, .body_len = body_len,
+		.method = SL_HTTP_POST,
+		.url = url,
+		.headers = headers,
+		.header_count = SL_ARRAY_LEN(headers),
+		.body = body,
+		.body_len = body_len,
 	};
 	struct sl_http_client_config config = {0};
 	int status = 0, rc = sl_http_fetch(&config, &call, &status, NULL, ret_body, err);

@@ -13,7 +13,8 @@ struct sl_server {
 /* 1 and filled when the server runs, 0 when it does not. */
 int sl_server_find(const char *store_dir, struct sl_server *ret, struct sl_error *err);
 /* One POST of JSON to `path`. An answer that is not 2xx is an error with the server's own words. */
-int sl_server_post(const struct sl_server *server, const char *path, const char *body, size_t body_len, struct sl_buf *ret_body, struct sl_error *err);
+int sl_server_post(const struct sl_server *server, const char *path, const char *body, size_t body_len, struct sl_buf *ret_body,
+	struct sl_error *err);
 /* `status` and body of an answer as an error: {"error":{code,message,...}} or {"error":"text"}. */
 int sl_server_error(int status, const char *body, size_t body_len, struct sl_error *err);
 

@@ -20,13 +20,14 @@ void sl_call_line(struct sl_call *call, const char *format, ...) SL_PRINTF(2, 3)
 void sl_call_advance(struct sl_call *call, const char *name, double fraction, const char *what);
 bool sl_call_cancelled(const struct sl_call *call);
 
-/* Steps through `stmt` and appends an object per row to `array`; members have the columns' names. A name may end in ":time" (milliseconds become
- * text), ":json" (stored JSON becomes a value) or ":bool". Nulls are left out. */
+/* Steps through `stmt` and appends an object per row to `array`; members have the columns' names. A name may end in ":time"
+ * (milliseconds become text), ":json" (stored JSON becomes a value) or ":bool". Nulls are left out. */
 int sl_call_rows(struct sl_call *call, yyjson_mut_val *array, struct sl_stmt *stmt, struct sl_error *err);
 /* The same for one row: 1 and `object` filled, 0 when there is none. */
 int sl_call_row(struct sl_call *call, yyjson_mut_val *object, struct sl_stmt *stmt, struct sl_error *err);
 
-/* The result, made an empty object on first use. Never NULL: memory running out is sticky in the document and found when it is written. */
+/* The result, made an empty object on first use. Never NULL: memory running out is sticky in the document and found when it is
+ * written. */
 yyjson_mut_val *sl_call_object(struct sl_call *call);
 /* A JSON string of `text`, copied; bytes that are not UTF-8 become U+FFFD. NULL text: null. */
 yyjson_mut_val *sl_call_json_text(struct sl_call *call, const char *text);

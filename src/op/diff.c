@@ -14,8 +14,8 @@ enum { DEPTH_MAX = 8, DIFFERENCES_MAX = 10000 };
 /* Of no interest: they differ by nature. */
 static bool skipped(const char *name)
 {
-	static const char *const names[] = {"kind", "id", "created", "started", "ended", "took_ms", "record", "fingerprint", "moves", "run", "parent", "aliases",
-		"host", "received", "latency_us"};
+	static const char *const names[] = {"kind", "id", "created", "started", "ended", "took_ms", "record", "fingerprint",
+		"moves", "run", "parent", "aliases", "host", "received", "latency_us"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
 		if (sl_str_eq(names[i], name))
 			return true;
@@ -23,7 +23,8 @@ static bool skipped(const char *name)
 }
 
 /* The leaves of a value under dotted paths: {"metrics.auc": 0.65}. A list's element is known by its name, else by its number. */
-static int flatten(struct sl_call *call, yyjson_mut_val *value, const char *path, struct sl_map *ret, int depth, struct sl_error *err)
+static int flatten(
+	struct sl_call *call, yyjson_mut_val *value, const char *path, struct sl_map *ret, int depth, struct sl_error *err)
 {
 	size_t i, max;
 	yyjson_mut_val *key, *item;
@@ -43,7 +44,8 @@ static int flatten(struct sl_call *call, yyjson_mut_val *value, const char *path
 	}
 	yyjson_mut_arr_foreach(value, i, max, item) {
 		const char *name = yyjson_mut_get_str(yyjson_mut_obj_get(item, "name"));
-		char *inner = name ? sl_arena_printf(call->arena, "%s.%s", path, name) : sl_arena_printf(call->arena, "%s.%zu", path, i);
+		char *inner = name ? sl_arena_printf(call->arena, "%s.%s", path, name)
+				   : sl_arena_printf(call->arena, "%s.%zu", path, i);
 		int rc = inner ? flatten(call, item, inner, ret, depth + 1, err) : sl_fail_memory(err);
 		if (rc)
 			return rc;
@@ -52,7 +54,8 @@ static int flatten(struct sl_call *call, yyjson_mut_val *value, const char *path
 }
 
 /* How a model was trained stands in its package. */
-static int add_training(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+static int add_training(
+	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
 {
 	struct sl_model_version version;
 	struct sl_package package;
@@ -71,7 +74,8 @@ static int add_training(struct sl_call *call, struct sl_store *store, const stru
 	return 0;
 }
 
-static int describe(struct sl_call *call, struct sl_store *store, const char *text, struct sl_ref *ref, struct sl_map *ret, struct sl_error *err)
+static int describe(struct sl_call *call, struct sl_store *store, const char *text, struct sl_ref *ref, struct sl_map *ret,
+	struct sl_error *err)
 {
 	yyjson_mut_val *object = yyjson_mut_obj(call->doc);
 	int rc = sl_resolve(call, store, text, ref, err);
@@ -115,7 +119,8 @@ int sl_op_diff(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = describe(call, store, sl_call_text(call, "b"), &ref[1], b, err);
 	if (!rc && ref[0].kind != ref[1].kind)
-		rc = sl_fail(err, SL_E_INVALID, "a %s cannot be compared with a %s", sl_ref_kind_name(ref[0].kind), sl_ref_kind_name(ref[1].kind));
+		rc = sl_fail(err, SL_E_INVALID, "a %s cannot be compared with a %s", sl_ref_kind_name(ref[0].kind),
+			sl_ref_kind_name(ref[1].kind));
 	if (rc)
 		return rc;
 	yyjson_mut_val *items = sl_put_array(call, sl_call_object(call), "items");

@@ -12,7 +12,9 @@ static void put_node(struct sl_call *call, yyjson_mut_val *item, const struct sl
 		sl_put_int(call, item, "took_ms", node->ended_ms - node->started_ms);
 	if (node->run.text[0])
 		sl_put_text(call, item, "run", node->run.text);
-	const struct { const char *name, *text; } texts[] = {{"reason", node->reason}, {"note", node->note}, {"cause", node->cause}};
+	const struct {
+		const char *name, *text;
+	} texts[] = {{"reason", node->reason}, {"note", node->note}, {"cause", node->cause}};
 	for (size_t i = 0; i < SL_ARRAY_LEN(texts); i++)
 		if (or_null(texts[i].text))
 			sl_put_text(call, item, texts[i].name, texts[i].text);
@@ -24,8 +26,13 @@ void sl_flow_put_report(struct sl_call *call, yyjson_mut_val *object, const stru
 		sl_put_text(call, object, "run", report->run.text);
 	sl_put_int(call, object, "took_ms", report->elapsed_ms);
 	yyjson_mut_val *counts = sl_put_object(call, object, "counts");
-	const struct { const char *name; size_t count; } numbers[] = {
-		{"ran", report->ran}, {"reused", report->reused}, {"fresh", report->fresh}, {"failed", report->failed}, {"skipped", report->skipped},
+	const struct { const char *name; size_t count;
+	} numbers[] = {
+		{"ran", report->ran},
+		{"reused", report->reused},
+		{"fresh", report->fresh},
+		{"failed", report->failed},
+		{"skipped", report->skipped},
 		{"waiting", report->waiting},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(numbers); i++)

@@ -1,8 +1,8 @@
 /* gc: what nothing refers to.
  *
- * Roots are every hash in the store's tables; a kept object that is a JSON document (manifests, packages) keeps every hash that stands in it. So
- * the collector knows no format: what looks like a reference is one. It may keep too much, never too little. It holds the lock of `sluice run`, so that
- * no object is between being written and being named.
+ * Roots are every hash in the store's tables; a kept object that is a JSON document (manifests, packages) keeps every hash that
+ * stands in it. So the collector knows no format: what looks like a reference is one. It may keep too much, never too little. It
+ * holds the lock of `sluice run`, so that no object is between being written and being named.
  */
 #include <ctype.h>
 #include <string.h>
@@ -47,8 +47,14 @@ static int keep_hashes(struct collector *c, const char *text, size_t len, struct
 static int keep_roots(struct collector *c, struct sl_error *err)
 {
 	static const char *const sources[] = {
-		"SELECT hash FROM dataset_version", "SELECT hash FROM model_version", "SELECT hash FROM run_input", "SELECT hash FROM run_output",
-		"SELECT hash FROM run_artifact", "SELECT outputs FROM step_result", "SELECT hash FROM check_result", "SELECT record FROM run WHERE record IS NOT NULL",
+		"SELECT hash FROM dataset_version",
+		"SELECT hash FROM model_version",
+		"SELECT hash FROM run_input",
+		"SELECT hash FROM run_output",
+		"SELECT hash FROM run_artifact",
+		"SELECT outputs FROM step_result",
+		"SELECT hash FROM check_result",
+		"SELECT record FROM run WHERE record IS NOT NULL",
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(sources); i++) {
 		struct sl_stmt *stmt SL_AUTO_STMT = NULL;

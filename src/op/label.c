@@ -13,8 +13,9 @@
 
 enum { SETS_MAX = 64 };
 
-/* A label set has one writing process at a time. The server keeps its writers open between requests: the only state of this floor, one mutex around it, since requests
- * come on several threads. Closed by the end of the process: every append is durable when it returns. */
+/* A label set has one writing process at a time. The server keeps its writers open between requests: the only state of this
+ * floor, one mutex around it, since requests come on several threads. Closed by the end of the process: every append is durable
+ * when it returns. */
 static pthread_mutex_t writers_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct { char set[SL_NAME_MAX + 1]; struct sl_labels *labels; } writers[SETS_MAX];
 

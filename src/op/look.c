@@ -15,50 +15,64 @@ struct listing {
 
 static const struct listing STORED[] = {
 	{"datasets",
-	 "SELECT v.dataset AS name, v.hash AS version, v.rows AS rows, v.size_bytes AS size_bytes, v.created_ms AS \"created:time\", v.run AS run"
-	 " FROM dataset_version v JOIN (SELECT dataset, max(seq) AS seq FROM dataset_version GROUP BY dataset) h ON h.seq = v.seq"
-	 " ORDER BY v.dataset LIMIT ?1",
-	 "SELECT hash AS version, rows AS rows, size_bytes AS size_bytes, created_ms AS \"created:time\", run AS run FROM dataset_version"
-	 " WHERE dataset = ?1 ORDER BY seq DESC LIMIT ?2",
-	 "no datasets yet: sluice run makes them"},
+		"SELECT v.dataset AS name, v.hash AS version, v.rows AS rows, v.size_bytes AS size_bytes, v.created_ms AS "
+			"\"created:time\", v.run AS run"
+		" FROM dataset_version v JOIN (SELECT dataset, max(seq) AS seq FROM dataset_version GROUP BY dataset) h ON "
+			"h.seq = v.seq"
+		" ORDER BY v.dataset LIMIT ?1",
+		"SELECT hash AS version, rows AS rows, size_bytes AS size_bytes, created_ms AS \"created:time\", run AS run "
+			"FROM dataset_version"
+		" WHERE dataset = ?1 ORDER BY seq DESC LIMIT ?2",
+		"no datasets yet: sluice run makes them"},
 	{"models",
-	 "SELECT m.model AS name, m.version AS version, m.status AS status,"
-	 " (SELECT a.version FROM model_alias a WHERE a.model = m.model AND a.alias = 'champion') AS champion,"
-	 " m.created_ms AS \"created:time\", m.hash AS hash FROM model_version m"
-	 " JOIN (SELECT model, max(version) AS version FROM model_version GROUP BY model) h ON h.model = m.model AND h.version = m.version"
-	 " ORDER BY m.model LIMIT ?1",
-	 "SELECT version AS version, status AS status, (SELECT min(a.alias) FROM model_alias a WHERE a.model = model_version.model AND"
-	 " a.version = model_version.version) AS alias, created_ms AS \"created:time\", run AS run, hash AS hash"
-	 " FROM model_version WHERE model = ?1 ORDER BY version DESC LIMIT ?2",
-	 "no models yet"},
+		"SELECT m.model AS name, m.version AS version, m.status AS status,"
+		" (SELECT a.version FROM model_alias a WHERE a.model = m.model AND a.alias = 'champion') AS champion,"
+		" m.created_ms AS \"created:time\", m.hash AS hash FROM model_version m"
+		" JOIN (SELECT model, max(version) AS version FROM model_version GROUP BY model) h ON h.model = m.model AND "
+			"h.version = m.version"
+		" ORDER BY m.model LIMIT ?1",
+		"SELECT version AS version, status AS status, (SELECT min(a.alias) FROM model_alias a WHERE a.model = "
+			"model_version.model AND"
+		" a.version = model_version.version) AS alias, created_ms AS \"created:time\", run AS run, hash AS hash"
+		" FROM model_version WHERE model = ?1 ORDER BY version DESC LIMIT ?2",
+		"no models yet"},
 	{"runs",
-	 "SELECT id AS id, kind AS kind, name AS name, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS took_ms,"
-	 " CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run ORDER BY id DESC LIMIT ?1",
-	 "SELECT id AS id, kind AS kind, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS took_ms,"
-	 " CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2",
-	 "no runs yet: sluice run"},
+		"SELECT id AS id, kind AS kind, name AS name, status AS status, started_ms AS \"started:time\", ended_ms - "
+			"started_ms AS took_ms,"
+		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run ORDER BY id DESC LIMIT ?1",
+		"SELECT id AS id, kind AS kind, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS "
+			"took_ms,"
+		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2",
+		"no runs yet: sluice run"},
 	{"checks",
-	 "SELECT dataset AS dataset, check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows, hash AS version"
-	 " FROM check_result ORDER BY seq DESC LIMIT ?1",
-	 "SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows, hash AS version"
-	 " FROM check_result WHERE dataset = ?1 ORDER BY seq DESC LIMIT ?2",
-	 "no check has run yet"},
+		"SELECT dataset AS dataset, check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows "
+			"AS failing_rows, hash AS version"
+		" FROM check_result ORDER BY seq DESC LIMIT ?1",
+		"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows, "
+			"hash AS version"
+		" FROM check_result WHERE dataset = ?1 ORDER BY seq DESC LIMIT ?2",
+		"no check has run yet"},
 	{"windows",
-	 "SELECT monitor AS monitor, from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows FROM monitor_window"
-	 " ORDER BY to_ms DESC, monitor LIMIT ?1",
-	 "SELECT from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows FROM monitor_window WHERE monitor = ?1"
-	 " ORDER BY to_ms DESC LIMIT ?2",
-	 "no monitor window has closed yet"},
+		"SELECT monitor AS monitor, from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows FROM "
+			"monitor_window"
+		" ORDER BY to_ms DESC, monitor LIMIT ?1",
+		"SELECT from_ms AS \"from:time\", to_ms AS \"to:time\", level AS level, rows AS rows FROM monitor_window WHERE "
+			"monitor = ?1"
+		" ORDER BY to_ms DESC LIMIT ?2",
+		"no monitor window has closed yet"},
 	{"events",
-	 "SELECT seq AS seq, kind AS kind, subject AS subject, from_ms AS \"from:time\", to_ms AS \"to:time\", made_ms AS \"made:time\" FROM event"
-	 " ORDER BY seq DESC LIMIT ?1",
-	 NULL, "no events yet"},
+		"SELECT seq AS seq, kind AS kind, subject AS subject, from_ms AS \"from:time\", to_ms AS \"to:time\", made_ms "
+			"AS \"made:time\" FROM event"
+		" ORDER BY seq DESC LIMIT ?1",
+		NULL, "no events yet"},
 	{"firings",
-	 "SELECT trigger_name AS trigger, status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, run AS run, reason AS reason"
-	 " FROM trigger_firing ORDER BY seq DESC LIMIT ?1",
-	 "SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, run AS run, reason AS reason FROM trigger_firing"
-	 " WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2",
-	 "no trigger has fired yet"},
+		"SELECT trigger_name AS trigger, status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, "
+			"run AS run, reason AS reason"
+		" FROM trigger_firing ORDER BY seq DESC LIMIT ?1",
+		"SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, run AS run, reason AS "
+			"reason FROM trigger_firing"
+		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2",
+		"no trigger has fired yet"},
 	{"ledger", "SELECT entry AS \"entry:json\" FROM ledger_entry ORDER BY seq DESC LIMIT ?1", NULL, "the ledger is empty"},
 };
 
@@ -89,7 +103,8 @@ static int list_stored(struct sl_call *call, const struct listing *listing, yyjs
 		rc = name ? sl_meta_query(store->meta, &stmt, err, listing->named_sql, "si", name, limit)
 			  : sl_meta_query(store->meta, &stmt, err, listing->sql, "i", limit);
 	if (!rc)
-		rc = sl_str_eq(listing->kind, "ledger") ? add_entries(call, items, stmt, err) : sl_call_rows(call, items, stmt, err);
+		rc = sl_str_eq(listing->kind, "ledger") ? add_entries(call, items, stmt, err)
+							: sl_call_rows(call, items, stmt, err);
 	if (!rc && !yyjson_mut_arr_size(items))
 		sl_put_text(call, sl_call_object(call), "note", listing->empty);
 	return rc;

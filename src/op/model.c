@@ -9,7 +9,8 @@
 #include "op/resolve.h"
 
 /* "delay", "delay@3", "model:delay@challenger" */
-static int find_version(struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
+static int find_version(
+	struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
 {
 	int rc = sl_ref_parse(sl_call_text(call, "model"), ref, err);
 	if (!rc && ref->kind != SL_REF_ANY && ref->kind != SL_REF_MODEL)
@@ -30,7 +31,8 @@ static void put_result(struct sl_call *call, const char *model, const char *alia
 static int64_t present_version(struct sl_store *store, const char *model, const char *alias)
 {
 	int64_t version = 0;
-	sl_meta_int(store->meta, 0, &version, NULL, "SELECT version FROM model_alias WHERE model = ?1 AND alias = ?2", "ss", model, alias);
+	sl_meta_int(store->meta, 0, &version, NULL, "SELECT version FROM model_alias WHERE model = ?1 AND alias = ?2", "ss",
+		model, alias);
 	return version;
 }
 
@@ -58,7 +60,8 @@ int sl_op_promote(struct sl_call *call, struct sl_error *err)
 	if (rc)
 		return rc;
 	int64_t before = present_version(store, ref.name, alias);
-	rc = sl_model_alias(&store->track, ref.name, alias, version.version, reason(call, "promoted by hand"), sl_call_flag(call, "force"), err);
+	rc = sl_model_alias(&store->track, ref.name, alias, version.version, reason(call, "promoted by hand"),
+		sl_call_flag(call, "force"), err);
 	if (!rc)
 		put_result(call, ref.name, alias, version.version, before);
 	return rc;
@@ -74,7 +77,8 @@ int sl_op_rollback(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = sl_ref_parse(sl_call_text(call, "model"), &ref, err);
 	if (!rc && ref.version[0])
-		rc = sl_fail(err, SL_E_INVALID, "rollback takes a model, not a version; sluice promote %s moves to one", sl_call_text(call, "model"));
+		rc = sl_fail(err, SL_E_INVALID, "rollback takes a model, not a version; sluice promote %s moves to one",
+			sl_call_text(call, "model"));
 	if (rc)
 		return rc;
 	int64_t before = present_version(store, ref.name, alias);
@@ -85,16 +89,19 @@ int sl_op_rollback(struct sl_call *call, struct sl_error *err)
 }
 
 /* Ready and champion in one transaction: nobody sees an approved version that does not answer. */
-static int approve(struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version, struct sl_error *err)
+static int approve(struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version,
+	struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	char *gate = NULL, *metrics = NULL;
-	int rc = sl_meta_query(store->meta, &stmt, err, "SELECT gate, metrics FROM model_version WHERE model = ?1 AND version = ?2", "si", model,
-			       version->version);
+	int rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT gate, metrics FROM model_version WHERE model = ?1 AND version = ?2", "si", model, version->version);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)
-		return rc < 0 ? rc : sl_fail(err, SL_E_NOT_FOUND, "model '%s' has no version %lld", model, (long long)version->version);
+		return rc < 0 ? rc
+			      : sl_fail(err, SL_E_NOT_FOUND, "model '%s' has no version %lld", model,
+					(long long)version->version);
 	gate = sl_arena_strdup(call->arena, sl_stmt_text(stmt, 0));
 	metrics = sl_arena_strdup(call->arena, sl_stmt_text(stmt, 1));
 	if (!gate || !metrics)
@@ -104,13 +111,15 @@ static int approve(struct sl_call *call, struct sl_store *store, const char *mod
 }
 
 /* Without a version: the newest that waits. */
-static int find_waiting(struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
+static int find_waiting(
+	struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
 {
 	int64_t newest = 0;
 	int rc = find_version(call, store, ref, version, err);
 	if (rc || ref->version[0])
 		return rc;
-	rc = sl_meta_int(store->meta, 0, &newest, err, "SELECT max(version) FROM model_version WHERE model = ?1 AND status = 'waiting'", "s", ref->name);
+	rc = sl_meta_int(store->meta, 0, &newest, err,
+		"SELECT max(version) FROM model_version WHERE model = ?1 AND status = 'waiting'", "s", ref->name);
 	if (rc || !newest)
 		return rc;
 	snprintf(ref->version, sizeof ref->version, "%lld", (long long)newest);
@@ -126,7 +135,8 @@ int sl_op_approve(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = find_waiting(call, store, &ref, &version, err);
 	if (!rc && strcmp(version.status, "waiting") != 0) {
-		sl_fail(err, SL_E_CONFLICT, "%s@%lld does not wait for approval: it is %s", ref.name, (long long)version.version, version.status);
+		sl_fail(err, SL_E_CONFLICT, "%s@%lld does not wait for approval: it is %s", ref.name, (long long)version.version,
+			version.status);
 		return sl_error_hint(err, "sluice ls models %s", ref.name);
 	}
 	if (!rc)

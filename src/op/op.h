@@ -3,8 +3,8 @@
  *   spec/op/NAME.json --opgen--> sl_ops[], help, OpenAPI, permissions, completion, man pages
  *   argv or request --typed by the table--> struct sl_call --> int sl_op_NAME(call, err) --> call->result --> text or JSON
  *
- * A handler fills call->result (made in call->doc) and may set call->failed for work that was done and whose outcome is the user's failure
- * (a failed check): the result is shown, and the exit status is 1. It prints nothing and never exits.
+ * A handler fills call->result (made in call->doc) and may set call->failed for work that was done and whose outcome is the
+ * user's failure (a failed check): the result is shown, and the exit status is 1. It prints nothing and never exits.
  */
 #ifndef SL_OP_OP_H
 #define SL_OP_OP_H
@@ -19,7 +19,16 @@
 #include "os/file.h"
 
 enum sl_arg_type {
-	SL_ARG_TEXT, SL_ARG_INT, SL_ARG_DOUBLE, SL_ARG_FLAG, SL_ARG_CHOICE, SL_ARG_TIME, SL_ARG_DURATION, SL_ARG_PATH, SL_ARG_REF, SL_ARG_NAME,
+	SL_ARG_TEXT,
+	SL_ARG_INT,
+	SL_ARG_DOUBLE,
+	SL_ARG_FLAG,
+	SL_ARG_CHOICE,
+	SL_ARG_TIME,
+	SL_ARG_DURATION,
+	SL_ARG_PATH,
+	SL_ARG_REF,
+	SL_ARG_NAME,
 	SL_ARG_JSON, /* any JSON value, kept as its text */
 };
 
@@ -80,7 +89,8 @@ struct sl_arg_value {
 
 /* Progress of long work; members may be NULL. */
 struct sl_op_progress {
-	/* How far the named piece of work is: 0..1, -1 when unknown, -2 as before; 1 ends it. `what`: "reading", "1.2 M rows/s" ... */
+	/* How far the named piece of work is: 0..1, -1 when unknown, -2 as before; 1 ends it. `what`: "reading", "1.2 M rows/s"
+	 * ... */
 	void (*advance)(void *context, const char *name, double fraction, const char *what);
 	/* One finished line of news. */
 	void (*line)(void *context, const char *text);
@@ -93,7 +103,7 @@ struct sl_call {
 	const struct sl_op *op;
 	struct sl_arena *arena;
 	struct sl_arg_value args[SL_ARGS_MAX]; /* beside op->args */
-	const char *dir;                       /* where we are: the project is looked for here and above; paths are relative to it */
+	const char *dir; /* where we are: the project is looked for here and above; paths are relative to it */
 	const char *actor;                     /* for the ledger; NULL: the login name */
 	bool remote;                           /* asked over HTTP: no local paths are taken or shown */
 	yyjson_mut_doc *doc;

@@ -44,8 +44,8 @@ static bool overridden(const char *const *overrides, size_t count, const char *p
 }
 
 /* Which pins hold: those that the file has not overtaken and the caller does not replace. */
-static int choose(struct sl_call *call, struct sl_store *store, const struct sl_project *plain, const struct sl_pin *pins, size_t pin_count,
-		  const char *const *overrides, size_t count, const char **ret, size_t *ret_count, struct sl_error *err)
+static int choose(struct sl_call *call, struct sl_store *store, const struct sl_project *plain, const struct sl_pin *pins,
+	size_t pin_count, const char *const *overrides, size_t count, const char **ret, size_t *ret_count, struct sl_error *err)
 {
 	struct sl_buf value SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
 	for (size_t i = 0; i < pin_count; i++) {
@@ -63,7 +63,8 @@ static int choose(struct sl_call *call, struct sl_store *store, const struct sl_
 	return 0;
 }
 
-int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *const *overrides, size_t count, struct sl_project **ret, struct sl_error *err)
+int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *const *overrides, size_t count,
+	struct sl_project **ret, struct sl_error *err)
 {
 	struct sl_pin *pins;
 	size_t pin_count = 0, all_count = 0;

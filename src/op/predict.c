@@ -28,7 +28,12 @@ struct scoring {
 static int choose_reader(struct scoring *s, struct sl_error *err)
 {
 	static const char *const readers[][2] = {
-		{".parquet", "read_parquet"}, {".csv", "read_csv"}, {".csv.gz", "read_csv"}, {".jsonl", "read_json"}, {".ndjson", "read_json"}, {".json", "read_json"},
+		{".parquet", "read_parquet"},
+		{".csv", "read_csv"},
+		{".csv.gz", "read_csv"},
+		{".jsonl", "read_json"},
+		{".ndjson", "read_json"},
+		{".json", "read_json"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(readers); i++)
 		if (sl_str_ends(s->input, readers[i][0]))
@@ -65,7 +70,8 @@ static int load_model(struct scoring *s, struct sl_store *store, struct sl_error
 }
 
 /* One chunk: encoded column by column, answered, written as lines. */
-static int score_chunk(struct scoring *s, const struct sl_sql_column *columns, size_t rows, struct sl_buf *out, struct sl_error *err)
+static int score_chunk(
+	struct scoring *s, const struct sl_sql_column *columns, size_t rows, struct sl_buf *out, struct sl_error *err)
 {
 	size_t features = s->package.feature_count, outputs = s->package.output_count;
 	float *values SL_AUTO_FREE = sl_alloc_array(rows * features + rows * outputs, sizeof *values, err);
@@ -152,7 +158,8 @@ static int write_result(struct scoring *s, const char *out, struct sl_error *err
 	struct sl_sql *sql SL_CLEANUP(sl_sql_closep) = NULL;
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(4 << 20);
 	const char *raw[] = {s->input, s->outputs};
-	struct sl_sql_options options = {.raw_paths = raw, .raw_path_count = 2, .write_dir = s->tables.folder, .cancel = s->call->cancel};
+	struct sl_sql_options options = {
+		.raw_paths = raw, .raw_path_count = 2, .write_dir = s->tables.folder, .cancel = s->call->cancel};
 	sl_buf_str(&text, "SELECT i.*, o.* FROM ");
 	add_input(s, &text);
 	sl_buf_str(&text, " i POSITIONAL JOIN read_csv(");

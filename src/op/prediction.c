@@ -42,7 +42,8 @@ static int read_tail(struct listing *list, struct sl_store *store, const char *e
 	rc = sl_stream_open_reader(store->streams_dir, name, &stream, err);
 	if (rc)
 		return rc;
-	int64_t end = sl_stream_end_offset(stream), begin = sl_stream_begin_offset(stream), at = end - limit > begin ? end - limit : begin;
+	int64_t end = sl_stream_end_offset(stream), begin = sl_stream_begin_offset(stream),
+		at = end - limit > begin ? end - limit : begin;
 	list->endpoint = endpoint;
 	while (!rc && at < end) {
 		int64_t next = at;
@@ -76,7 +77,8 @@ static void put_entries(struct sl_call *call, const struct listing *list, int64_
 	}
 }
 
-int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items, struct sl_error *err)
+int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items,
+	struct sl_error *err)
 {
 	struct sl_project *project;
 	int rc = sl_call_project(call, &project, err);
@@ -119,14 +121,16 @@ static void put_row(struct sl_call *call, yyjson_mut_val *rows, const struct sl_
 		yyjson_mut_obj_add_val(call->doc, item, "key", cell_json(call, &p->keys[row]));
 	yyjson_mut_val *inputs = sl_put_object(call, item, "inputs");
 	for (size_t c = 0; c < p->column_count; c++)
-		yyjson_mut_obj_add(inputs, sl_call_json_text(call, sl_arena_strndup(call->arena, p->columns[c].name, p->columns[c].name_len)),
+		yyjson_mut_obj_add(inputs,
+			sl_call_json_text(call, sl_arena_strndup(call->arena, p->columns[c].name, p->columns[c].name_len)),
 			cell_json(call, &p->columns[c].cells[row]));
 	yyjson_mut_val *outputs = sl_put_array(call, item, "outputs");
 	for (size_t o = 0; o < p->output_count; o++)
 		yyjson_mut_arr_add_real(call->doc, outputs, (double)p->outputs[row * p->output_count + o]);
 }
 
-static int find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret, char endpoint[160], struct sl_error *err)
+static int find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret,
+	char endpoint[160], struct sl_error *err)
 {
 	char id[300];
 	int64_t offset;
@@ -134,7 +138,8 @@ static int find(struct sl_call *call, struct sl_store *store, const struct sl_re
 	return sl_predlog_find(store, id, call->arena, ret, endpoint, &offset, err);
 }
 
-int sl_prediction_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
+int sl_prediction_show(
+	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
 {
 	struct sl_prediction prediction;
 	char endpoint[160], hex[SL_HASH_HEX + 1];
@@ -154,8 +159,8 @@ int sl_prediction_show(struct sl_call *call, struct sl_store *store, const struc
 	return 0;
 }
 
-int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id, struct sl_hash *ret_package,
-			struct sl_error *err)
+int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id,
+	struct sl_hash *ret_package, struct sl_error *err)
 {
 	struct sl_prediction prediction;
 	char endpoint[160];

@@ -6,11 +6,13 @@
 #include "project/ref.h"
 
 /* The newest `limit` requests of `endpoint` (NULL: of every endpoint of the project, newest first) as objects. */
-int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items, struct sl_error *err);
+int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items,
+	struct sl_error *err);
 /* One request, or one row of it: inputs and outputs. */
-int sl_prediction_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err);
+int sl_prediction_show(
+	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err);
 /* The full id and the model package that answered. */
-int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id, struct sl_hash *ret_package,
-			struct sl_error *err);
+int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id,
+	struct sl_hash *ret_package, struct sl_error *err);
 
 #endif

@@ -56,7 +56,8 @@ static int create_file(const char *dir, const char *name, const char *text, stru
 	return rc ? rc : 1;
 }
 
-static int make_files(const char *dir, const char *name, yyjson_mut_val *made, yyjson_mut_val *kept, struct sl_call *call, struct sl_error *err)
+static int make_files(
+	const char *dir, const char *name, yyjson_mut_val *made, yyjson_mut_val *kept, struct sl_call *call, struct sl_error *err)
 {
 	char starter[sizeof STARTER + SL_NAME_MAX];
 	const char *files[][2] = {{"sluice.yaml", starter}, {".gitignore", "/.sluice/\n"}};

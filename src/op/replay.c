@@ -88,7 +88,8 @@ static int open_tables(struct replay *r, struct sl_error *err)
 	return rc || !sl_call_text(r->call, "labels") ? rc : sl_sql_open(&options, &r->label_sql, err);
 }
 
-static int query(struct replay *r, struct sl_sql *sql, struct sl_buf *text, int64_t from_ms, int64_t until_ms, struct cursor *ret, struct sl_error *err)
+static int query(struct replay *r, struct sl_sql *sql, struct sl_buf *text, int64_t from_ms, int64_t until_ms, struct cursor *ret,
+	struct sl_error *err)
 {
 	const struct sl_sql_param params[] = {
 		{.name = "from", .type = 't', .i = from_ms * 1000}, {.name = "until", .type = 't', .i = until_ms * 1000},
@@ -132,7 +133,9 @@ static int query_labels(struct replay *r, struct sl_error *err)
 	if (!set)
 		return 0;
 	if (!label || !r->endpoint->key[0])
-		return sl_fail(err, SL_E_INVALID, label ? "endpoint '%s' has no key column to label by" : "--labels needs --label, the column", r->endpoint->name);
+		return sl_fail(err, SL_E_INVALID,
+			label ? "endpoint '%s' has no key column to label by" : "--labels needs --label, the column",
+			r->endpoint->name);
 	sl_buf_str(&text, "select ");
 	sl_sql_quote_name(&text, r->endpoint->time);
 	sl_buf_str(&text, ", ");
@@ -163,10 +166,17 @@ static int post(struct replay *r, const char *path, const struct sl_buf *body, s
 {
 	char url[400];
 	snprintf(url, sizeof url, "%s%s", r->server.url, path);
-	const struct sl_http_header headers[] = {{"Content-Type", "application/json"}, {"Authorization", r->server.authorization}};
+	const struct sl_http_header headers[] = {
+		{"Content-Type", "application/json"}, {"Authorization", r->server.authorization}};
 	struct sl_http_call call = {
-		.method = SL_HTTP_POST, .url = url, .headers = headers, .header_count = SL_ARRAY_LEN(headers), .body = body->data, .body_len = body->len,
-		.done = on_answer, .context = r,
+		.method = SL_HTTP_POST,
+		.url = url,
+		.headers = headers,
+		.header_count = SL_ARRAY_LEN(headers),
+		.body = body->data,
+		.body_len = body->len,
+		.done = on_answer,
+		.context = r,
 	};
 	r->done = false;
 	r->fault = (struct sl_error){0};
@@ -198,14 +208,19 @@ static void put_cell(struct sl_buf *out, const struct sl_sql_column *column, siz
 /* Rows [first, last) of the present chunk as one V2 request of one tensor a column; times as whole microseconds. */
 static void make_request(struct replay *r, size_t first, size_t last)
 {
-	static const char *const TYPES[] = {[SL_SQL_BOOL] = "BOOL", [SL_SQL_INT] = "INT64", [SL_SQL_DOUBLE] = "FP64", [SL_SQL_TEXT] = "BYTES", [SL_SQL_TIME] = "INT64"};
+	static const char *const TYPES[] = {[SL_SQL_BOOL] = "BOOL",
+		[SL_SQL_INT] = "INT64",
+		[SL_SQL_DOUBLE] = "FP64",
+		[SL_SQL_TEXT] = "BYTES",
+		[SL_SQL_TIME] = "INT64"};
 	sl_buf_clear(&r->body);
 	sl_buf_str(&r->body, "{\"inputs\":[");
 	for (size_t c = 0; c < sl_sql_columns(r->rows.result); c++) {
 		const char *name = sl_sql_column_name(r->rows.result, c);
 		sl_buf_str(&r->body, c ? ",{\"name\":" : "{\"name\":");
 		sl_json_string(&r->body, name, strlen(name));
-		sl_buf_printf(&r->body, ",\"shape\":[%zu],\"datatype\":\"%s\",\"data\":[", last - first, TYPES[r->rows.columns[c].kind]);
+		sl_buf_printf(&r->body, ",\"shape\":[%zu],\"datatype\":\"%s\",\"data\":[", last - first,
+			TYPES[r->rows.columns[c].kind]);
 		for (size_t row = first; row < last; row++) {
 			if (row > first)
 				sl_buf_char(&r->body, ',');
@@ -319,7 +334,8 @@ static void show_progress(const struct replay *r, int64_t event_ms)
 {
 	char day[SL_TIME_TEXT], what[96];
 	double seconds = (double)(sl_monotonic_ns() - r->started_ns) / 1e9;
-	snprintf(what, sizeof what, "%.10s, %.0f rows/s", sl_time_format(event_ms, day), seconds > 0 ? (double)r->row_total / seconds : 0);
+	snprintf(what, sizeof what, "%.10s, %.0f rows/s", sl_time_format(event_ms, day),
+		seconds > 0 ? (double)r->row_total / seconds : 0);
 	sl_call_advance(r->call, "replay", (double)(event_ms - r->from_ms) / (double)(r->until_ms - r->from_ms), what);
 }
 
@@ -385,7 +401,8 @@ static int open_replay(struct replay *r, struct sl_error *err)
 		return rc;
 	r->endpoint = sl_project_endpoint(r->project, name);
 	if (!r->endpoint || !r->endpoint->time[0])
-		return sl_fail(err, r->endpoint ? SL_E_INVALID : SL_E_NOT_FOUND, r->endpoint ? "endpoint '%s' has no time column" : "there is no endpoint '%s'", name);
+		return sl_fail(err, r->endpoint ? SL_E_INVALID : SL_E_NOT_FOUND,
+			r->endpoint ? "endpoint '%s' has no time column" : "there is no endpoint '%s'", name);
 	rc = sl_server_find(r->store->dir, &r->server, err);
 	if (rc == 0) {
 		sl_fail(err, SL_E_CONFLICT, "no server runs");

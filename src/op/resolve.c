@@ -52,5 +52,6 @@ int sl_resolve(struct sl_call *call, struct sl_store *store, const char *text, s
 	if (ret->kind != SL_REF_ANY)
 		return 0;
 	sl_fail(err, SL_E_NOT_FOUND, "nothing here is called '%.200s'", ret->name);
-	return sl_error_hint(err, "say what it is: dataset:NAME, model:NAME, run:ID, prediction:ID, file:PATH; sluice ls datasets lists names");
+	return sl_error_hint(err,
+		"say what it is: dataset:NAME, model:NAME, run:ID, prediction:ID, file:PATH; sluice ls datasets lists names");
 }

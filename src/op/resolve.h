@@ -5,8 +5,8 @@
 #include "op/context.h"
 #include "project/ref.h"
 
-/* Parses `text`; when it names no kind, looks in this order: dataset, model (both as stored), run id or prefix, then what the project file defines. SL_E_NOT_FOUND
- * with the kinds that were tried. */
+/* Parses `text`; when it names no kind, looks in this order: dataset, model (both as stored), run id or prefix, then what the
+ * project file defines. SL_E_NOT_FOUND with the kinds that were tried. */
 int sl_resolve(struct sl_call *call, struct sl_store *store, const char *text, struct sl_ref *ret, struct sl_error *err);
 
 #endif

@@ -11,7 +11,10 @@ enum kind { PLAIN, TIME, JSON, BOOL };
 /* The member's name without its marker, copied into the document. */
 static yyjson_mut_val *member_name(struct sl_call *call, const char *column, enum kind *ret_kind)
 {
-	static const struct { const char *marker; enum kind kind; } MARKERS[] = {{":time", TIME}, {":json", JSON}, {":bool", BOOL}};
+	static const struct {
+		const char *marker;
+		enum kind kind;
+	} MARKERS[] = {{":time", TIME}, {":json", JSON}, {":bool", BOOL}};
 	size_t len = strlen(column);
 	*ret_kind = PLAIN;
 	for (size_t i = 0; i < SL_ARRAY_LEN(MARKERS); i++)

@@ -73,16 +73,24 @@ static void on_ended(void *context, const struct sl_flow_node *node)
 	if (node->cause[0])
 		sl_call_line(context, "%-8s %s: %s after %s", sl_flow_state_name(node->state), node->name, node->cause, took);
 	else
-		sl_call_line(context, "%-8s %s: %s%s%s", sl_flow_state_name(node->state), node->name, node->note, node->note[0] ? ", " : "", took);
+		sl_call_line(context, "%-8s %s: %s%s%s", sl_flow_state_name(node->state), node->name, node->note,
+			node->note[0] ? ", " : "", took);
 }
 
 static void fill_options(struct sl_call *call, const struct request *request, struct sl_flow_options *options)
 {
 	*options = (struct sl_flow_options){
-		.names = request->names, .name_count = request->name_count, .jobs = (int)sl_call_int(call, "jobs"), .force = sl_call_flag(call, "force"),
-		.keep_going = sl_call_flag(call, "keep-going"), .preview = sl_call_flag(call, "dry-run"), .wait = sl_call_flag(call, "wait"),
-		.command = command_text(call), .cancel = call->cancel,
-		.events = {.started = on_started, .progress = on_progress, .metric = on_metric, .ended = on_ended, .context = call},
+		.names = request->names,
+		.name_count = request->name_count,
+		.jobs = (int)sl_call_int(call, "jobs"),
+		.force = sl_call_flag(call, "force"),
+		.keep_going = sl_call_flag(call, "keep-going"),
+		.preview = sl_call_flag(call, "dry-run"),
+		.wait = sl_call_flag(call, "wait"),
+		.command = command_text(call),
+		.cancel = call->cancel,
+		.events =
+			{.started = on_started, .progress = on_progress, .metric = on_metric, .ended = on_ended, .context = call},
 	};
 }
 

@@ -29,7 +29,8 @@ static int put_members(struct sl_call *call, yyjson_mut_val *object, const char 
 	while ((rc = sl_stmt_step(stmt, err)) == 1) {
 		const char *text = sl_stmt_text(stmt, 1);
 		yyjson_doc *doc SL_AUTO_JSON = yyjson_read(text, strlen(text), 0);
-		yyjson_mut_val *value = doc ? yyjson_val_mut_copy(call->doc, yyjson_doc_get_root(doc)) : sl_call_json_text(call, text);
+		yyjson_mut_val *value =
+			doc ? yyjson_val_mut_copy(call->doc, yyjson_doc_get_root(doc)) : sl_call_json_text(call, text);
 		yyjson_mut_obj_add(members, sl_call_json_text(call, sl_stmt_text(stmt, 0)), value);
 	}
 	if (!rc && yyjson_mut_obj_size(members))
@@ -51,24 +52,34 @@ typedef int shower(const struct subject *s, struct sl_error *err);
 
 static int show_run_lists(struct sl_call *call, struct sl_meta *meta, const char *id, yyjson_mut_val *out, struct sl_error *err)
 {
-	static const struct { const char *name, *sql; bool members; } LISTS[] = {
+	static const struct { const char *name, *sql; bool members;
+	} LISTS[] = {
 		{"params", "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name", true},
 		{"metrics",
-		 "SELECT m.name, m.value FROM run_metric m JOIN (SELECT name, max(seq) AS seq FROM run_metric WHERE run = ?1 GROUP BY name) l"
-		 " ON l.name = m.name AND l.seq = m.seq WHERE m.run = ?1 ORDER BY m.name", true},
+			"SELECT m.name, m.value FROM run_metric m JOIN (SELECT name, max(seq) AS seq FROM run_metric WHERE run "
+				"= ?1 GROUP BY name) l"
+			" ON l.name = m.name AND l.seq = m.seq WHERE m.run = ?1 ORDER BY m.name",
+			true},
 		{"tags", "SELECT name, value FROM run_tag WHERE run = ?1 ORDER BY name", true},
-		{"inputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_input WHERE run = ?1 ORDER BY kind, name", false},
-		{"outputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_output WHERE run = ?1 ORDER BY kind, name", false},
-		{"artifacts", "SELECT path AS path, size_bytes AS size_bytes, hash AS hash FROM run_artifact WHERE run = ?1 ORDER BY path", false},
+		{"inputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_input WHERE run = ?1 ORDER BY kind, name",
+			false},
+		{"outputs", "SELECT kind AS kind, name AS name, hash AS hash FROM run_output WHERE run = ?1 ORDER BY kind, name",
+			false},
+		{"artifacts",
+			"SELECT path AS path, size_bytes AS size_bytes, hash AS hash FROM run_artifact WHERE run = ?1 ORDER BY "
+				"path",
+			false},
 		{"steps",
-		 "SELECT id AS id, kind AS kind, name AS name, status AS status, ended_ms - started_ms AS took_ms,"
-		 " CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE parent = ?1 ORDER BY id", false},
+			"SELECT id AS id, kind AS kind, name AS name, status AS status, ended_ms - started_ms AS took_ms,"
+			" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE parent = ?1 ORDER BY id",
+			false},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(LISTS); i++) {
 		struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 		int rc = sl_meta_query(meta, &stmt, err, LISTS[i].sql, "s", id);
 		if (!rc)
-			rc = LISTS[i].members ? put_members(call, out, LISTS[i].name, stmt, err) : put_rows(call, out, LISTS[i].name, stmt, err);
+			rc = LISTS[i].members ? put_members(call, out, LISTS[i].name, stmt, err)
+					      : put_rows(call, out, LISTS[i].name, stmt, err);
 		if (rc)
 			return rc;
 	}
@@ -82,9 +93,12 @@ static int show_run(const struct subject *s, struct sl_error *err)
 	int rc = sl_run_find(&s->store->track, s->ref->name, &id, err);
 	if (!rc)
 		rc = sl_meta_query(s->store->meta, &stmt, err,
-			"SELECT id AS id, kind AS run_kind, name AS name, status AS status, reason AS reason, cause AS cause, started_ms AS \"started:time\","
-			" ended_ms AS \"ended:time\", ended_ms - started_ms AS took_ms, parent AS parent, fingerprint AS fingerprint, record AS record,"
-			" environment AS \"environment:json\" FROM run WHERE id = ?1", "s", id.text);
+			"SELECT id AS id, kind AS run_kind, name AS name, status AS status, reason AS reason, cause AS cause, "
+				"started_ms AS \"started:time\","
+			" ended_ms AS \"ended:time\", ended_ms - started_ms AS took_ms, parent AS parent, fingerprint AS "
+				"fingerprint, record AS record,"
+			" environment AS \"environment:json\" FROM run WHERE id = ?1",
+			"s", id.text);
 	if (rc)
 		return rc;
 	rc = sl_call_row(s->call, s->out, stmt, err);
@@ -93,7 +107,8 @@ static int show_run(const struct subject *s, struct sl_error *err)
 
 /* ---- dataset ---- */
 
-static int show_columns(struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
+static int show_columns(
+	struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
 {
 	struct sl_manifest manifest;
 	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
@@ -126,18 +141,22 @@ static int show_dataset(const struct subject *s, struct sl_error *err)
 	rc = show_columns(s->call, s->store, &head.hash, s->out, err);
 	if (!rc)
 		rc = sl_meta_query(s->store->meta, &stmt, err,
-			"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS failing_rows FROM check_result"
-			" WHERE dataset = ?1 AND hash = ?2 ORDER BY seq", "ss", s->ref->name, hex);
+			"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS "
+				"failing_rows FROM check_result"
+			" WHERE dataset = ?1 AND hash = ?2 ORDER BY seq",
+			"ss", s->ref->name, hex);
 	return rc ? rc : put_rows(s->call, s->out, "checks", stmt, err);
 }
 
 /* ---- model ---- */
 
-static int show_aliases(struct sl_call *call, struct sl_store *store, const char *model, int64_t version, yyjson_mut_val *out, struct sl_error *err)
+static int show_aliases(struct sl_call *call, struct sl_store *store, const char *model, int64_t version, yyjson_mut_val *out,
+	struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	yyjson_mut_val *aliases = sl_put_array(call, out, "aliases");
-	int rc = sl_meta_query(store->meta, &stmt, err, "SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias", "si", model, version);
+	int rc = sl_meta_query(store->meta, &stmt, err,
+		"SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias", "si", model, version);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		yyjson_mut_arr_append(aliases, sl_call_json_text(call, sl_stmt_text(stmt, 0)));
 		rc = 0;
@@ -149,8 +168,10 @@ static int show_moves(struct sl_call *call, struct sl_store *store, const char *
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(store->meta, &stmt, err,
-		"SELECT alias AS alias, previous AS \"from\", version AS \"to\", moved_ms AS \"moved:time\", actor AS actor, reason AS reason FROM alias_move"
-		" WHERE model = ?1 ORDER BY seq DESC LIMIT 20", "s", model);
+		"SELECT alias AS alias, previous AS \"from\", version AS \"to\", moved_ms AS \"moved:time\", actor AS actor, "
+			"reason AS reason FROM alias_move"
+		" WHERE model = ?1 ORDER BY seq DESC LIMIT 20",
+		"s", model);
 	return rc ? rc : put_rows(call, out, "moves", stmt, err);
 }
 
@@ -161,8 +182,11 @@ static int show_model(const struct subject *s, struct sl_error *err)
 	int rc = sl_model_find(&s->store->track, s->ref->name, s->ref->version, &version, err);
 	if (!rc)
 		rc = sl_meta_query(s->store->meta, &stmt, err,
-			"SELECT model AS name, version AS version, status AS status, created_ms AS \"created:time\", run AS run, hash AS hash,"
-			" metrics AS \"metrics:json\", gate AS \"gate:json\" FROM model_version WHERE model = ?1 AND version = ?2", "si", s->ref->name, version.version);
+			"SELECT model AS name, version AS version, status AS status, created_ms AS \"created:time\", run AS "
+				"run, hash AS hash,"
+			" metrics AS \"metrics:json\", gate AS \"gate:json\" FROM model_version WHERE model = ?1 AND version = "
+				"?2",
+			"si", s->ref->name, version.version);
 	if (rc)
 		return rc;
 	rc = sl_call_row(s->call, s->out, stmt, err);
@@ -174,7 +198,8 @@ static int show_model(const struct subject *s, struct sl_error *err)
 /* ---- what the project file defines ---- */
 
 /* One window: what it says of itself, and its worst statistic; the newest one whole. */
-static int put_window(struct sl_call *call, yyjson_mut_val *out, yyjson_mut_val *windows, struct sl_stmt *stmt, struct sl_error *err)
+static int put_window(
+	struct sl_call *call, yyjson_mut_val *out, yyjson_mut_val *windows, struct sl_stmt *stmt, struct sl_error *err)
 {
 	const char *text = sl_stmt_text(stmt, 4);
 	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(text, strlen(text), "evidence", err);
@@ -206,15 +231,17 @@ static int show_monitor(const struct subject *s, struct sl_error *err)
 {
 	struct sl_stmt *state SL_AUTO_STMT = NULL, *stmt SL_AUTO_STMT = NULL;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
-	int rc = sl_meta_query(s->store->meta, &state, err, "SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", s->ref->name);
+	int rc = sl_meta_query(s->store->meta, &state, err,
+		"SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", s->ref->name);
 	if (!rc)
 		rc = sl_call_row(s->call, s->out, state, err);
 	if (rc == 0)
 		sl_put_text(s->call, s->out, "level", "ok");
 	if (rc >= 0)
 		rc = sl_meta_query(s->store->meta, &stmt, err,
-			"SELECT from_ms, to_ms, level, rows, evidence FROM monitor_window WHERE monitor = ?1 ORDER BY to_ms DESC LIMIT ?2", "si", s->ref->name,
-			s->limit);
+			"SELECT from_ms, to_ms, level, rows, evidence FROM monitor_window WHERE monitor = ?1 ORDER BY to_ms "
+				"DESC LIMIT ?2",
+			"si", s->ref->name, s->limit);
 	yyjson_mut_val *windows = yyjson_mut_arr(s->call->doc);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
 		rc = put_window(s->call, s->out, windows, stmt, err);
@@ -228,8 +255,10 @@ static int show_trigger(const struct subject *s, struct sl_error *err)
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
 	int rc = sl_meta_query(s->store->meta, &stmt, err,
-		"SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, reason AS reason FROM trigger_firing"
-		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2", "si", s->ref->name, s->limit);
+		"SELECT status AS status, fired_ms AS \"fired:time\", ended_ms - fired_ms AS took_ms, reason AS reason FROM "
+			"trigger_firing"
+		" WHERE trigger_name = ?1 ORDER BY seq DESC LIMIT ?2",
+		"si", s->ref->name, s->limit);
 	return rc ? rc : put_rows(s->call, s->out, "firings", stmt, err);
 }
 
@@ -247,8 +276,8 @@ static int show_step(const struct subject *s, struct sl_error *err)
 	sl_put_json(s->call, s->out, "definition", step->definition);
 	rc = sl_meta_query(s->store->meta, &stmt, err,
 		"SELECT id AS id, status AS status, started_ms AS \"started:time\", ended_ms - started_ms AS took_ms,"
-		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2", "si", s->ref->name,
-		s->limit);
+		" CASE WHEN cause = '' THEN reason ELSE cause END AS why FROM run WHERE name = ?1 ORDER BY id DESC LIMIT ?2",
+		"si", s->ref->name, s->limit);
 	return rc ? rc : put_rows(s->call, s->out, "runs", stmt, err);
 }
 
@@ -293,8 +322,8 @@ static int show_file(const struct subject *s, struct sl_error *err)
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
 	int rc = sl_meta_query(s->store->meta, &stmt, err,
-		"SELECT hash AS hash, run AS run FROM run_input WHERE kind = 'file' AND name = ?1 ORDER BY run DESC LIMIT ?2", "si", s->ref->name,
-		s->limit);
+		"SELECT hash AS hash, run AS run FROM run_input WHERE kind = 'file' AND name = ?1 ORDER BY run DESC LIMIT ?2",
+		"si", s->ref->name, s->limit);
 	return rc ? rc : put_rows(s->call, s->out, "read_by", stmt, err);
 }
 
@@ -303,12 +332,20 @@ static int show_prediction(const struct subject *s, struct sl_error *err)
 	return sl_prediction_show(s->call, s->store, s->ref, s->out, err);
 }
 
-int sl_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t limit, yyjson_mut_val *out, struct sl_error *err)
+int sl_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t limit, yyjson_mut_val *out,
+	struct sl_error *err)
 {
 	static shower *const SHOW[] = {
-		[SL_REF_DATASET] = show_dataset, [SL_REF_MODEL] = show_model, [SL_REF_RUN] = show_run, [SL_REF_STEP] = show_step,
-		[SL_REF_ENDPOINT] = show_endpoint, [SL_REF_SOURCE] = show_source, [SL_REF_MONITOR] = show_monitor, [SL_REF_TRIGGER] = show_trigger,
-		[SL_REF_FILE] = show_file, [SL_REF_PREDICTION] = show_prediction,
+		[SL_REF_DATASET] = show_dataset,
+		[SL_REF_MODEL] = show_model,
+		[SL_REF_RUN] = show_run,
+		[SL_REF_STEP] = show_step,
+		[SL_REF_ENDPOINT] = show_endpoint,
+		[SL_REF_SOURCE] = show_source,
+		[SL_REF_MONITOR] = show_monitor,
+		[SL_REF_TRIGGER] = show_trigger,
+		[SL_REF_FILE] = show_file,
+		[SL_REF_PREDICTION] = show_prediction,
 	};
 	if (ref->kind >= (int)SL_ARRAY_LEN(SHOW) || !SHOW[ref->kind])
 		return sl_fail(err, SL_E_INVALID, "show does not know %s", sl_ref_kind_name(ref->kind));

@@ -6,6 +6,7 @@
 #include "project/ref.h"
 
 /* Fills `out`; `ref` has its kind (op/resolve.h). At most `limit` of its runs, windows or firings. */
-int sl_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t limit, yyjson_mut_val *out, struct sl_error *err);
+int sl_show(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t limit, yyjson_mut_val *out,
+	struct sl_error *err);
 
 #endif

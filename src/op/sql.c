@@ -72,7 +72,8 @@ static int collect(struct sl_call *call, struct sl_sql_result *rows, int64_t lim
 		for (size_t row = 0; row < in_chunk; row++) {
 			if (count++ == (size_t)limit) {
 				sl_put_bool(call, sl_call_object(call), "more", true);
-				sl_put_text(call, sl_call_object(call), "note", "there are more rows: --limit N shows them, --out FILE writes all");
+				sl_put_text(call, sl_call_object(call), "note",
+					"there are more rows: --limit N shows them, --out FILE writes all");
 				return 0;
 			}
 			yyjson_mut_val *item = sl_add_object(call, items);

@@ -34,7 +34,8 @@ static int put_server(struct sl_call *call, struct sl_store *store, yyjson_mut_v
 	return 0;
 }
 
-static int put_query(struct sl_call *call, struct sl_store *store, yyjson_mut_val *result, const char *name, const char *sql, struct sl_error *err)
+static int put_query(struct sl_call *call, struct sl_store *store, yyjson_mut_val *result, const char *name, const char *sql,
+	struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	yyjson_mut_val *rows = sl_put_array(call, result, name);
@@ -73,13 +74,18 @@ int sl_op_status(struct sl_call *call, struct sl_error *err)
 {
 	static const struct { const char *name, *sql; } QUERIES[] = {
 		{"models",
-		 "SELECT m.model AS name, max(m.version) AS newest, (SELECT a.version FROM model_alias a WHERE a.model = m.model AND a.alias = 'champion') AS champion,"
-		 " (SELECT count(*) FROM model_version w WHERE w.model = m.model AND w.status = 'waiting') AS waiting FROM model_version m GROUP BY m.model"
-		 " ORDER BY m.model LIMIT 100"},
-		{"monitors", "SELECT monitor AS name, level AS level, since_ms AS \"since:time\" FROM monitor_state ORDER BY monitor LIMIT 100"},
+			"SELECT m.model AS name, max(m.version) AS newest, (SELECT a.version FROM model_alias a WHERE a.model "
+				"= m.model AND a.alias = 'champion') AS champion,"
+			" (SELECT count(*) FROM model_version w WHERE w.model = m.model AND w.status = 'waiting') AS waiting "
+				"FROM model_version m GROUP BY m.model"
+			" ORDER BY m.model LIMIT 100"},
+		{"monitors",
+			"SELECT monitor AS name, level AS level, since_ms AS \"since:time\" FROM monitor_state ORDER BY "
+				"monitor LIMIT 100"},
 		{"failed",
-		 "SELECT id AS id, name AS name, status AS status, started_ms AS \"started:time\", cause AS cause FROM"
-		 " (SELECT * FROM run ORDER BY id DESC LIMIT 100) r WHERE status IN ('failed', 'killed') ORDER BY id DESC LIMIT 5"},
+			"SELECT id AS id, name AS name, status AS status, started_ms AS \"started:time\", cause AS cause FROM"
+			" (SELECT * FROM run ORDER BY id DESC LIMIT 100) r WHERE status IN ('failed', 'killed') ORDER BY id "
+				"DESC LIMIT 5"},
 	};
 	struct sl_store *store;
 	int rc = sl_call_store(call, &store, err);

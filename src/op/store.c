@@ -27,10 +27,18 @@ static void on_progress(void *context, const char *part, double fraction)
 
 static void put_report(struct sl_call *call, yyjson_mut_val *result, const struct sl_verify_report *report)
 {
-	const struct { const char *name; int64_t value; } rows[] = {
-		{"ledger_entries", report->ledger_entries}, {"ledger_tiles", report->ledger_tiles}, {"runs", report->runs},
-		{"dataset_versions", report->dataset_versions}, {"model_versions", report->model_versions}, {"aliases", report->aliases},
-		{"manifests", report->manifests}, {"objects", report->objects}, {"size_bytes", report->object_bytes}, {"streams", report->streams},
+	const struct { const char *name; int64_t value;
+	} rows[] = {
+		{"ledger_entries", report->ledger_entries},
+		{"ledger_tiles", report->ledger_tiles},
+		{"runs", report->runs},
+		{"dataset_versions", report->dataset_versions},
+		{"model_versions", report->model_versions},
+		{"aliases", report->aliases},
+		{"manifests", report->manifests},
+		{"objects", report->objects},
+		{"size_bytes", report->object_bytes},
+		{"streams", report->streams},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++)
 		sl_put_int(call, result, rows[i].name, rows[i].value);

@@ -13,24 +13,36 @@ static const struct record_table {
 	const char *name, *columns, *sql;
 } RECORDS[] = {
 	{"runs",
-	 "{id:'VARCHAR',parent:'VARCHAR',kind:'VARCHAR',name:'VARCHAR',status:'VARCHAR',reason:'VARCHAR',cause:'VARCHAR',started_ms:'BIGINT',ended_ms:'BIGINT',record:'VARCHAR'}",
-	 "SELECT id, parent, kind, name, status, reason, cause, started_ms, ended_ms, record FROM run ORDER BY id DESC LIMIT ?1"},
-	{"params", "{run:'VARCHAR',name:'VARCHAR',value:'VARCHAR'}", "SELECT run, name, value FROM run_param ORDER BY run DESC, name LIMIT ?1"},
+		"{id:'VARCHAR',parent:'VARCHAR',kind:'VARCHAR',name:'VARCHAR',status:'VARCHAR',reason:'VARCHAR',"
+			"cause:'VARCHAR',started_ms:'BIGINT',ended_ms:'BIGINT',record:'VARCHAR'}",
+		"SELECT id, parent, kind, name, status, reason, cause, started_ms, ended_ms, record FROM run ORDER BY id DESC "
+			"LIMIT ?1"},
+	{"params", "{run:'VARCHAR',name:'VARCHAR',value:'VARCHAR'}",
+		"SELECT run, name, value FROM run_param ORDER BY run DESC, name LIMIT ?1"},
 	{"metrics", "{run:'VARCHAR',name:'VARCHAR',step:'BIGINT',time_ms:'BIGINT',value:'DOUBLE'}",
-	 "SELECT run, name, step, time_ms, value FROM run_metric ORDER BY run DESC, name, step LIMIT ?1"},
+		"SELECT run, name, step, time_ms, value FROM run_metric ORDER BY run DESC, name, step LIMIT ?1"},
 	{"versions", "{dataset:'VARCHAR',hash:'VARCHAR',rows:'BIGINT',size_bytes:'BIGINT',run:'VARCHAR',created_ms:'BIGINT'}",
-	 "SELECT dataset, hash, rows, size_bytes, run, created_ms FROM dataset_version ORDER BY seq DESC LIMIT ?1"},
-	{"checks", "{dataset:'VARCHAR',hash:'VARCHAR',name:'VARCHAR',severity:'VARCHAR',passed:'BIGINT',failing_rows:'BIGINT',run:'VARCHAR'}",
-	 "SELECT dataset, hash, check_name AS name, severity, passed, failing_rows, run FROM check_result ORDER BY seq DESC LIMIT ?1"},
-	{"models", "{model:'VARCHAR',version:'BIGINT',status:'VARCHAR',hash:'VARCHAR',run:'VARCHAR',metrics:'VARCHAR',created_ms:'BIGINT'}",
-	 "SELECT model, version, status, hash, run, metrics, created_ms FROM model_version ORDER BY model, version LIMIT ?1"},
+		"SELECT dataset, hash, rows, size_bytes, run, created_ms FROM dataset_version ORDER BY seq DESC LIMIT ?1"},
+	{"checks",
+		"{dataset:'VARCHAR',hash:'VARCHAR',name:'VARCHAR',severity:'VARCHAR',passed:'BIGINT',failing_rows:'BIGINT',"
+			"run:'VARCHAR'}",
+		"SELECT dataset, hash, check_name AS name, severity, passed, failing_rows, run FROM check_result ORDER BY seq "
+			"DESC LIMIT ?1"},
+	{"models",
+		"{model:'VARCHAR',version:'BIGINT',status:'VARCHAR',hash:'VARCHAR',run:'VARCHAR',metrics:'VARCHAR',"
+			"created_ms:'BIGINT'}",
+		"SELECT model, version, status, hash, run, metrics, created_ms FROM model_version ORDER BY model, version "
+			"LIMIT ?1"},
 	{"aliases", "{model:'VARCHAR',alias:'VARCHAR',version:'BIGINT',changed_ms:'BIGINT'}",
-	 "SELECT model, alias, version, changed_ms FROM model_alias ORDER BY model, alias LIMIT ?1"},
+		"SELECT model, alias, version, changed_ms FROM model_alias ORDER BY model, alias LIMIT ?1"},
 	{"windows", "{monitor:'VARCHAR',from_ms:'BIGINT',to_ms:'BIGINT',level:'VARCHAR',rows:'BIGINT',evidence:'VARCHAR'}",
-	 "SELECT monitor, from_ms, to_ms, level, rows, evidence FROM monitor_window ORDER BY to_ms DESC, monitor LIMIT ?1"},
+		"SELECT monitor, from_ms, to_ms, level, rows, evidence FROM monitor_window ORDER BY to_ms DESC, monitor LIMIT "
+			"?1"},
 	{"firings", "{trigger:'VARCHAR',status:'VARCHAR',reason:'VARCHAR',fired_ms:'BIGINT',ended_ms:'BIGINT'}",
-	 "SELECT trigger_name AS trigger, status, reason, fired_ms, ended_ms FROM trigger_firing ORDER BY seq DESC LIMIT ?1"},
-	{"ledger", "{seq:'BIGINT',entry:'VARCHAR'}", "SELECT seq, CAST(entry AS TEXT) AS entry FROM ledger_entry ORDER BY seq DESC LIMIT ?1"},
+		"SELECT trigger_name AS trigger, status, reason, fired_ms, ended_ms FROM trigger_firing ORDER BY seq DESC "
+			"LIMIT ?1"},
+	{"ledger", "{seq:'BIGINT',entry:'VARCHAR'}",
+		"SELECT seq, CAST(entry AS TEXT) AS entry FROM ledger_entry ORDER BY seq DESC LIMIT ?1"},
 };
 
 int sl_tables_folder(struct sl_tables *tables, struct sl_store *store, struct sl_error *err)
@@ -94,7 +106,8 @@ static int to_parquet(const char *lines, const char *folder, const char *columns
 	return rc ? rc : sl_sql_write(sql, sl_buf_cstr(&select), NULL, 0, "records", parquet, NULL, err);
 }
 
-static int add_records(struct sl_call *call, struct sl_store *store, const struct record_table *table, struct sl_tables *ret, struct sl_error *err)
+static int add_records(struct sl_call *call, struct sl_store *store, const struct record_table *table, struct sl_tables *ret,
+	struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_tables_folder(ret, store, err);
@@ -128,7 +141,9 @@ static int refuse_unknown(struct sl_store *store, struct sl_call *call, const ch
 	sl_fail(err, SL_E_NOT_FOUND, "there is no table '%.200s'", name);
 	if (nearest)
 		return sl_error_hint(err, "did you mean '%s'?", nearest);
-	return sl_error_hint(err, "tables are the datasets (sluice ls datasets) and runs, params, metrics, versions, checks, models, aliases, windows, firings, ledger");
+	return sl_error_hint(err,
+		"tables are the datasets (sluice ls datasets) and runs, params, metrics, versions, checks, models, aliases, "
+			"windows, firings, ledger");
 }
 
 static int add_table(struct sl_call *call, struct sl_store *store, const char *name, struct sl_tables *ret, struct sl_error *err)
@@ -142,7 +157,8 @@ static int add_table(struct sl_call *call, struct sl_store *store, const char *n
 	if (!rc)
 		rc = sl_dataset_find(&store->track, ref.name, ref.version, &head, &why);
 	if (!rc)
-		rc = sl_dataset_table(store->objects, sl_arena_strdup(call->arena, name), &head.hash, call->arena, &ret->items[ret->count], &why);
+		rc = sl_dataset_table(store->objects, sl_arena_strdup(call->arena, name), &head.hash, call->arena,
+			&ret->items[ret->count], &why);
 	if (!rc) {
 		ret->count++;
 		return 0;
@@ -156,7 +172,8 @@ static int add_table(struct sl_call *call, struct sl_store *store, const char *n
 	return rc;
 }
 
-int sl_tables_find(struct sl_call *call, struct sl_store *store, const char *text, const char *where, struct sl_tables *ret, struct sl_error *err)
+int sl_tables_find(struct sl_call *call, struct sl_store *store, const char *text, const char *where, struct sl_tables *ret,
+	struct sl_error *err)
 {
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *names, *params, *name;
@@ -187,7 +204,8 @@ static int move_file(const char *from, const char *to, struct sl_error *err)
 	return rc ? rc : sl_file_rename(beside, to, err);
 }
 
-static int copy_out(struct sl_sql *sql, const char *select, const char *path, const char *options, int64_t *ret_rows, struct sl_error *err)
+static int copy_out(
+	struct sl_sql *sql, const char *select, const char *path, const char *options, int64_t *ret_rows, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(4 << 20);
 	/* A line end before the bracket, because the statement may end in a comment. */
@@ -198,7 +216,8 @@ static int copy_out(struct sl_sql *sql, const char *select, const char *path, co
 	return rc ? rc : sl_sql_run(sql, sl_buf_cstr(&text), NULL, 0, "sql", ret_rows, err);
 }
 
-int sl_tables_export(struct sl_sql *sql, struct sl_tables *tables, const char *select, const char *path, int64_t *ret_rows, struct sl_error *err)
+int sl_tables_export(struct sl_sql *sql, struct sl_tables *tables, const char *select, const char *path, int64_t *ret_rows,
+	struct sl_error *err)
 {
 	char staged[SL_PATH_MAX];
 	int rc = sl_path_join(staged, tables->folder, "result", err);
@@ -211,6 +230,7 @@ int sl_tables_export(struct sl_sql *sql, struct sl_tables *tables, const char *s
 	else if (sl_str_ends(path, ".jsonl") || sl_str_ends(path, ".ndjson"))
 		rc = copy_out(sql, select, staged, "FORMAT json", ret_rows, err);
 	else
-		return sl_error_hint((sl_fail_at(err, SL_E_INVALID, path, "what kind of file this is to be cannot be told"), err), "end it in .parquet, .csv or .jsonl");
+		return sl_error_hint((sl_fail_at(err, SL_E_INVALID, path, "what kind of file this is to be cannot be told"), err),
+			"end it in .parquet, .csv or .jsonl");
 	return rc ? rc : move_file(staged, path, err);
 }

@@ -1,5 +1,5 @@
-/* The token of a project's server: 256 random bits made at `init`, in .sluice/key/token (mode 0600). Who can read the file may do what the server
- * can do for the project; who cannot may only look, and only from this machine. */
+/* The token of a project's server: 256 random bits made at `init`, in .sluice/key/token (mode 0600). Who can read the file may do
+ * what the server can do for the project; who cannot may only look, and only from this machine. */
 #ifndef SL_OP_TOKEN_H
 #define SL_OP_TOKEN_H
 

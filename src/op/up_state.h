@@ -1,4 +1,5 @@
-/* What a running server says about itself in .sluice/up.json, and whether it still runs. Written by the supervisor at every change. */
+/* What a running server says about itself in .sluice/up.json, and whether it still runs. Written by the supervisor at every
+ * change. */
 #ifndef SL_OP_UP_STATE_H
 #define SL_OP_UP_STATE_H
 

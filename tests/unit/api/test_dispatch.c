@@ -73,7 +73,8 @@ static int arguments(const char *query, struct sl_call *call, struct sl_error *e
 
 static void test_query_becomes_arguments(void **state)
 {
-	static const char *const wrong[] = {"limit=0", "limit=x", "limt=3", "limit=3&limit=4", "kind=models", "name=%00", "name=%zz"};
+	static const char *const wrong[] = {
+		"limit=0", "limit=x", "limt=3", "limit=3&limit=4", "kind=models", "name=%00", "name=%zz"};
 	struct sl_call call;
 	struct sl_error err = {0};
 	(void)state;

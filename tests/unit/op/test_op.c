@@ -1,4 +1,5 @@
-/* The operation table: every spec has a handler (the link proves it) and every handler a spec; routes are sound; arguments are typed. */
+/* The operation table: every spec has a handler (the link proves it) and every handler a spec; routes are sound; arguments are
+ * typed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,8 @@ static int look_for_handlers(const char *path, struct sl_error *err)
 		at += strlen("\nint sl_op_");
 		size_t len = strcspn(at, "(");
 		snprintf(name, sizeof name, "%.*s", (int)len, at);
-		if (len < sizeof name && strstr(at, "(struct sl_call *call, struct sl_error *err)") == at + len && !sl_op_find(name))
+		if (len < sizeof name && strstr(at, "(struct sl_call *call, struct sl_error *err)") == at + len &&
+			!sl_op_find(name))
 			return sl_fail(err, SL_E_FAILED, "%s: sl_op_%s has no spec/op/%s.json", path, name, name);
 	}
 	return rc;
@@ -95,8 +97,22 @@ static int echo(struct sl_call *call, struct sl_error *err)
 
 static const char *const COLOURS[] = {"red", "green", NULL};
 static const struct sl_op_arg ARGS[] = {
-	{.name = "colour", .type = SL_ARG_CHOICE, .position = 1, .required = true, .choices = COLOURS, .metavar = "COLOUR", .doc = "x"},
-	{.name = "limit", .type = SL_ARG_INT, .fallback = "20", .has_min = true, .min = 1, .has_max = true, .max = 100, .metavar = "N", .doc = "x"},
+	{.name = "colour",
+		.type = SL_ARG_CHOICE,
+		.position = 1,
+		.required = true,
+		.choices = COLOURS,
+		.metavar = "COLOUR",
+		.doc = "x"},
+	{.name = "limit",
+		.type = SL_ARG_INT,
+		.fallback = "20",
+		.has_min = true,
+		.min = 1,
+		.has_max = true,
+		.max = 100,
+		.metavar = "N",
+		.doc = "x"},
 	{.name = "names", .type = SL_ARG_NAME, .rest = true, .metavar = "NAME", .doc = "x"},
 	{.name = "since", .type = SL_ARG_TIME, .metavar = "T", .doc = "x"},
 	{.name = "deep", .type = SL_ARG_FLAG, .metavar = "X", .doc = "x"},
@@ -118,7 +134,8 @@ static void test_arguments_are_typed(void **state)
 	struct sl_error err = {0};
 	size_t count;
 	(void)state;
-	assert_int_equal(0, from_json(&call, "{\"colour\":\"red\",\"names\":[\"a\",\"b\"],\"since\":\"2001-03-01\",\"deep\":true}", &err));
+	assert_int_equal(
+		0, from_json(&call, "{\"colour\":\"red\",\"names\":[\"a\",\"b\"],\"since\":\"2001-03-01\",\"deep\":true}", &err));
 	assert_string_equal("red", sl_call_text(&call, "colour"));
 	assert_int_equal(20, sl_call_int(&call, "limit"));
 	assert_false(sl_call_given(&call, "limit"));
@@ -165,7 +182,8 @@ static void test_openapi_names_every_route(void **state)
 	for (size_t i = 0; i < sl_op_count; i++) {
 		if (!*sl_ops[i].path)
 			continue;
-		yyjson_val *operation = yyjson_obj_get(yyjson_obj_get(paths, sl_ops[i].path), strcmp(sl_ops[i].method, "GET") ? "post" : "get");
+		yyjson_val *operation =
+			yyjson_obj_get(yyjson_obj_get(paths, sl_ops[i].path), strcmp(sl_ops[i].method, "GET") ? "post" : "get");
 		assert_string_equal(sl_ops[i].name, sl_json_str(operation, "operationId", ""));
 		assert_string_equal(sl_permission_name(sl_ops[i].permission), sl_json_str(operation, "x-permission", ""));
 	}
