@@ -41,9 +41,13 @@ const char *sl_code_name(int code) { return CODES[code_row(code)].name; }
 int sl_code_exit_status(int code) { return CODES[code_row(code)].exit_status; }
 int sl_code_http_status(int code) { return CODES[code_row(code)].http_status; }
 
+/* The code of the newest failure of this thread: what a hint answers with when its caller wanted no text. */
+static _Thread_local int last_code;
+
 static int fill(struct sl_error *err, int code, const char *where, const char *format, va_list args) SL_PRINTF(4, 0);
 static int fill(struct sl_error *err, int code, const char *where, const char *format, va_list args)
 {
+	last_code = code;
 	if (!err)
 		return code;
 	/* The arguments may point into `err` itself (a message wrapped in a longer one), so print aside first. */
@@ -98,7 +102,7 @@ int sl_fail_memory(struct sl_error *err) { return sl_fail(err, SL_E_NO_MEMORY, "
 int sl_error_hint(struct sl_error *err, const char *format, ...)
 {
 	if (!err)
-		return SL_E_BUG;
+		return last_code;
 	char hint[sizeof err->hint];
 	va_list args;
 	va_start(args, format);
@@ -111,7 +115,7 @@ int sl_error_hint(struct sl_error *err, const char *format, ...)
 int sl_error_where(struct sl_error *err, const char *format, ...)
 {
 	if (!err)
-		return SL_E_BUG;
+		return last_code;
 	if (err->where[0])
 		return err->code;
 	va_list args;
@@ -124,7 +128,7 @@ int sl_error_where(struct sl_error *err, const char *format, ...)
 int sl_error_context(struct sl_error *err, const char *format, ...)
 {
 	if (!err)
-		return SL_E_BUG;
+		return last_code;
 	char context[256], message[sizeof err->message];
 	va_list args;
 	va_start(args, format);

@@ -51,7 +51,7 @@ int sl_fail_at(struct sl_error *err, int code, const char *where, const char *fo
 int sl_fail_errno(struct sl_error *err, int error_number, const char *where, const char *doing);
 int sl_fail_memory(struct sl_error *err);
 
-/* Adds the hint to a filled error; returns err->code, or SL_E_BUG when `err` is NULL. */
+/* Adds the hint to the error that was filled just before; returns its code, also when `err` is NULL. */
 int sl_error_hint(struct sl_error *err, const char *format, ...) SL_PRINTF(2, 3);
 /* Sets `where` unless an inner call has said it already; returns err->code. */
 int sl_error_where(struct sl_error *err, const char *format, ...) SL_PRINTF(2, 3);

@@ -29,6 +29,7 @@ static void error_carries_where_what_and_hint(void **state)
 	assert_int_equal(sl_code_exit_status(SL_E_BUSY), 4);
 	assert_int_equal(sl_code_http_status(SL_E_NO_SPACE), 507);
 	assert_int_equal(sl_fail(NULL, SL_E_IO, "dropped"), SL_E_IO);
+	assert_int_equal(sl_error_hint(NULL, "dropped too"), SL_E_IO);
 	sl_error_context(&err, "step");
 	assert_string_equal(err.message, "step: no 'x'");
 }
