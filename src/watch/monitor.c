@@ -171,10 +171,8 @@ static int commit_window(struct sl_monitor_watch *w, const struct sl_pane *sum, 
 	sl_windows_next(&w->windows);
 	if (!rc)
 		rc = save_state(w, prediction_offset, label_offset, err);
-	if (!rc)
-		rc = sl_meta_commit(w->store->meta, err);
+	rc = sl_meta_end(w->store->meta, rc, err);
 	if (rc) {
-		sl_meta_rollback(w->store->meta);
 		w->level = before;
 		w->level_since_ms = level_since;
 	}
@@ -279,7 +277,7 @@ static void prediction_key(const struct sl_prediction *p, size_t row, struct sl_
 	int n;
 	bool by_id = !key || key->kind != SL_CELL_INT;
 	if (by_id)
-		n = snprintf(text, sizeof text, "%s#%zu", p->id.text, row);
+		n = snprintf(text, sizeof text, "%s#%zu", p->id.text, (size_t)p->first_row + row); /* a long request is several records */
 	else
 		n = snprintf(text, sizeof text, "%" PRId64, key->i);
 	sl_join_key(by_id, text, (size_t)n, ret);

@@ -260,11 +260,8 @@ int sl_trigger_decide(struct sl_store *store, const struct sl_project *project, 
 		if (!rc)
 			rc = decide_trigger(&d, &project->triggers[i], err);
 	}
+	rc = sl_meta_end(store->meta, rc, err);
 	if (!rc)
-		rc = sl_meta_commit(store->meta, err);
-	if (rc)
-		sl_meta_rollback(store->meta);
-	else
 		*ret_count = d.count;
 	return rc;
 }
@@ -316,11 +313,7 @@ int sl_trigger_end(struct sl_store *store, int64_t firing, const char *status, c
 		rc = sl_fail_memory(err);
 	else
 		rc = sl_ledger_append(store->ledger, "trigger.end", subject, detail, NULL, err);
-	if (!rc)
-		rc = sl_meta_commit(store->meta, err);
-	if (rc)
-		sl_meta_rollback(store->meta);
-	return rc;
+	return sl_meta_end(store->meta, rc, err);
 }
 
 int sl_trigger_call(struct sl_store *store, const struct sl_project *project, const char *name, int64_t *ret_event, struct sl_error *err)
@@ -336,9 +329,5 @@ int sl_trigger_call(struct sl_store *store, const struct sl_project *project, co
 	int64_t now = sl_now_ms();
 	struct sl_event event = {.kind = "call", .subject = name, .from_ms = now, .to_ms = now, .detail = "{}"};
 	rc = sl_event_add(&store->track, &event, ret_event, err);
-	if (!rc)
-		rc = sl_meta_commit(store->meta, err);
-	if (rc)
-		sl_meta_rollback(store->meta);
-	return rc;
+	return sl_meta_end(store->meta, rc, err);
 }
