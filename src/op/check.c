@@ -77,7 +77,7 @@ int sl_op_check(struct sl_call *call, struct sl_error *err)
 	if (!rc && ref.kind != SL_REF_ANY && ref.kind != SL_REF_DATASET)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no dataset", sl_call_text(call, "dataset"));
 	if (!rc)
-		rc = sl_pins_project(call, store, NULL, 0, &project, err);
+		rc = sl_pins_project(call, store, NULL, 0, false, &project, err);
 	if (!rc)
 		rc = find_table(call, store, &ref, &job.table, err);
 	if (rc)

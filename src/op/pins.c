@@ -45,17 +45,18 @@ static bool overridden(const char *const *overrides, size_t count, const char *p
 
 /* Which pins hold: those that the file has not overtaken and the caller does not replace. */
 static int choose(struct sl_call *call, struct sl_store *store, const struct sl_project *plain, const struct sl_pin *pins,
-	size_t pin_count, const char *const *overrides, size_t count, const char **ret, size_t *ret_count, struct sl_error *err)
+	size_t pin_count, const char *const *overrides, size_t count, bool settle, const char **ret, size_t *ret_count, struct sl_error *err)
 {
 	struct sl_buf value SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
 	for (size_t i = 0; i < pin_count; i++) {
 		if (file_value(plain, pins[i].param, &value))
 			return sl_fail_memory(err);
 		if (!sl_str_eq(sl_buf_cstr(&value), pins[i].file_value)) {
-			int rc = sl_pin_remove(&store->track, pins[i].param, "the project file changed it", err);
+			int rc = settle ? sl_pin_remove(&store->track, pins[i].param, "the project file changed it", err) : 0;
 			if (rc)
 				return rc;
-			sl_call_line(call, "%s is no longer pinned: the project file changed it", pins[i].param);
+			if (settle)
+				sl_call_line(call, "%s is no longer pinned: the project file changed it", pins[i].param);
 		} else if (!overridden(overrides, count, pins[i].param)) {
 			ret[(*ret_count)++] = pins[i].override;
 		}
@@ -63,7 +64,7 @@ static int choose(struct sl_call *call, struct sl_store *store, const struct sl_
 	return 0;
 }
 
-int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *const *overrides, size_t count,
+int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *const *overrides, size_t count, bool settle,
 	struct sl_project **ret, struct sl_error *err)
 {
 	struct sl_pin *pins;
@@ -76,7 +77,7 @@ int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *co
 		struct sl_project *plain SL_CLEANUP(sl_project_freep) = NULL;
 		rc = sl_project_load(store->project_dir, NULL, 0, &plain, err);
 		if (!rc)
-			rc = choose(call, store, plain, pins, pin_count, overrides, count, all, &all_count, err);
+			rc = choose(call, store, plain, pins, pin_count, overrides, count, settle, all, &all_count, err);
 	}
 	if (rc)
 		return rc;

@@ -119,10 +119,11 @@ int sl_op_run(struct sl_call *call, struct sl_error *err)
 	int rc = split(call, &request, err);
 	if (!rc)
 		rc = sl_call_store(call, &store, err);
-	if (!rc && sl_call_flag(call, "unpin"))
+	bool settle = !sl_call_flag(call, "dry-run");
+	if (!rc && settle && sl_call_flag(call, "unpin"))
 		rc = sl_pins_drop(call, store, "sluice run --unpin", err);
 	if (!rc)
-		rc = sl_pins_project(call, store, request.overrides, request.override_count, &project, err);
+		rc = sl_pins_project(call, store, request.overrides, request.override_count, settle, &project, err);
 	if (rc)
 		return rc;
 	fill_options(call, &request, &options);

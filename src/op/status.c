@@ -59,7 +59,7 @@ static int put_plan(struct sl_call *call, struct sl_store *store, yyjson_mut_val
 	struct sl_project *project;
 	struct sl_flow_options options = {.preview = true};
 	struct sl_flow_report report = {0};
-	int rc = sl_pins_project(call, store, NULL, 0, &project, err);
+	int rc = sl_pins_project(call, store, NULL, 0, false, &project, err);
 	if (!rc)
 		rc = sl_flow_run(store, project, &options, &report, err);
 	if (!rc) {

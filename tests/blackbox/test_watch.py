@@ -163,3 +163,20 @@ def test_bad_labels_are_refused_whole(project, body, where):
         done = server.post("/api/v1/labels/truth", json=body, headers={"Authorization": f"Bearer {server.token}"})
         assert done.status_code == 400 and done.json()["error"]["where"] == where, done.text
         assert requests.post(server.url + "/api/v1/labels/truth", json={"labels": []}, timeout=30).status_code == 401
+
+
+def test_the_file_overtakes_a_pin_and_looking_changes_nothing(project):
+    project.write("sluice.yaml", "project: x\nparams: {n: 1}\nsteps: {s: {run: [/bin/true, $n]}}\n")
+    project.sluice("init")
+    project.sluice("run", "n=2", "--pin")
+    assert project.json("status")["pinned"] == ["n=2"]
+    assert "up to date" in project.sluice("run").stdout
+    project.write("sluice.yaml", "project: x\nparams: {n: 3}\nsteps: {s: {run: [/bin/true, $n]}}\n")
+    entries = len(project.json("ls", "ledger", "--limit", 1000)["items"])
+    with project.up() as server:
+        assert server.get("/").status_code == 200
+    project.sluice("status")
+    project.sluice("run", "-n")
+    assert len(project.json("ls", "ledger", "--limit", 1000)["items"]) == entries
+    project.sluice("run")
+    assert project.json("status").get("pinned", []) == []
