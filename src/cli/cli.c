@@ -144,6 +144,15 @@ static int find_dir(const char *wanted, char out[SL_PATH_MAX], struct sl_error *
 		       : sl_fail(err, SL_E_TOO_LARGE, "the path of this folder is longer than %d bytes", SL_PATH_MAX - 1);
 }
 
+/* A command line that could not be read to its end may still have asked for JSON. */
+static bool asked_for_json(int argc, char *const *argv)
+{
+	for (int i = 0; i < argc && !sl_str_eq(argv[i], "--"); i++)
+		if (sl_str_eq(argv[i], "--json"))
+			return true;
+	return false;
+}
+
 static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_globals *globals)
 {
 	struct sl_call call;
@@ -174,7 +183,7 @@ static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_g
 		show_failure(&call);
 	int status = call.failed && !call.exit_status ? 1 : call.exit_status;
 	sl_call_done(&call);
-	return rc ? report(&err, globals->json) : status;
+	return rc ? report(&err, globals->json || asked_for_json(argc, argv)) : status;
 }
 
 int sl_cli_main(int argc, char **argv)

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "base/time.h"
 
-enum { TABLE_COLUMNS_MAX = 32, CELL_COLUMNS_MAX = 60, CELL_BYTES = 512, SHORT_HASH = 12 };
+enum { TABLE_COLUMNS_MAX = 256, CELL_COLUMNS_MAX = 60, CELL_BYTES = 512, SHORT_HASH = 12 };
 
 char *sl_bytes_format(uint64_t bytes, char out[32])
 {
@@ -69,9 +69,16 @@ static bool is_hash(const char *text)
 	return strlen(text) == SL_HASH_HEX && sl_hash_parse(text, &hash);
 }
 
+/* Without a name every digit counts: nothing is known of what the number means. */
 static void number_text(const char *name, yyjson_mut_val *value, char out[CELL_BYTES])
 {
 	double d = yyjson_mut_get_num(value);
+	if (!name) {
+		struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(CELL_BYTES);
+		if (sl_json_write(value, false, &text, NULL) == 0)
+			snprintf(out, CELL_BYTES, "%s", sl_buf_cstr(&text));
+		return;
+	}
 	if (sl_str_ends(name, "_bytes"))
 		sl_bytes_format(d > 0 ? (uint64_t)d : 0, out);
 	else if (sl_str_ends(name, "_ms"))
@@ -140,7 +147,13 @@ struct table {
 	int widths[TABLE_COLUMNS_MAX];
 	bool numbers[TABLE_COLUMNS_MAX];
 	size_t count;
+	bool plain; /* the names are the user's own, and tell no unit */
 };
+
+static const char *column_title(const struct table *t, const char *name, char out[64])
+{
+	return t->plain ? name : shown_name(name, out);
+}
 
 static void add_column(struct table *t, const char *name)
 {
@@ -151,7 +164,7 @@ static void add_column(struct table *t, const char *name)
 		return;
 	t->names[t->count] = name;
 	char shown[64];
-	t->widths[t->count] = sl_term_columns(shown_name(name, shown));
+	t->widths[t->count] = sl_term_columns(column_title(t, name, shown));
 	t->numbers[t->count++] = true;
 }
 
@@ -166,7 +179,7 @@ static void measure(const struct sl_term *term, yyjson_mut_val *rows, struct tab
 		for (size_t c = 0; c < t->count; c++) {
 			char text[CELL_BYTES];
 			value = yyjson_mut_obj_get(row, t->names[c]);
-			cell_text(term, t->names[c], value, text);
+			cell_text(term, t->plain ? NULL : t->names[c], value, text);
 			int width = sl_term_columns(text);
 			t->numbers[c] &= !value || yyjson_mut_is_null(value) || yyjson_mut_is_num(value);
 			if (width > t->widths[c])
@@ -207,9 +220,9 @@ static void write_cell(const struct sl_term *term, const struct table *t, size_t
 	sl_buf_str(out, last ? "\n" : "  ");
 }
 
-void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl_buf *out)
+static void render_rows(const struct sl_term *term, yyjson_mut_val *rows, bool plain, struct sl_buf *out)
 {
-	struct table t = {0};
+	struct table t = {.plain = plain};
 	size_t i, max;
 	yyjson_mut_val *row;
 	int before_last = 0;
@@ -222,17 +235,19 @@ void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl
 		left = 10;
 	for (size_t c = 0; c < t.count; c++) {
 		char shown[64];
-		write_cell(term, &t, c, shown_name(t.names[c], shown), SL_STYLE_DIM, left, out);
+		write_cell(term, &t, c, column_title(&t, t.names[c], shown), SL_STYLE_DIM, left, out);
 	}
 	yyjson_mut_arr_foreach(rows, i, max, row)
 		for (size_t c = 0; c < t.count; c++) {
 			char text[CELL_BYTES];
-			cell_text(term, t.names[c], yyjson_mut_obj_get(row, t.names[c]), text);
+			cell_text(term, plain ? NULL : t.names[c], yyjson_mut_obj_get(row, t.names[c]), text);
 			bool state = sl_str_eq(t.names[c], "status") || sl_str_eq(t.names[c], "level") ||
 				     sl_str_eq(t.names[c], "state");
 			write_cell(term, &t, c, text, state ? sl_render_state(text) : SL_STYLE_PLAIN, left, out);
 		}
 }
+
+void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl_buf *out) { render_rows(term, rows, false, out); }
 
 static bool is_rows(yyjson_mut_val *value)
 {
@@ -288,13 +303,13 @@ void sl_render_object(const struct sl_term *term, yyjson_mut_val *object, int in
 	}
 }
 
-/* {"items": [...], "more": true}: the list is the result. */
+/* {"items": [...], "more": true}: the list is the result. With "columns" it answers a query, whose names are not ours. */
 static void render_items(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
 	yyjson_mut_val *items = yyjson_mut_obj_get(result, "items");
 	const char *note = yyjson_mut_get_str(yyjson_mut_obj_get(result, "note"));
 	if (yyjson_mut_arr_size(items))
-		sl_render_table(term, items, out);
+		render_rows(term, items, yyjson_mut_obj_get(result, "columns") != NULL, out);
 	if (note) {
 		sl_term_text(term, out, SL_STYLE_DIM, note);
 		sl_buf_char(out, '\n');

@@ -122,7 +122,7 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 	else {
 		sl_fail(err, SL_E_INVALID, "'%s' is not a version of a dataset", version);
 		return sl_error_hint(err,
-			"write a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice log dataset:%s` "
+			"write a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice ls datasets %s` "
 			"lists them",
 			dataset);
 	}
@@ -132,7 +132,7 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 		sl_fail(err, SL_E_NOT_FOUND, "dataset '%s' has no version yet", dataset);
 	else
 		sl_fail(err, SL_E_NOT_FOUND, "dataset '%s' has no version '%s'", dataset, version);
-	return sl_error_hint(err, *version ? "`sluice log dataset:%s` lists what there is" : "`sluice run %s` makes one",
+	return sl_error_hint(err, *version ? "`sluice ls datasets %s` lists what there is" : "`sluice run %s` makes one",
 			     dataset);
 }
 

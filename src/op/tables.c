@@ -8,7 +8,7 @@
 #include "op/resolve.h"
 #include "os/sys.h"
 
-/* What the store knows, as tables. Times are TIMESTAMP, JSON stays text. ?1 is the most rows. */
+/* What the store knows, as tables. Times are milliseconds since 1970, JSON stays text. ?1 is the most rows. */
 static const struct record_table {
 	const char *name, *columns, *sql;
 } RECORDS[] = {

@@ -221,6 +221,18 @@ def test_data_cannot_drive_the_terminal(small):
     assert "owned" in shown and "\x1b]" not in shown and "\x07" not in shown
 
 
+def test_a_query_shows_the_users_own_names_and_every_digit(small):
+    shown = small.sluice("sql", "select 123456789.5::double as x, 90000 as delay_ms, 5000 as rows").stdout
+    assert shown.split() == ["x", "delay_ms", "rows", "123456789.5", "90000", "5000"]
+    wide = small.sluice("sql", "select " + ", ".join(f"{i} as c{i}" for i in range(100))).stdout
+    assert "c99" in wide and wide.split()[-1] == "99"
+
+
+def test_a_wrong_command_line_is_json_too(small):
+    for arguments in (("ls", "nosuch", "--json"), ("run", "--json", "--nosuch")):
+        assert json.loads(small.sluice(*arguments, status=2).stdout)["error"]["message"]
+
+
 def test_a_closed_pipe_is_no_error(small):
     done = subprocess.run(f"{PROGRAM} help --json | head -c 1", shell=True, cwd=small.root, env=small.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.stdout == b"{" and done.stderr == b""
