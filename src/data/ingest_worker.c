@@ -1,25 +1,22 @@
 #include "data/ingest_worker.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "port/packed.h"
 
-static int compression_of(const char *path, const char **ret, struct sl_error *err)
+/* What is packed is proved first; a Parquet file is read as it is. */
+static int compression_of(const struct sl_ingest_worker *w, size_t index, struct sl_error *err)
 {
-	static const unsigned char GZIP[] = {0x1f, 0x8b}, ZSTD[] = {0x28, 0xb5, 0x2f, 0xfd};
-	unsigned char head[4] = {0};
-	int fd SL_AUTO_CLOSE = -1;
-	struct sl_file_info info;
-	int rc = sl_file_info(path, &info, err);
+	static const char *const WORDS[] = {"uncompressed", "gzip", "zstd"};
+	enum sl_packing kind;
+	int rc = sl_packed_kind(w->objects[index], &kind, err);
 
-	if (rc < 0 || (rc = sl_file_open(path, O_RDONLY, 0, &fd, err)) < 0)
+	if (rc < 0)
 		return rc;
-	if (info.size_bytes >= sizeof head && (rc = sl_file_read_at(fd, head, sizeof head, 0, path, err)) < 0)
-		return rc;
-	*ret = memcmp(head, GZIP, sizeof GZIP) == 0 ? "gzip" : memcmp(head, ZSTD, sizeof ZSTD) == 0 ? "zstd" : "uncompressed";
-	return 0;
+	w->compressions[index] = WORDS[kind];
+	return strcmp(w->job->format, "parquet") == 0 ? 0 : sl_packed_prove(w->objects[index], kind, w->names[index], err);
 }
 
 static int collect(struct sl_ingest_worker *w, struct sl_error *err)
@@ -36,7 +33,7 @@ static int collect(struct sl_ingest_worker *w, struct sl_error *err)
 	for (size_t i = 0; i < count; i++) {
 		w->objects[i] = w->job->files[i].object;
 		w->names[i] = w->job->files[i].name;
-		int rc = compression_of(w->objects[i], &w->compressions[i], err);
+		int rc = compression_of(w, i, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -2,6 +2,7 @@
 import csv
 import gzip
 import hashlib
+import subprocess
 
 import pytest
 
@@ -65,6 +66,25 @@ def test_equal_content_stops_the_wave(project):
     project.write("sluice.yaml", PROJECT.replace("*.csv", "*.csv.gz"))
     done = project.sluice("run")
     assert "1 ran" in done.stdout + done.stderr
+
+
+def damaged(whole):
+    """Cut in the middle of a block, at a boundary of the checksum, by one byte; a wrong checksum; bytes behind the end."""
+    return [whole[:len(whole) // 2], whole[:-9], whole[:-8], whole[:-4], whole[:-1], whole[:-4] + bytes([whole[-4] ^ 1]) + whole[-3:], whole + b"more"]
+
+
+@pytest.mark.parametrize("suffix,packer", [("gz", ["gzip", "-c"]), ("zst", ["zstd", "-qc"])])
+def test_a_packed_file_that_is_cut_off_makes_no_version(project, suffix, packer):
+    whole = subprocess.run(packer, input=("id\n" + "".join(f"{i}\n" for i in range(60000))).encode(), stdout=subprocess.PIPE, check=True).stdout
+    project.write("sluice.yaml", f"project: p\nsources: {{raw: data/a.csv.{suffix}}}\nsteps: {{out: {{sql: 'from raw'}}}}\n")
+    for bytes_ in damaged(whole):
+        project.write(f"data/a.csv.{suffix}", bytes_)
+        done = project.sluice("run", status=1)
+        assert f"data/a.csv.{suffix}" in done.stderr and ("cut off" in done.stderr or "packed" in done.stderr)
+    assert project.json("ls", "datasets")["items"] == []
+    project.write(f"data/a.csv.{suffix}", whole)
+    project.sluice("run")
+    assert rows(project, "select count(*) from out") == [["60000"]]
 
 
 def test_raw_bytes_are_kept_under_their_own_hash(project):
