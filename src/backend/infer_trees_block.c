@@ -24,7 +24,7 @@ enum {
 
 /* A feature that the model asks for: its conditions in ascending order, in buckets of 16, and every bucket's first but the first
  * one's. Both are padded with NaN, which is never <= a value. Two comparisons of 8 find the bucket among 256 conditions and two
- * more the place in it, without a branch: a third of the time of a binary search. */
+ * more the place in it, without a branch that a row could mispredict. */
 struct rank_table {
 	uint32_t feature, lane, lanes;
 	uint32_t count, pivot_count; /* pivots: a multiple of 8 */

@@ -91,17 +91,7 @@ static void add_number(struct sl_buf *buf, uint64_t v, unsigned bytes, bool big_
 void sl_buf_u32le(struct sl_buf *buf, uint32_t v) { add_number(buf, v, 4, false); }
 void sl_buf_u64le(struct sl_buf *buf, uint64_t v) { add_number(buf, v, 8, false); }
 void sl_buf_u16be(struct sl_buf *buf, uint16_t v) { add_number(buf, v, 2, true); }
-void sl_buf_u32be(struct sl_buf *buf, uint32_t v) { add_number(buf, v, 4, true); }
 void sl_buf_u64be(struct sl_buf *buf, uint64_t v) { add_number(buf, v, 8, true); }
-
-void sl_buf_consume(struct sl_buf *buf, size_t len)
-{
-	assert(len <= buf->len);
-	if (!len)
-		return;
-	memmove(buf->data, buf->data + len, buf->len - len + 1);
-	buf->len -= len;
-}
 
 int sl_buf_check(const struct sl_buf *buf, const char *what, struct sl_error *err)
 {

@@ -31,10 +31,7 @@ void sl_buf_printf(struct sl_buf *buf, const char *format, ...) SL_PRINTF(2, 3);
 void sl_buf_u32le(struct sl_buf *buf, uint32_t v);
 void sl_buf_u64le(struct sl_buf *buf, uint64_t v);
 void sl_buf_u16be(struct sl_buf *buf, uint16_t v);
-void sl_buf_u32be(struct sl_buf *buf, uint32_t v);
 void sl_buf_u64be(struct sl_buf *buf, uint64_t v);
-/* Removes the first `len` bytes. */
-void sl_buf_consume(struct sl_buf *buf, size_t len);
 /* 0, or the sticky failure with `err` filled; `what` names the thing that was too large. */
 int sl_buf_check(const struct sl_buf *buf, const char *what, struct sl_error *err);
 /* The text, "" when empty. */

@@ -244,15 +244,6 @@ int sl_json_mut_canonical(yyjson_mut_val *value, struct sl_buf *out, struct sl_e
 	return rc;
 }
 
-int sl_json_hash(yyjson_val *value, struct sl_hash *ret, struct sl_error *err)
-{
-	struct sl_buf text SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 30);
-	int rc = sl_json_canonical(value, &text, err);
-	if (!rc)
-		sl_sha256(sl_buf_cstr(&text), text.len, ret);
-	return rc;
-}
-
 int sl_json_write(yyjson_mut_val *value, bool pretty, struct sl_buf *out, struct sl_error *err)
 {
 	size_t len;

@@ -29,8 +29,6 @@ void sl_json_mut_freep(yyjson_mut_doc **doc);
 /* Appends the canonical form. 0, SL_E_INVALID (NaN, infinity, duplicate member), or the buffer's failure. */
 int sl_json_canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err);
 int sl_json_mut_canonical(yyjson_mut_val *value, struct sl_buf *out, struct sl_error *err);
-/* SHA-256 of the canonical form. */
-int sl_json_hash(yyjson_val *value, struct sl_hash *ret, struct sl_error *err);
 
 /* Appends as people read it: pretty with two blanks, or one line. */
 int sl_json_write(yyjson_mut_val *value, bool pretty, struct sl_buf *out, struct sl_error *err);

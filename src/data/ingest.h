@@ -55,8 +55,6 @@ struct sl_ingest_result {
 /* Files go to `staging`, made when missing. Errors name the user's files. */
 int sl_ingest_execute(const struct sl_ingest_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
 		      struct sl_ingest_result *ret, struct sl_error *err);
-yyjson_mut_val *sl_ingest_result_json(yyjson_mut_doc *doc, const struct sl_ingest_result *result);
-int sl_ingest_result_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ingest_result *ret, struct sl_error *err);
 
 /* The raw files as inputs of the run (kind "file"), inside the caller's transaction. The versions themselves: sl_checked_commit
  * (check.h). */

@@ -55,25 +55,3 @@ int sl_ingest_job_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ing
 	return 0;
 }
 
-yyjson_mut_val *sl_ingest_result_json(yyjson_mut_doc *doc, const struct sl_ingest_result *result)
-{
-	yyjson_mut_val *root = yyjson_mut_obj(doc), *table = sl_staged_json(doc, &result->table);
-
-	if (!table || !yyjson_mut_obj_add_val(doc, root, "table", table))
-		return NULL;
-	if (result->broken.file_count) {
-		yyjson_mut_val *broken = sl_staged_json(doc, &result->broken);
-		if (!broken || !yyjson_mut_obj_add_val(doc, root, "broken", broken))
-			return NULL;
-	}
-	return yyjson_mut_obj_add_uint(doc, root, "broken_rows", result->broken_rows) ? root : NULL;
-}
-
-int sl_ingest_result_parse(yyjson_val *value, struct sl_arena *arena, struct sl_ingest_result *ret, struct sl_error *err)
-{
-	yyjson_val *broken = yyjson_obj_get(value, "broken");
-
-	*ret = (struct sl_ingest_result){.broken_rows = (uint64_t)sl_json_int(value, "broken_rows", 0)};
-	int rc = sl_staged_parse(yyjson_obj_get(value, "table"), arena, &ret->table, err);
-	return rc == 0 && broken ? sl_staged_parse(broken, arena, &ret->broken, err) : rc;
-}

@@ -42,8 +42,6 @@ void sl_category_set_free(struct sl_category_set *set)
 	sl_free(set);
 }
 
-size_t sl_category_set_count(const struct sl_category_set *set) { return set->count; }
-
 static uint64_t hash_text(const char *text, size_t len)
 {
 	uint64_t h = 0xcbf29ce484222325u;

@@ -11,7 +11,6 @@ enum { SL_CATEGORY_BYTES_MAX = 64 << 20 }; /* all texts of one column together *
 
 struct sl_category_set *sl_category_set_new(struct sl_error *err);
 void sl_category_set_free(struct sl_category_set *set); /* NULL is fine */
-size_t sl_category_set_count(const struct sl_category_set *set);
 /* The number of `text`, taken in if it is new. `counts`: it belongs into the dictionary (a training row has it). SL_E_TOO_LARGE
  * beyond SL_CATEGORIES_MAX or SL_CATEGORY_BYTES_MAX. */
 int sl_category_set_add(struct sl_category_set *set, const char *text, size_t len, bool counts, uint32_t *ret,

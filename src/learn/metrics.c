@@ -34,19 +34,6 @@ const char *const sl_metric_names[] = {
 	NULL,
 };
 
-int sl_metric_direction(const char *name)
-{
-	static const char *const up[] = {"auc", "accuracy", "precision", "recall", "f1", "macro_f1", "r2"};
-	static const char *const down[] = {"log_loss", "brier", "calibration_gap", "ece_10", "ece_15", "rmse", "mae"};
-	for (size_t i = 0; i < SL_ARRAY_LEN(up); i++)
-		if (sl_str_eq(up[i], name))
-			return 1;
-	for (size_t i = 0; i < SL_ARRAY_LEN(down); i++)
-		if (sl_str_eq(down[i], name))
-			return -1;
-	return 0;
-}
-
 double sl_scores_get(const struct sl_scores *scores, const char *name)
 {
 	for (size_t i = 0; i < scores->count; i++)

@@ -28,11 +28,9 @@ void sl_scores_add(struct sl_scores *scores, const char *name, double value);
  * "ece_10", "ece_15", "accuracy", "precision", "recall", "f1", "macro_f1", "rmse", "mae", "r2", "observed", "predicted", "rows",
  * "tp", "fp", "tn", "fn". */
 extern const char *const sl_metric_names[];
-/* Higher is better: 1; lower is better: -1; neither: 0. */
-int sl_metric_direction(const char *name);
 
-/* Area under the ROC curve = P(positive scored above negative) + P(tie)/2, weighted; NaN when one class is missing. Radix sort: 3
- * M rows in about 0.1 s. */
+/* Area under the ROC curve = P(positive scored above negative) + P(tie)/2, weighted; NaN when one class is missing. By
+ * learn/sort.h: 3 M rows in 0.14 s. */
 int sl_auc(const float *predicted, const float *labels, const float *weights, size_t count, double *ret, struct sl_error *err);
 /* Expected calibration error over `bins` bins of equal width. */
 double sl_ece(const float *predicted, const float *labels, const float *weights, size_t count, int bins);

@@ -328,14 +328,3 @@ int sl_package_reference(struct sl_objects *objects, const struct sl_package *pa
 	return rc ? rc : check_reference(package, ret, err);
 }
 
-int sl_package_objects(struct sl_objects *objects, const struct sl_hash *hash, struct sl_hash ret[2], struct sl_error *err)
-{
-	SL_CLEANUP(sl_arena_freep) struct sl_arena *arena = sl_arena_new(0, err);
-	struct sl_package package;
-	int rc = arena ? sl_package_read(objects, hash, arena, &package, err) : SL_E_NO_MEMORY;
-	if (!rc) {
-		ret[0] = package.model;
-		ret[1] = package.reference;
-	}
-	return rc;
-}

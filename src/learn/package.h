@@ -55,7 +55,5 @@ int sl_package_load(struct sl_objects *objects, const char *dir, const struct sl
 /* Its reference statistics; SL_E_CORRUPT when their columns are not the package's. */
 int sl_package_reference(struct sl_objects *objects, const struct sl_package *package, struct sl_arena *arena,
 			 struct sl_reference *ret, struct sl_error *err);
-/* The objects a package refers to besides itself (for gc and verify): model and reference. */
-int sl_package_objects(struct sl_objects *objects, const struct sl_hash *hash, struct sl_hash ret[2], struct sl_error *err);
 
 #endif

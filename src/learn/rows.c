@@ -18,16 +18,6 @@ void sl_rows_done(struct sl_rows *rows)
 	*rows = (struct sl_rows){0};
 }
 
-const float *sl_rows_at(const struct sl_rows *rows, size_t i)
-{
-	for (size_t p = 0; p < rows->piece_count; p++) {
-		if (i < rows->pieces[p].row_count)
-			return rows->pieces[p].rows + i * rows->features;
-		i -= rows->pieces[p].row_count;
-	}
-	return NULL;
-}
-
 static float *piece_memory(const struct sl_train_piece *piece) { return (float *)(uintptr_t)piece->rows; }
 
 static int add_piece(struct sl_rows *rows, size_t least, struct sl_error *err)

@@ -19,8 +19,6 @@ struct sl_rows {
 	size_t features;
 };
 void sl_rows_done(struct sl_rows *rows);
-/* Row `i` < count; not for loops over all rows. */
-const float *sl_rows_at(const struct sl_rows *rows, size_t i);
 
 struct sl_rows_request {
 	const struct sl_sql_table *table;

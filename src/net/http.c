@@ -90,21 +90,6 @@ int sl_http_decode(const char *text, size_t len, bool plus_is_space, char *out, 
 	return 0;
 }
 
-void sl_http_encode(struct sl_buf *out, const char *text)
-{
-	static const char HEX[] = "0123456789ABCDEF";
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
-		bool plain = letter || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
-		if (plain) {
-			sl_buf_char(out, (char)*p);
-		} else {
-			char escape[3] = {'%', HEX[*p >> 4], HEX[*p & 15]};
-			sl_buf_add(out, escape, sizeof escape);
-		}
-	}
-}
-
 /* Decodes one piece of a query into the arena. */
 static int decode_part(const char *text, size_t len, struct sl_arena *arena, const char **ret, struct sl_error *err)
 {

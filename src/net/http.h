@@ -29,8 +29,6 @@ bool sl_http_header_value_valid(const char *value);
 /* Undoes percent encoding once, into `out` (at least len + 1 bytes, NUL-terminated; may be `text` itself). `plus_is_space` as in
  * queries and forms. SL_E_INVALID: a broken escape, or a NUL. */
 int sl_http_decode(const char *text, size_t len, bool plus_is_space, char *out, size_t *ret_len, struct sl_error *err);
-/* Appends `text` with everything but letters, digits and -._~ escaped. */
-void sl_http_encode(struct sl_buf *out, const char *text);
 
 enum { SL_HTTP_PARAMS_MAX = 1000 };
 struct sl_http_param {

@@ -1,5 +1,4 @@
 /* A connection's life: opened, read, watched for what it waits for, closed. */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -398,26 +397,3 @@ void conn_timed_out(struct conn *c)
 	conn_update(c);
 }
 
-void sl_http_request_peer(const struct sl_http_request *request, char out[SL_HTTP_PEER_TEXT])
-{
-	const struct request *r = (const struct request *)(const void *)request;
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-		struct sockaddr_storage room;
-	} a = {0};
-	socklen_t len = sizeof a;
-	char text[INET6_ADDRSTRLEN] = "";
-	if (!r->conn || getpeername(r->conn->wire.fd, &a.any, &len)) {
-		snprintf(out, SL_HTTP_PEER_TEXT, "gone");
-	} else if (a.any.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a.v4.sin_addr, text, sizeof text);
-		snprintf(out, SL_HTTP_PEER_TEXT, "%s:%u", text, ntohs(a.v4.sin_port));
-	} else if (a.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a.v6.sin6_addr, text, sizeof text);
-		snprintf(out, SL_HTTP_PEER_TEXT, "[%s]:%u", text, ntohs(a.v6.sin6_port));
-	} else {
-		snprintf(out, SL_HTTP_PEER_TEXT, "unix");
-	}
-}

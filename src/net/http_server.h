@@ -68,9 +68,6 @@ struct sl_http_request {
 
 /* The first header of that name, or NULL. */
 const char *sl_http_request_header(const struct sl_http_request *request, const char *name);
-/* "127.0.0.1:5000", "unix", or "gone" into out. */
-enum { SL_HTTP_PEER_TEXT = 64 };
-void sl_http_request_peer(const struct sl_http_request *request, char out[SL_HTTP_PEER_TEXT]);
 
 struct sl_http_handler {
 	void *context;

@@ -47,8 +47,6 @@ ssize_t sl_wire_read(struct sl_wire *wire, void *data, size_t len)
 	return n >= 0 ? n : from_errno();
 }
 
-bool sl_wire_pending(const struct sl_wire *wire) { return wire->ssl && SSL_has_pending(wire->ssl); }
-
 static ssize_t tls_write(struct sl_wire *wire, const void *data, size_t len)
 {
 	wire->write_wants_read = false;

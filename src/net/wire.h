@@ -22,8 +22,6 @@ struct sl_wire {
 enum { SL_WIRE_AGAIN = -1, SL_WIRE_BROKEN = -2 };
 /* Bytes moved (reads: 0 is the end), SL_WIRE_AGAIN, or SL_WIRE_BROKEN. Writes take what fits, in order. */
 ssize_t sl_wire_read(struct sl_wire *wire, void *data, size_t len);
-/* Bytes that a read would give although the socket has none: the loop does not tell of them. */
-bool sl_wire_pending(const struct sl_wire *wire);
 ssize_t sl_wire_writev(struct sl_wire *wire, const struct iovec *iov, int count);
 /* From a file without holding it; 0 when the file ends before `offset`. */
 ssize_t sl_wire_sendfile(struct sl_wire *wire, int file_fd, off_t offset, size_t len);

@@ -144,7 +144,6 @@ void sl_processes_free(struct sl_processes *set)
 
 void sl_processes_freep(struct sl_processes **set) { sl_processes_free(*set); }
 size_t sl_processes_running(const struct sl_processes *set) { return set->running; }
-int sl_process_pid(const struct sl_process *process) { return process->pid; }
 
 void sl_process_free(struct sl_process *process)
 {

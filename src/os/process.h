@@ -73,7 +73,6 @@ int sl_process_start(struct sl_processes *set, const struct sl_process_options *
 int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_process **ret, struct sl_process_end *end);
 /* Asks it to end (SIGTERM to its session's group), and kills it after the grace. The end comes through wait. */
 void sl_process_stop(struct sl_process *process);
-int sl_process_pid(const struct sl_process *process);
 void sl_process_free(struct sl_process *process);
 
 /* Kills every process whose environment has SL_PROCESS_TAG with a value that starts with `prefix` (not this process). Returns how many. For what a

@@ -155,14 +155,6 @@ static void test_regression(void **state)
 	assert_true(isnan(sl_scores_get(&s, "r2")));
 }
 
-static void test_directions(void **state)
-{
-	(void)state;
-	assert_int_equal(sl_metric_direction("auc"), 1);
-	assert_int_equal(sl_metric_direction("log_loss"), -1);
-	assert_int_equal(sl_metric_direction("rows"), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,7 +165,6 @@ int main(void)
 		cmocka_unit_test(test_binary_at_the_edges),
 		cmocka_unit_test(test_multiclass),
 		cmocka_unit_test(test_regression),
-		cmocka_unit_test(test_directions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

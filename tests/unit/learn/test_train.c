@@ -393,7 +393,7 @@ static void test_kept_package_evaluates_by_slice(void **state)
 	struct sl_infer *infer = NULL;
 	struct sl_package package;
 	struct sl_reference reference;
-	struct sl_hash hash, parts[2];
+	struct sl_hash hash;
 	struct sl_error err = {0};
 
 	(void)state;
@@ -405,8 +405,7 @@ static void test_kept_package_evaluates_by_slice(void **state)
 	assert_int_equal(sl_package_keep(objects, out, &hash, &err), 0);
 	assert_int_equal(sl_package_read(objects, &hash, arena, &package, &err), 0);
 	assert_true(sl_hash_eq(&package.hash, &hash));
-	assert_int_equal(sl_package_objects(objects, &hash, parts, &err), 0);
-	assert_true(sl_objects_has(objects, &parts[0]) && sl_objects_has(objects, &parts[1]));
+	assert_true(sl_objects_has(objects, &package.model) && sl_objects_has(objects, &package.reference));
 	assert_int_equal(sl_package_reference(objects, &package, arena, &reference, &err), 0);
 	assert_int_equal(reference.rows, TABLE_ROWS);
 	assert_int_equal(reference.features[0].bin_count, SL_REFERENCE_BINS);

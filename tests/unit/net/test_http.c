@@ -28,23 +28,6 @@ static void escapes_are_undone_once(void **state)
 	assert_string_equal(same, "AB");
 }
 
-static void encoding_is_undone_by_decoding(void **state)
-{
-	(void)state;
-	struct sl_error err;
-	struct sl_buf text = SL_BUF_INIT(10000);
-	char all[256], back[256];
-	size_t len;
-	for (int i = 1; i < 256; i++)
-		all[i - 1] = (char)i;
-	all[255] = 0;
-	sl_http_encode(&text, all);
-	assert_int_equal(strspn(text.data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%"), text.len);
-	assert_int_equal(sl_http_decode(text.data, text.len, true, back, &len, &err), 0);
-	assert_memory_equal(back, all, 256);
-	sl_buf_done(&text);
-}
-
 static void params_keep_their_order(void **state)
 {
 	(void)state;
@@ -94,7 +77,7 @@ static void headers_are_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(escapes_are_undone_once), cmocka_unit_test(encoding_is_undone_by_decoding),
+		cmocka_unit_test(escapes_are_undone_once),
 		cmocka_unit_test(params_keep_their_order), cmocka_unit_test(headers_are_checked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
