@@ -120,6 +120,7 @@ def test_a_body_of_a_gigabyte_is_refused_before_it_is_sent(server):
     assert len(statuses(answer)) == 1 and statuses(answer)[0] in (401, 403, 404, 405, 413)
 
 
+@pytest.mark.plain
 def test_memory_stays_flat_under_bodies_that_are_refused(server):
     def resident_kb():
         with open(f"/proc/{server.role_pid('api')}/status") as lines:

@@ -403,6 +403,7 @@ def test_an_endpoint_without_a_model_says_so_and_is_ready_once_it_has_one(projec
     assert not (project.root / ".sluice" / "streams" / "predictions-delay").exists()
 
 
+@pytest.mark.plain
 def test_an_idle_role_is_small(server):
     invoke(server, {"dataframe_records": [ONE]})
     smaps = pathlib.Path(f"/proc/{server.role_pid('infer')}/smaps_rollup").read_text()

@@ -18,6 +18,7 @@ def role(project, name):
     return next(r for r in project.json("status")["roles"] if r["name"] == name)
 
 
+@pytest.mark.plain
 def test_the_reason_of_a_death_is_shown(started):
     os.kill(started.role_pid("worker"), signal.SIGSEGV)
     wait_until(lambda: role(started.project, "worker")["restarts"] == 1 and role(started.project, "worker")["state"] == "ready", what="the restart")
@@ -78,6 +79,7 @@ def test_in_the_foreground_until_asked_to_end(project):
     assert "not running" in project.json("down")["state"]
 
 
+@pytest.mark.plain
 def test_all_roles_are_small(started):
     total = 0
     for pid in [started.pid] + [r["pid"] for r in started.roles]:
