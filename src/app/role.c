@@ -82,7 +82,7 @@ int sl_op_role(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = sl_path_join(role.store_dir, project->dir, ".sluice", err);
 	if (!rc && chdir(role.store_dir) != 0)
-		rc = sl_fail_errno(err, errno, role.store_dir, "enter");
+		rc = sl_fail_errno(err, errno, role.store_dir, "cannot enter");
 	if (rc)
 		return rc;
 	char title[16];

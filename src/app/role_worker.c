@@ -124,7 +124,7 @@ static int start_run(struct worker *w, struct child *child, const struct sl_firi
 	if (pid == 0)
 		become_run(argv, log_fd, actor);
 	if (pid < 0)
-		return sl_fail_errno(err, errno, "sluice run", "start");
+		return sl_fail_errno(err, errno, "sluice run", "cannot start");
 	child->pid = pid;
 	sl_log(SL_LOG_INFO, "trigger %s fired: run %s (pid %d)", firing->trigger->name, argv[6] ? argv[6] : "", (int)pid);
 	return 0;
@@ -233,7 +233,7 @@ static int open_signals(struct worker *w, struct sl_error *err)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return w->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "watch") : 0;
+	return w->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "cannot watch") : 0;
 }
 
 static int resume(struct worker *w, struct sl_error *err)

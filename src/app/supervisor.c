@@ -72,7 +72,7 @@ static int start_role(struct supervisor *s, struct role *role, struct sl_error *
 	int ready[2] = {-1, -1}, log[2] = {-1, -1};
 	pid_t parent = getpid();
 	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) || pipe2(log, O_CLOEXEC)) {
-		int rc = sl_fail_errno(err, errno, role->state->name, "make a pipe for");
+		int rc = sl_fail_errno(err, errno, role->state->name, "cannot make a pipe for");
 		sl_file_close(&ready[0]);
 		sl_file_close(&ready[1]);
 		return rc;
@@ -86,7 +86,7 @@ static int start_role(struct supervisor *s, struct role *role, struct sl_error *
 	if (pid < 0) {
 		sl_file_close(&ready[0]);
 		sl_file_close(&log[0]);
-		return sl_fail_errno(err, error_number, role->state->name, "start");
+		return sl_fail_errno(err, error_number, role->state->name, "cannot start");
 	}
 	fcntl(log[0], F_SETFL, O_NONBLOCK);
 	role->ready_fd = ready[0];
@@ -328,7 +328,7 @@ static int open_signals(struct supervisor *s, struct sl_error *err)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "watch") : 0;
+	return s->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "cannot watch") : 0;
 }
 
 static int open_logs(struct supervisor *s, struct sl_error *err)

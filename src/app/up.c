@@ -79,14 +79,14 @@ static int start_detached(struct sl_supervisor_options *options, struct report *
 {
 	int fds[2];
 	if (pipe2(fds, O_CLOEXEC))
-		return sl_fail_errno(err, errno, "pipe", "make");
+		return sl_fail_errno(err, errno, "pipe", "cannot make");
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(fds[0]);
 		become_supervisor(options, fds[1]);
 	}
 	close(fds[1]);
-	int rc = pid < 0 ? sl_fail_errno(err, errno, "the supervisor", "start") : read_report(fds[0], report, err);
+	int rc = pid < 0 ? sl_fail_errno(err, errno, "the supervisor", "cannot start") : read_report(fds[0], report, err);
 	close(fds[0]);
 	return rc;
 }
@@ -150,11 +150,11 @@ static int stop_supervisor(const struct sl_up_state *up, struct sl_error *err)
 {
 	int fd = pidfd_open(up->pid, 0);
 	if (fd < 0)
-		return errno == ESRCH ? 0 : sl_fail_errno(err, errno, "the supervisor", "reach");
+		return errno == ESRCH ? 0 : sl_fail_errno(err, errno, "the supervisor", "cannot reach");
 	int rc = 0;
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	if (sl_process_start_ticks(up->pid) != up->start_ticks || pidfd_send_signal(fd, SIGTERM, NULL, 0) != 0)
-		rc = errno == ESRCH ? 0 : sl_fail_errno(err, errno, "the supervisor", "signal");
+		rc = errno == ESRCH ? 0 : sl_fail_errno(err, errno, "the supervisor", "cannot signal");
 	else if (poll(&wait, 1, SL_UP_DRAIN_MS + 5000) != 1)
 		rc = sl_fail(
 			err, SL_E_TIMEOUT, "the supervisor (pid %d) did not end within %d s", up->pid, SL_UP_DRAIN_MS / 1000 + 5);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,18 +80,22 @@ ptrdiff_t sl_segments_find(const struct sl_segments *segments, int64_t offset)
 
 /* ---- the head ---- */
 
-/* The kernel's name of the present boot; "" when it does not tell, and then only what was synced is trusted. */
+static char this_boot[40];
+
+static void read_boot_name(void)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(sizeof this_boot - 1);
+	if (sl_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) == 0)
+		snprintf(this_boot, sizeof this_boot, "%.36s", sl_buf_cstr(&text));
+}
+
+/* The kernel's name of the present boot; "" when it does not tell, and then only what was synced is trusted. Several threads
+ * of the api role open streams at once. */
 static const char *boot_name(void)
 {
-	static char boot[40];
-	static bool known;
-	if (!known) {
-		struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(sizeof boot - 1);
-		if (sl_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) == 0)
-			snprintf(boot, sizeof boot, "%.36s", sl_buf_cstr(&text));
-		known = true;
-	}
-	return boot;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, read_boot_name);
+	return this_boot;
 }
 
 int sl_head_create(const char *folder, struct sl_error *err)

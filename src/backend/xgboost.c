@@ -53,7 +53,7 @@ static int load(struct sl_error *err)
 
 const char *sl_trainer_version(struct sl_error *err)
 {
-	static char text[32];
+	static _Thread_local char text[32];
 	int major, minor, patch;
 	if (load(err))
 		return NULL;

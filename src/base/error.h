@@ -47,7 +47,8 @@ struct sl_error {
 /* Each fills `err` (NULL is allowed and only drops the text) and returns `code`, so that `return sl_fail(...)` reads well. */
 int sl_fail(struct sl_error *err, int code, const char *format, ...) SL_PRINTF(3, 4);
 int sl_fail_at(struct sl_error *err, int code, const char *where, const char *format, ...) SL_PRINTF(4, 5);
-/* From errno: chooses SL_E_NO_SPACE, SL_E_NO_MEMORY, SL_E_NOT_FOUND, SL_E_DENIED or SL_E_IO; appends strerror. */
+/* From errno: SL_E_NO_SPACE, SL_E_NO_MEMORY, SL_E_NOT_FOUND, SL_E_CONFLICT (it exists), else SL_E_IO, also for permissions. The
+ * message is "<doing>: <the system's words>", so `doing` is "cannot write". */
 int sl_fail_errno(struct sl_error *err, int error_number, const char *where, const char *doing);
 int sl_fail_memory(struct sl_error *err);
 
@@ -60,7 +61,8 @@ int sl_error_context(struct sl_error *err, const char *format, ...) SL_PRINTF(2,
 
 /* "invalid", "not_found", ...: the code's name as JSON and logs show it; never NULL. */
 const char *sl_code_name(int code);
-int sl_code_exit_status(int code); /* PRODUCT: 0, 1, 2, 3, 4, 70 */
+/* As the table above says. */
+int sl_code_exit_status(int code);
 int sl_code_http_status(int code);
 
 #endif

@@ -1,7 +1,8 @@
 /* YAML as a small tree with marks, read from libyaml's events.
  *
- * One document per file. What carries no meaning for us or can be used against us is refused with its line and column: duplicate keys, tags, keys that
- * are not scalars, anchors beyond a limit, depth and size. An alias shares the anchored node, and counts as all that it stands for.
+ * One document per file. What carries no meaning for us or can be used against us is refused with its line and column:
+ * duplicate keys, tags, keys that are not scalars, anchors beyond a limit, depth and size. An alias shares the anchored node,
+ * and counts as all that it stands for.
  */
 #ifndef SL_BASE_YAML_H
 #define SL_BASE_YAML_H
@@ -38,8 +39,10 @@ struct sl_yaml_entry {
 	const struct sl_yaml *value;
 };
 
-/* Parses `text`; `where` (a file name) starts the place in errors. Everything lives in `arena`. An empty document is an empty map. */
-int sl_yaml_parse(const char *text, size_t len, const char *where, struct sl_arena *arena, const struct sl_yaml **ret, struct sl_error *err);
+/* Parses `text`; `where` (a file name) starts the place in errors. Everything lives in `arena`. An empty document is an empty
+ * map. */
+int sl_yaml_parse(const char *text, size_t len, const char *where, struct sl_arena *arena, const struct sl_yaml **ret,
+		struct sl_error *err);
 
 /* The value under `key`, or NULL. */
 const struct sl_yaml *sl_yaml_get(const struct sl_yaml *map, const char *key);

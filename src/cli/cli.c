@@ -135,7 +135,7 @@ static int find_dir(const char *wanted, char out[SL_PATH_MAX], struct sl_error *
 	char *real = realpath(wanted ? wanted : ".", NULL);
 	size_t len = real ? strlen(real) : 0;
 	if (!real)
-		return sl_fail_errno(err, errno, wanted ? wanted : ".", "enter");
+		return sl_fail_errno(err, errno, wanted ? wanted : ".", "cannot enter");
 	if (len < SL_PATH_MAX)
 		memcpy(out, real, len + 1);
 	free(real);

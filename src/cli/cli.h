@@ -1,4 +1,4 @@
-/* The command line's face: one process, one operation. Returns the exit status (PRODUCT section 4). */
+/* The command line's face: one process, one operation. Returns the exit status (enum sl_code says which). */
 #ifndef SL_CLI_CLI_H
 #define SL_CLI_CLI_H
 

@@ -1,5 +1,6 @@
 /* A result as people read it. Most operations need nothing of their own: an object becomes aligned lines, a list of objects a
- * table; members ending in _bytes and _ms become sizes and durations, hashes are cut to 12 digits on a terminal. Rows that answer a query keep their names and every digit. */
+ * table; members ending in _bytes and _ms become sizes and durations, hashes are cut to 12 digits on a terminal. Rows that
+ * answer a query keep their names and every digit. */
 #ifndef SL_CLI_RENDER_H
 #define SL_CLI_RENDER_H
 

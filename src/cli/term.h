@@ -21,7 +21,7 @@ enum sl_style { SL_STYLE_PLAIN, SL_STYLE_BOLD, SL_STYLE_DIM, SL_STYLE_GOOD, SL_S
 void sl_term_text(const struct sl_term *term, struct sl_buf *out, enum sl_style style, const char *text);
 /* Columns that `text` takes: code points, good enough for names. */
 int sl_term_columns(const char *text);
-/* "error: where: message" and the hint (PRODUCT section 5). */
+/* "error: where: message" and the hint, as base/error.h draws them. */
 void sl_term_error(const struct sl_term *term, struct sl_buf *out, const struct sl_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Inside flow/: carries out a plan. Event-driven: a node is looked at when the last thing it waits for has ended, and never again. */
+/* Inside flow/: carries out a plan. Event-driven: a node is looked at when the last thing it waits for has ended, and never
+ * again. */
 #ifndef SL_FLOW_EXECUTE_H
 #define SL_FLOW_EXECUTE_H
 

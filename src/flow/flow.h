@@ -1,10 +1,11 @@
-/* Flow: brings names up to date. The graph is what the project's names imply; a node runs only when its definition, the parameters it uses, its code
- * or the content of its inputs changed; equal output stops the wave. Every decision comes with its reason in words.
+/* Flow: brings names up to date. The graph is what the project's names imply; a node runs only when its definition, the
+ * parameters it uses, its code or the content of its inputs changed; equal output stops the wave. Every decision comes with
+ * its reason in words.
  *
  *   project --graph--> nodes --plan--> fingerprint documents, decisions --execute--> worker processes --> one transaction per finished node
  *
- * Nodes: a source (ingest and its checks), a step, the checks of a step's output, a model (new version, gate, promotion). They have the
- * names of the project file; the checks of a step belong to the step's node.
+ * Nodes: a source (ingest and its checks), a step, the checks of a step's output, a model (new version, gate, promotion). They
+ * have the names of the project file; the checks of a step belong to the step's node.
  */
 #ifndef SL_FLOW_FLOW_H
 #define SL_FLOW_FLOW_H
@@ -92,12 +93,15 @@ struct sl_flow_report {
 	int64_t elapsed_ms;
 };
 
-/* 0; SL_E_FAILED when a node failed (the report says which; err tells the first); SL_E_CANCELLED; SL_E_INVALID or SL_E_NOT_FOUND for a wrong name, a cycle, a
- * missing file (nothing was started); SL_E_BUSY. The report is filled as far as it came, and is the caller's: sl_flow_report_done. */
-int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options, struct sl_flow_report *ret, struct sl_error *err);
+/* 0; SL_E_FAILED when a node failed (the report says which; err tells the first); SL_E_CANCELLED; SL_E_INVALID or
+ * SL_E_NOT_FOUND for a wrong name, a cycle, a missing file (nothing was started); SL_E_BUSY. The report is filled as far as it
+ * came, and is the caller's: sl_flow_report_done. */
+int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options,
+		struct sl_flow_report *ret, struct sl_error *err);
 void sl_flow_report_done(struct sl_flow_report *report);
 
-/* What `sluice worker JOB` does: runs one job of kind sql, train, evaluate, ingest or check in this process. Exit status of the process. */
+/* What `sluice worker JOB` does: runs one job of kind ingest, sql, inspect, train or evaluate in this process. Exit status
+ * of the process. */
 int sl_flow_worker(const char *job_path);
 
 #endif

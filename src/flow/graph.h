@@ -59,15 +59,17 @@ struct flow_graph {
 	size_t count;
 };
 
-/* `write`: may remember what the SQL parser found (else nothing is written). SL_E_INVALID for unknown names, tables that nobody makes and cycles, each
- * with its place in sluice.yaml. */
-int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count, bool write,
-		     struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err);
+/* `write`: may remember what the SQL parser found (else nothing is written). SL_E_INVALID for unknown names, tables that
+ * nobody makes and cycles, each with its place in sluice.yaml. */
+int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count,
+		bool write, struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err);
 
 /* What the input reads; NULL when it only orders. */
 const struct flow_output *flow_input_from(const struct flow_graph *graph, const struct flow_input *input);
 
-/* The version of the SQL engine ("sql") or of the training library ("train"), remembered so that a run with nothing to do loads neither. */
-int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret, struct sl_error *err);
+/* The version of the SQL engine ("sql") or of the training library ("train"), remembered so that a run with nothing to do
+ * loads neither. */
+int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret,
+		struct sl_error *err);
 
 #endif

@@ -67,7 +67,8 @@ int flow_task_record_metrics(struct flow_task *task, struct sl_error *err);
 /* Files of the project that the outputs are copied to; after the commit. */
 int flow_task_place(struct flow_task *task, struct sl_error *err);
 /* One JSON line of the child. `progress`: fraction and words, when the line has them. */
-void flow_task_event(struct flow_task *task, const char *line, size_t len, double *ret_progress, const char **ret_what, struct sl_metric *ret_metric);
+void flow_task_event(struct flow_task *task, const char *line, size_t len, double *ret_progress, const char **ret_what,
+		struct sl_metric *ret_metric);
 void flow_task_done(struct flow_task *task); /* removes the folder */
 
 /* Pieces (job.c, command.c, gate.c). */
@@ -80,6 +81,7 @@ int flow_gate_commit(struct flow_task *task, struct sl_error *err);
 /* Path of an output in the staging folder; its parents exist. */
 int flow_output_path(const struct flow_task *task, const struct flow_output *output, char out[SL_PATH_MAX], struct sl_error *err);
 /* The rows that the gate scores. */
-void flow_gate_rows(const struct flow_graph *graph, const struct flow_node *node, struct sl_arena *arena, struct sl_evaluate *ret);
+void flow_gate_rows(const struct flow_graph *graph, const struct flow_node *node, struct sl_arena *arena,
+		struct sl_evaluate *ret);
 
 #endif

@@ -1,4 +1,5 @@
-/* Inside flow/: files and folders that commands make and read. A file is an object; a folder is the object of a manifest (docs/formats/tree.md):
+/* Inside flow/: files and folders that commands make and read. A file is an object; a folder is the object of a manifest
+ * (docs/formats/tree.md):
  *
  *   {"files":[{"object":hash,"path":"a/b","size":N}...],"format":"sluice.tree/1"}    sorted by path, no links, no empty folders
  */
@@ -11,7 +12,8 @@ enum { SL_TREE_FILES_MAX = 1000000, SL_TREE_DEPTH_MAX = 64 };
 
 /* Keeps `path`, which is moved away: a file or a folder. Links and devices are refused. */
 int flow_tree_keep(struct sl_store *store, const char *path, struct sl_hash *ret, struct sl_error *err);
-/* Is `dir`/`path` what `hash` names? Files are compared by their hash (remembered while size and times stay), folders by their manifest. */
+/* Is `dir`/`path` what `hash` names? Files are compared by their hash (remembered while size and times stay), folders by their
+ * manifest. */
 bool flow_tree_in_place(struct sl_store *store, const char *dir, const char *path, const struct sl_hash *hash);
 /* Makes `dir`/`path` so, old or new and never half; the copies belong to the user. */
 int flow_tree_place(struct sl_store *store, const char *dir, const char *path, const struct sl_hash *hash, struct sl_error *err);

@@ -16,7 +16,7 @@
 
 enum { EVENTS_FD = 3, JOB_BYTES_MAX = 256 << 20 };
 
-static volatile int cancel; /* the one global: a signal handler has nothing else */
+static volatile int cancel; /* of the process, because a signal handler has nothing else */
 static void on_term(int signal_number)
 {
 	(void)signal_number;

@@ -4,8 +4,8 @@
 
 #include "op/context.h"
 
-/* Loads it into call->project. A pin whose parameter the file gives another value by now does not hold; `settle` also removes it, with a line that says so
- * (what only looks leaves it alone). */
+/* Loads it into call->project. A pin whose parameter the file gives another value by now does not hold; `settle` also removes
+ * it, with a line that says so (what only looks leaves it alone). */
 int sl_pins_project(struct sl_call *call, struct sl_store *store, const char *const *overrides, size_t count, bool settle,
 	struct sl_project **ret, struct sl_error *err);
 /* Keeps the overrides for later runs. */

@@ -15,7 +15,7 @@ static int program_dir(char out[SL_PATH_MAX], struct sl_error *err)
 	ssize_t len = readlink("/proc/self/exe", out, SL_PATH_MAX - 1);
 
 	if (len < 0)
-		return sl_fail_errno(err, errno, "/proc/self/exe", "finding the program's folder");
+		return sl_fail_errno(err, errno, "/proc/self/exe", "cannot find the program's folder");
 	out[len] = '\0';
 	char *slash = strrchr(out, '/');
 	assert(slash);

@@ -3,14 +3,14 @@
  *   set ── start ──> child: own session, /dev/null as input, two pipes for output, one (descriptor 3) for JSON lines
  *    └──── wait ───> the next one that has ended: exit taken, everything it left behind killed, all output read
  *
- * How the tree ends. This process becomes the reaper of orphans (PR_SET_CHILD_SUBREAPER), so what a child leaves behind becomes a child of
- * ours, whatever it did to its session: when a child has ended, every child of ours that nobody started here is its left-over and is
- * killed with all below it, unless its environment or session says that it belongs to another one that still runs. When nothing was left
- * behind this costs one system call. When this process itself is killed, the kernel kills the children (PR_SET_PDEATHSIG), and what they left
- * behind is found later by its environment: sl_process_kill_tagged.
+ * How the tree ends. This process becomes the reaper of orphans (PR_SET_CHILD_SUBREAPER), so what a child leaves behind
+ * becomes a child of ours, whatever it did to its session: when a child has ended, every child of ours that nobody started
+ * here is its left-over and is killed with all below it, unless its environment or session says that it belongs to another one
+ * that still runs. When nothing was left behind this costs one system call. When this process itself is killed, the kernel
+ * kills the children (PR_SET_PDEATHSIG), and what they left behind is found later by its environment: sl_process_kill_tagged.
  *
- * One set belongs to one thread; several sets know of each other's children. No other code of the process may start or wait for children while a set
- * has running ones.
+ * One set belongs to one thread; several sets know of each other's children. No other code of the process may start or wait
+ * for children while a set has running ones.
  */
 #ifndef SL_OS_PROCESS_H
 #define SL_OS_PROCESS_H
@@ -66,17 +66,19 @@ void sl_processes_free(struct sl_processes *set);
 void sl_processes_freep(struct sl_processes **set);
 size_t sl_processes_running(const struct sl_processes *set);
 
-/* A program that cannot be started is SL_E_FAILED with the reason; everything else is the machine's. The process lives until it is given back
- * by sl_process_free, after wait told of its end. The log begins with nothing and has lines "TIME o|e TEXT". */
-int sl_process_start(struct sl_processes *set, const struct sl_process_options *options, struct sl_process **ret, struct sl_error *err);
-/* Waits for output and ends. 1: *ret has ended and `end` is filled; 0: the time is over (-1: none), a signal arrived, or nothing runs. */
+/* A program that cannot be started is SL_E_FAILED with the reason; everything else is the machine's. The process lives until
+ * it is given back by sl_process_free, after wait told of its end. The log begins with nothing and has lines "TIME o|e TEXT". */
+int sl_process_start(struct sl_processes *set, const struct sl_process_options *options, struct sl_process **ret,
+		struct sl_error *err);
+/* Waits for output and ends. 1: *ret has ended and `end` is filled; 0: the time is over (-1: none), a signal arrived, or
+ * nothing runs. */
 int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_process **ret, struct sl_process_end *end);
 /* Asks it to end (SIGTERM to its session's group), and kills it after the grace. The end comes through wait. */
 void sl_process_stop(struct sl_process *process);
 void sl_process_free(struct sl_process *process);
 
-/* Kills every process whose environment has SL_PROCESS_TAG with a value that starts with `prefix` (not this process). Returns how many. For what a
- * killed parent left behind. Reads /proc of this user's processes. */
+/* Kills every process whose environment has SL_PROCESS_TAG with a value that starts with `prefix` (not this process). Returns
+ * how many. For what a killed parent left behind. Reads /proc of this user's processes. */
 unsigned sl_process_kill_tagged(const char *prefix);
 
 #endif

@@ -11,8 +11,8 @@ struct sl_tree_child { pid_t pid; const char *tag; };
 
 /* Makes this process the reaper of its orphans; once is enough. */
 void sl_tree_adopt(void);
-/* Kills and reaps every child of this process that is none of `running` and belongs to none of them, and all below them. Returns how many. Gives up after
- * five seconds of processes that appear as fast as they are killed. */
+/* Kills and reaps every child of this process that is none of `running` and belongs to none of them, and all below them.
+ * Returns how many. Gives up after five seconds of processes that appear as fast as they are killed. */
 unsigned sl_tree_kill_orphans(const struct sl_tree_child *running, size_t count);
 /* Kills `root` and all below it, without reaping `root`. */
 void sl_tree_kill(pid_t root);

@@ -1,7 +1,7 @@
-/* Port "infer": model execution. Backends: own tree engine (XGBoost models, equal to the library bit for bit); later ONNX Runtime.
+/* Port "infer": model execution. Backend: own tree engine (XGBoost models, equal to the library bit for bit).
  *
- * A loaded model is immutable and may be used by any thread. Loading treats the bytes as hostile: every index is checked, cycles and
- * lying lengths are refused with the offending tree and node.
+ * A loaded model is immutable and may be used by any thread. Loading treats the bytes as hostile: every index is checked,
+ * cycles and lying lengths are refused with the offending tree and node.
  */
 #ifndef SL_PORT_INFER_H
 #define SL_PORT_INFER_H
@@ -26,7 +26,8 @@ int sl_infer_load(const char *format, const void *data, size_t len, struct sl_in
 void sl_infer_free(struct sl_infer *infer);
 void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret);
 
-/* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax, value). */
+/* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax,
+ * value). */
 void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
 /* The same before the objective's transformation: rows x margins floats. */
 void sl_infer_margin(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);

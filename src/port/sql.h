@@ -1,5 +1,5 @@
-/* Port "sql": tables. Default backend: DuckDB, loaded on first use, one database in memory per session, over exactly the files that
- * were declared; no other file, no network, no extension; settings locked before any of the user's SQL runs.
+/* Port "sql": tables. Default backend: DuckDB, loaded on first use, one database in memory per session, over exactly the files
+ * that were declared; no other file, no network, no extension; settings locked before any of the user's SQL runs.
  */
 #ifndef SL_PORT_SQL_H
 #define SL_PORT_SQL_H
@@ -50,20 +50,21 @@ struct sl_sql_param {
 	double d;
 };
 
-/* Names of the tables and parameters that `text` (exactly one SELECT, at most 1 MiB) uses, by DuckDB's own parser, each once in the order of
- * the text; a qualified table is "schema.table". JSON arrays of text in `doc`. What is only named inside the statement (WITH) is no table. */
-int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables, yyjson_mut_val **ret_params,
-		   struct sl_error *err);
+/* Names of the tables and parameters that `text` (exactly one SELECT, at most 1 MiB) uses, by DuckDB's own parser, each once
+ * in the order of the text; a qualified table is "schema.table". JSON arrays of text in `doc`. What is only named inside the
+ * statement (WITH) is no table. */
+int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables,
+		yyjson_mut_val **ret_params, struct sl_error *err);
 const char *sl_sql_version(struct sl_error *err); /* "duckdb 1.5.6"; NULL when the library is missing */
 
-/* Runs one statement for its effect; *ret_changed (may be NULL) gets the row count that it reports. `where` names the SQL file for errors,
- * which carry line and column of the statement. */
+/* Runs one statement for its effect; *ret_changed (may be NULL) gets the row count that it reports. `where` names the SQL file
+ * for errors, which carry line and column of the statement. */
 int sl_sql_run(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
 	       int64_t *ret_changed, struct sl_error *err);
 
-/* Runs one SELECT and writes its rows as one Parquet file (zstd) at `path`, inside write_dir. Equal input and statement give equal bytes, whatever the
- * threads: rows come in the statement's own ORDER BY, else in the input's order where the plan keeps it, else sorted by all columns. Two
- * columns of one name are refused. */
+/* Runs one SELECT and writes its rows as one Parquet file (zstd) at `path`, inside write_dir. Equal input and statement give
+ * equal bytes, whatever the threads: rows come in the statement's own ORDER BY, else in the input's order where the plan keeps
+ * it, else sorted by all columns. Two columns of one name are refused. */
 int sl_sql_write(struct sl_sql *sql, const char *text, const struct sl_sql_param *params, size_t param_count, const char *where,
 		 const char *path, int64_t *ret_rows, struct sl_error *err);
 
@@ -75,7 +76,8 @@ size_t sl_sql_columns(const struct sl_sql_result *result);
 const char *sl_sql_column_name(const struct sl_sql_result *result, size_t column);
 const char *sl_sql_column_type(const struct sl_sql_result *result, size_t column); /* "BIGINT", "VARCHAR", "TIMESTAMP", "DECIMAL(18,3)" ... */
 
-/* A chunk's column, in the few shapes that the domain reads; wider types are cast (HUGEINT, DECIMAL -> double; others -> text). */
+/* A chunk's column, in the few shapes that the domain reads; wider types are cast (HUGEINT, DECIMAL -> double; others ->
+ * text). */
 enum sl_sql_kind { SL_SQL_BOOL, SL_SQL_INT, SL_SQL_DOUBLE, SL_SQL_TEXT, SL_SQL_TIME /* microseconds */ };
 struct sl_sql_text { const char *data; uint32_t len; };
 struct sl_sql_column {

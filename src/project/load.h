@@ -30,15 +30,17 @@ int sl_name_list_add(struct sl_loader *loader, struct sl_name_list *list, const 
 int sl_name_list_add_new(struct sl_loader *loader, struct sl_name_list *list, const char *name); /* unless it is in */
 struct sl_names sl_name_list_names(const struct sl_name_list *list);
 
-/* A scalar `$name` becomes the parameter's value (with this node's mark), and the use is noted; anything else stays itself. SL_E_INVALID for an
- * unknown parameter. `$$name` is the text `$name`. */
+/* A scalar `$name` becomes the parameter's value (with this node's mark), and the use is noted; anything else stays itself.
+ * SL_E_INVALID for an unknown parameter. `$$name` is the text `$name`. */
 int sl_load_resolve(struct sl_loader *loader, const struct sl_yaml *node, const struct sl_yaml **ret);
-/* A text: resolved, then `${env:NAME}` put in. Numbers and times give their text. Lists, maps and null are refused. `what` names the key. */
+/* A text: resolved, then `${env:NAME}` put in. Numbers and times give their text. Lists, maps and null are refused. `what`
+ * names the key. */
 int sl_load_text(struct sl_loader *loader, const struct sl_yaml *node, const char *what, const char **ret);
-/* The parameters inside an SQL text or expression are noted; an unknown one is an error. `file` NULL: the text stands at `mark` in the project
- * file; else the place counts lines in `file`. */
+/* The parameters inside an SQL text or expression are noted; an unknown one is an error. `file` NULL: the text stands at
+ * `mark` in the project file; else the place counts lines in `file`. */
 int sl_load_sql_params(struct sl_loader *loader, const char *text, const char *file, struct sl_mark mark);
-/* The text of an SQL file of the project (at most SL_PROJECT_SQL_BYTES_MAX), its parameters noted. A missing file is an error at `mark`. */
+/* The text of an SQL file of the project (at most SL_PROJECT_SQL_BYTES_MAX), its parameters noted. A missing file is an error
+ * at `mark`. */
 int sl_load_sql_file(struct sl_loader *loader, const char *path, struct sl_mark mark, const char **ret);
 /* A typed value out of a scalar, list or map (resolved). */
 int sl_load_value(struct sl_loader *loader, const struct sl_yaml *node, struct sl_value *ret);

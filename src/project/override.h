@@ -1,5 +1,6 @@
-/* Overrides on the command line, in the grammar of Hydra 1.3 (facebookresearch/hydra, hydra/grammar): the whole grammar is parsed, functions
- * are applied, and nothing is looked up. What a caller cannot use (groups, `+`, `~`, sweeps) it refuses itself: see sl_override_plain.
+/* Overrides on the command line, in the grammar of Hydra 1.3 (facebookresearch/hydra, hydra/grammar): the whole grammar is
+ * parsed, functions are applied, and nothing is looked up. What a caller cannot use (groups, `+`, `~`, sweeps) it refuses
+ * itself: see sl_override_plain.
  *
  *   override = key "=" [value] | "~" key ["=" [value]] | "+" ["+"] key "=" [value]
  *   key      = (path | group "/" group ...) ["@" path]
@@ -60,13 +61,15 @@ struct sl_override {
 /* Errors are SL_E_INVALID with the override as their place and the column in the message. Everything lives in `arena`. */
 int sl_override_parse(const char *text, struct sl_arena *arena, struct sl_override *ret, struct sl_error *err);
 
-/* Refuses what `sluice run` does not take, with what to do instead: anything but key=value of a plain value that does not depend on chance. */
+/* Refuses what `sluice run` does not take, with what to do instead: anything but key=value of a plain value that does not
+ * depend on chance. */
 int sl_override_plain(const struct sl_override *override, struct sl_error *err);
 
 bool sl_override_is_sweep(const struct sl_override_value *value);
 
 /* Inside: a function's call. `names` beside `args`: NULL for positional ones. */
 struct sl_override_call { const char *function; struct sl_override_value *args; const char **names; size_t count; };
-int sl_override_apply(const struct sl_override_call *call, struct sl_arena *arena, struct sl_override_value *ret, struct sl_error *err);
+int sl_override_apply(const struct sl_override_call *call, struct sl_arena *arena, struct sl_override_value *ret,
+		struct sl_error *err);
 
 #endif

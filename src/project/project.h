@@ -1,10 +1,11 @@
-/* The project: one `sluice.yaml`, read, checked and resolved. Everything in it lives in the project's arena until sl_project_free; all pointers below
- * are never NULL unless said, all arrays carry their counts. Order is the file's.
+/* The project: one `sluice.yaml`, read, checked and resolved. Everything in it lives in the project's arena until
+ * sl_project_free; all pointers below are never NULL unless said, all arrays carry their counts. Order is the file's.
  *
- * Resolution: parameters (after `key=value` overrides) are put in wherever a value is `$name` (whole value; its type is kept) or `${env:NAME}`; SQL texts and
- * expressions keep their `$name` and get it bound when they run. Each definition lists the parameters it used, so that a step's
- * fingerprint changes only with those. In a trigger's `set`, `$event.x` stays as it is. `${secret:NAME}` may stand only in a step's `env` and
- * stays as it is until the step starts. A `train` without `seed` takes the parameter `seed` when there is one.
+ * Resolution: parameters (after `key=value` overrides) are put in wherever a value is `$name` (whole value; its type is kept)
+ * or `${env:NAME}`; SQL texts and expressions keep their `$name` and get it bound when they run. Each definition lists the
+ * parameters it used, so that a step's fingerprint changes only with those. In a trigger's `set`, `$event.x` stays as it is.
+ * `${secret:NAME}` may stand only in a step's `env` and stays as it is until the step starts. A `train` without `seed` takes
+ * the parameter `seed` when there is one.
  */
 #ifndef SL_PROJECT_PROJECT_H
 #define SL_PROJECT_PROJECT_H
@@ -178,7 +179,8 @@ struct sl_project {
 /* Finds sluice.yaml in `dir` or its parents. SL_E_NOT_FOUND with a hint at `sluice init`. */
 int sl_project_find(const char *dir, char out_dir[4096], struct sl_error *err);
 /* Reads, overrides (Hydra's grammar: project/override.h), checks. Errors carry file:line:column and the nearest known name. */
-int sl_project_load(const char *dir, const char *const *overrides, size_t override_count, struct sl_project **ret, struct sl_error *err);
+int sl_project_load(const char *dir, const char *const *overrides, size_t override_count, struct sl_project **ret,
+		struct sl_error *err);
 void sl_project_free(struct sl_project *project);
 void sl_project_freep(struct sl_project **project);
 

@@ -1,4 +1,5 @@
-/* References: `kind:name@version`, PRODUCT section 3. The kind may be left out where the name tells; the same text works in commands, URLs, API and SQL. */
+/* References: `kind:name@version` (docs/commands.md). The kind may be left out where the name tells; the same text works in
+ * commands, URLs, API and SQL. */
 #ifndef SL_PROJECT_REF_H
 #define SL_PROJECT_REF_H
 

@@ -1,4 +1,5 @@
-/* Inside project/: the file's sections as tables. One row per key; the same rows check the file, fill the structs and make the JSON Schema. */
+/* Inside project/: the file's sections as tables. One row per key; the same rows check the file, fill the structs and make the
+ * JSON Schema. */
 #ifndef SL_PROJECT_SHAPE_H
 #define SL_PROJECT_SHAPE_H
 
@@ -47,10 +48,11 @@ int sl_row_read(struct sl_loader *loader, const struct sl_row *row, const struct
 const struct sl_row *sl_shape_row(const struct sl_shape *shape, const char *name); /* NULL when absent */
 int sl_shape_unknown(struct sl_loader *loader, const struct sl_shape *shape, const struct sl_yaml *key);
 
-/* A section: a map from names to definitions. Calls `read` for each with a zeroed element of `size` bytes; *ret_items is the array. */
+/* A section: a map from names to definitions. Calls `read` for each with a zeroed element of `size` bytes; *ret_items is the
+ * array. */
 typedef int sl_section_read(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element);
-int sl_section_each(struct sl_loader *loader, const struct sl_yaml *node, const char *what, size_t size, sl_section_read *read, void *ret_items,
-		    size_t *ret_count);
+int sl_section_each(struct sl_loader *loader, const struct sl_yaml *node, const char *what, size_t size, sl_section_read *read,
+		void *ret_items, size_t *ret_count);
 int sl_load_want_map(struct sl_loader *loader, const struct sl_yaml *node, const char *what);
 
 /* The tables of the sections (read_*.c). */

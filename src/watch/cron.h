@@ -1,6 +1,6 @@
-/* Cron expressions, in UTC: five fields (minute hour day-of-month month day-of-week) of *, numbers, names (jan, mon), ranges a-b, steps and lists; or
- * @hourly @daily @weekly @monthly @yearly. When both day fields are restricted, either one matches (Vixie's rule). 7 is Sunday too.
- * What is not understood is refused, naming the field. */
+/* Cron expressions, in UTC: five fields (minute hour day-of-month month day-of-week) of *, numbers, names (jan, mon), ranges
+ * a-b, steps and lists; or @hourly @daily @weekly @monthly @yearly. When both day fields are restricted, either one matches
+ * (Vixie's rule). 7 is Sunday too. What is not understood is refused, naming the field. */
 #ifndef SL_WATCH_CRON_H
 #define SL_WATCH_CRON_H
 

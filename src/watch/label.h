@@ -1,5 +1,5 @@
-/* Labels: what turned out to be true, arriving later than the predictions, by the prediction's key or its id. A label set is a stream
- * "labels-<set>" (docs/formats/labels.md); its record's time is when the label became known, in event time. */
+/* Labels: what turned out to be true, arriving later than the predictions, by the prediction's key or its id. A label set is a
+ * stream "labels-<set>" (docs/formats/labels.md); its record's time is when the label became known, in event time. */
 #ifndef SL_WATCH_LABEL_H
 #define SL_WATCH_LABEL_H
 
@@ -31,9 +31,10 @@ void sl_labels_close(struct sl_labels *labels);
 /* Durable when it returns 0; all or nothing. */
 int sl_labels_add(struct sl_labels *labels, const struct sl_label *items, size_t count, struct sl_error *err);
 
-/* {"labels":[{"key":"...","value":1,"time":"2001-03-02T10:00"},{"prediction":"01J...#3","value":"late"}]}; time is optional (now); a key may be a number.
- * Errors name the element. Pieces live in `arena` and in the JSON document. */
-int sl_labels_parse(yyjson_val *body, struct sl_arena *arena, const struct sl_label **ret, size_t *ret_count, struct sl_error *err);
+/* {"labels":[{"key":"...","value":1,"time":"2001-03-02T10:00"},{"prediction":"01J...#3","value":"late"}]}; time is optional
+ * (now); a key may be a number. Errors name the element. Pieces live in `arena` and in the JSON document. */
+int sl_labels_parse(yyjson_val *body, struct sl_arena *arena, const struct sl_label **ret, size_t *ret_count,
+		struct sl_error *err);
 /* Reads a record back; pointers go into the record. SL_E_CORRUPT when it is none. */
 int sl_label_decode(const struct sl_record *record, struct sl_label *ret, struct sl_error *err);
 

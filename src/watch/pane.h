@@ -2,8 +2,8 @@
  *
  *   pane 1d | pane 1d | pane 1d | ...        window 7d, every 1d: the last seven panes
  *
- * Input counts are kept per watched model, since each model brings its own bins (its reference statistics). Memory of a pane is bounded by the
- * models' bins, whatever the number of rows.
+ * Input counts are kept per watched model, since each model brings its own bins (its reference statistics). Memory of a pane
+ * is bounded by the models' bins, whatever the number of rows.
  */
 #ifndef SL_WATCH_PANE_H
 #define SL_WATCH_PANE_H
@@ -15,7 +15,8 @@
 enum { SL_PANE_VERSIONS_MAX = 16 };
 
 /* A model as monitors see it: its package, its reference, and where each column's counts lie in a pane.
- * Columns 0 .. feature_count-1 are features, then one per output. A column of b bins has b + 3 counters: bins, missing, unseen, out of range. */
+ * Columns 0 .. feature_count-1 are features, then one per output. A column of b bins has b + 3 counters: bins, missing,
+ * unseen, out of range. */
 struct sl_watched_model {
 	struct sl_arena *arena;
 	struct sl_package package;
@@ -24,7 +25,8 @@ struct sl_watched_model {
 	size_t column_count, counter_count;
 	size_t *first;               /* column -> its first counter */
 };
-int sl_watched_model_load(struct sl_objects *objects, const struct sl_hash *package, int64_t version, struct sl_watched_model **ret, struct sl_error *err);
+int sl_watched_model_load(struct sl_objects *objects, const struct sl_hash *package, int64_t version,
+		struct sl_watched_model **ret, struct sl_error *err);
 void sl_watched_model_free(struct sl_watched_model *model);
 const struct sl_reference_column *sl_watched_column(const struct sl_watched_model *model, size_t column);
 /* The features' index by name, or -1. */
@@ -48,12 +50,14 @@ void sl_pane_done(struct sl_pane *pane);
 void sl_pane_count(struct sl_pane *pane, int64_t version, uint64_t rows);
 /* The pane's counters of `model`, made when missing; NULL when memory is out. */
 struct sl_pane_inputs *sl_pane_inputs(struct sl_pane *pane, const struct sl_watched_model *model);
-/* One value of one column as the model's encoding made it; NaN = missing, or a category that training did not have when `unseen`. */
+/* One value of one column as the model's encoding made it; NaN = missing, or a category that training did not have when
+ * `unseen`. */
 void sl_pane_value(struct sl_pane_inputs *inputs, size_t column, float value, bool unseen);
 /* into += from; false when memory is out (into may then hold a part). */
 bool sl_pane_merge(struct sl_pane *into, const struct sl_pane *from);
 
-/* "psi", "js", "missing", "out_of_range", "unseen" of one column against the model's reference; NaN when there are no rows or it has no meaning. */
+/* "psi", "js", "missing", "out_of_range", "unseen" of one column against the model's reference; NaN when there are no rows or
+ * it has no meaning. */
 double sl_pane_input_statistic(const struct sl_pane_inputs *inputs, size_t column, const char *name);
 
 #endif

@@ -20,8 +20,8 @@ double sl_js_distance(const uint64_t *reference, const uint64_t *window, size_t 
 
 /* Quality of predictions against labels, one accumulator per pane; all of it adds up, so panes merge into windows.
  *
- * AUC comes from a histogram of the score (SL_SCORE_BINS equal bins over [0,1]); pairs in one bin count as ties, so the true value
- * lies within the error bound = half the share of pairs that fall into one bin. */
+ * AUC comes from a histogram of the score (SL_SCORE_BINS equal bins over [0,1]); pairs in one bin count as ties, so the true
+ * value lies within the error bound = half the share of pairs that fall into one bin. */
 enum { SL_SCORE_BINS = 16384 };
 
 struct sl_quality {
@@ -32,8 +32,8 @@ struct sl_quality {
 	uint32_t *positives, *negatives;        /* SL_SCORE_BINS each, made at the first binary row; NULL before */
 };
 void sl_quality_done(struct sl_quality *quality);
-/* One labelled row. `outputs`: 1 value, or one per class; `label`: 0/1, the class's index, or the value. false when memory is out or a value is
- * not finite or no class (the row is not counted then). */
+/* One labelled row. `outputs`: 1 value, or one per class; `label`: 0/1, the class's index, or the value. false when memory is
+ * out or a value is not finite or no class (the row is not counted then). */
 bool sl_quality_add(struct sl_quality *quality, enum sl_task task, const float *outputs, size_t output_count, double label);
 /* into += from; false when memory is out (into unchanged). */
 bool sl_quality_merge(struct sl_quality *into, const struct sl_quality *from);

@@ -14,8 +14,10 @@ struct sl_verdict_input {
 	int64_t from_ms, to_ms;
 	uint64_t late_rows, future_rows, unlabelled, waiting;
 };
-/* *ret_level and *ret: {"from","to","rows","level","versions":{},"statistics":[{"name","column","value","level","warn","alarm","min"}],"note"}; values live in `doc`. The
- * statistics that breach stand first, the worst first. */
-int sl_verdict(const struct sl_verdict_input *input, yyjson_mut_doc *doc, yyjson_mut_val **ret, enum sl_level *ret_level, struct sl_error *err);
+/* *ret_level and *ret:
+ * {"from","to","rows","level","versions":{},"statistics":[{"name","column","value","level","warn","alarm","min"}],"note"};
+ * values live in `doc`. The statistics that breach stand first, the worst first. */
+int sl_verdict(const struct sl_verdict_input *input, yyjson_mut_doc *doc, yyjson_mut_val **ret, enum sl_level *ret_level,
+		struct sl_error *err);
 
 #endif

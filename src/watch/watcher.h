@@ -9,8 +9,8 @@ struct sl_watcher;
 /* A monitor that cannot be opened is an error; all others keep working when one fails later. `project` must outlive it. */
 int sl_watcher_open(struct sl_store *store, const struct sl_project *project, struct sl_watcher **ret, struct sl_error *err);
 void sl_watcher_close(struct sl_watcher *watch);
-/* One round over all monitors. 1: there is more to read at once, 0: all caught up. A failing monitor is logged once per message and tried again at the
- * next round. */
+/* One round over all monitors. 1: there is more to read at once, 0: all caught up. A failing monitor is logged once per
+ * message and tried again at the next round. */
 int sl_watcher_tick(struct sl_watcher *watch);
 
 #endif

@@ -19,9 +19,10 @@ struct sl_windows {
 
 void sl_windows_init(struct sl_windows *windows, int64_t window_ms, int64_t every_ms, int64_t lateness_ms);
 void sl_windows_done(struct sl_windows *windows);
-/* The pane of `time_ms`, made when missing with the two offsets; NULL with *ret_why 0 = too late (counted), 1 = too far in the future (counted), negative =
- * memory or too many panes. */
-struct sl_pane *sl_windows_pane(struct sl_windows *windows, int64_t time_ms, int64_t now_ms, int64_t prediction_offset, int64_t label_offset, int *ret_why);
+/* The pane of `time_ms`, made when missing with the two offsets; NULL with *ret_why 0 = too late (counted), 1 = too far in the
+ * future (counted), negative = memory or too many panes. */
+struct sl_pane *sl_windows_pane(struct sl_windows *windows, int64_t time_ms, int64_t now_ms, int64_t prediction_offset,
+		int64_t label_offset, int *ret_why);
 /* The pane that holds `time_ms` if it is still open, else NULL. */
 struct sl_pane *sl_windows_find(struct sl_windows *windows, int64_t time_ms);
 void sl_windows_advance(struct sl_windows *windows, int64_t time_ms);

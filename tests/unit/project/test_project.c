@@ -1,4 +1,4 @@
-/* sluice.yaml: PRODUCT's own example, and what every kind of mistake gets. */
+/* sluice.yaml: an example with everything in it, and what every kind of mistake gets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,6 @@ static int teardown(void **state)
 	return sl_dir_remove(dir, NULL);
 }
 
-/* As in PRODUCT section 2. */
 static const char EXAMPLE[] =
 	"project: flights\n"
 	"params: {late_minutes: 15, train_until: 2001-03-01, rounds: 100, max_depth: 6, seed: 7}\n"
