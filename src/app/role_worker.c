@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/signals.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "os/clock.h"
@@ -224,23 +225,11 @@ static void wait_for_news(struct worker *w, bool at_once)
 	reap(w);
 }
 
-static int open_signals(struct worker *w, struct sl_error *err)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return w->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "cannot watch") : 0;
-}
-
 static int resume(struct worker *w, struct sl_error *err)
 {
 	struct sl_firing firings[FIRINGS_MAX];
 	size_t count = 0;
-	int rc = sl_trigger_resume(w->store, w->role->project, 0, w->arena, firings, FIRINGS_MAX, &count, err);
+	int rc = sl_trigger_resume(w->store, w->role->project, w->arena, firings, FIRINGS_MAX, &count, err);
 	if (!rc)
 		start_firings(w, firings, count);
 	return rc;
@@ -249,7 +238,7 @@ static int resume(struct worker *w, struct sl_error *err)
 int sl_role_worker(struct sl_role *role, struct sl_error *err)
 {
 	struct worker w = {.role = role, .signal_fd = -1};
-	int rc = open_signals(&w, err);
+	int rc = sl_signals_open(&w.signal_fd, err);
 	w.arena = rc ? NULL : sl_arena_new(ARENA_BYTES, err);
 	if (!rc && !w.arena)
 		rc = SL_E_NO_MEMORY;

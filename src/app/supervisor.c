@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/role_log.h"
+#include "app/signals.h"
 #include "base/time.h"
 #include "net/http_server.h"
 #include "os/clock.h"
@@ -319,18 +320,6 @@ static int run_roles(struct supervisor *s, struct sl_error *err)
 	return s->fault.code;
 }
 
-static int open_signals(struct supervisor *s, struct sl_error *err)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signal_fd < 0 ? sl_fail_errno(err, errno, "signals", "cannot watch") : 0;
-}
-
 static int open_logs(struct supervisor *s, struct sl_error *err)
 {
 	char dir[SL_PATH_MAX];
@@ -364,7 +353,7 @@ static int open_all(struct supervisor *s, struct sl_error *err)
 	if (rc && s->lock_fd >= 0)
 		sl_error_hint(err, "sluice up --port 0 takes any free one");
 	if (!rc)
-		rc = open_signals(s, err);
+		rc = sl_signals_open(&s->signal_fd, err);
 	if (!rc)
 		rc = open_logs(s, err);
 	s->up.port = port;

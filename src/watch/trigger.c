@@ -274,13 +274,13 @@ static const struct sl_trigger *find_trigger(const struct sl_project *project, c
 	return NULL;
 }
 
-int sl_trigger_resume(struct sl_store *store, const struct sl_project *project, int64_t after, struct sl_arena *arena, struct sl_firing *ret, size_t max, size_t *ret_count,
+int sl_trigger_resume(struct sl_store *store, const struct sl_project *project, struct sl_arena *arena, struct sl_firing *ret, size_t max, size_t *ret_count,
 		      struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(store->meta, &stmt, err,
 		"SELECT e.seq, e.kind, e.subject, COALESCE(e.from_ms, 0), COALESCE(e.to_ms, 0), e.detail, f.seq, f.trigger_name "
-		"FROM trigger_firing f JOIN event e ON e.seq = f.event WHERE f.status = 'running' AND f.seq > ?1 ORDER BY f.seq", "i", after);
+		"FROM trigger_firing f JOIN event e ON e.seq = f.event WHERE f.status = 'running' ORDER BY f.seq", "");
 	*ret_count = 0;
 	while (!rc && *ret_count < max && (rc = sl_stmt_step(stmt, err)) == 1) {
 		const struct sl_trigger *trigger = find_trigger(project, sl_stmt_text(stmt, 7));

@@ -25,8 +25,8 @@ struct sl_firing {
 int sl_trigger_decide(struct sl_store *store, const struct sl_project *project, int64_t now_ms, bool (*active)(void *context,
 		const char *name), void *context, struct sl_arena *arena, struct sl_firing *ret, size_t max, size_t *ret_count,
 		struct sl_error *err);
-/* Firings that were running when their process ended, to be started again: those behind firing `after` (0: from the first). */
-int sl_trigger_resume(struct sl_store *store, const struct sl_project *project, int64_t after, struct sl_arena *arena,
+/* Firings that were running when their process ended, to be started again. */
+int sl_trigger_resume(struct sl_store *store, const struct sl_project *project, struct sl_arena *arena,
 		struct sl_firing *ret, size_t max, size_t *ret_count, struct sl_error *err);
 /* status: "done" or "failed", with the reason in words. */
 int sl_trigger_end(struct sl_store *store, int64_t firing, const char *status, const char *reason, struct sl_error *err);
