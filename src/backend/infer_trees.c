@@ -51,6 +51,11 @@ void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret)
 	snprintf(ret->objective, sizeof ret->objective, "%s", forest->objective);
 }
 
+const char *sl_infer_feature_name(const struct sl_infer *infer, size_t i)
+{
+	return infer->forest.names ? infer->forest.names[i] : NULL;
+}
+
 /* Trees outside, a few rows inside: the tree stays in the cache. Every sum still takes the trees in their order. */
 static void walk_rows(const struct sl_forest *forest, const float *rows, size_t row_count, float *sums)
 {

@@ -6,6 +6,7 @@
 
 #include "backend/infer_trees_file.h"
 #include "base/str.h"
+#include "port/infer.h"
 
 enum { TEXT_MAX = 64 };
 
@@ -330,6 +331,34 @@ static int read_trees(const struct sl_file_value *model, struct sl_forest *fores
 	return rc;
 }
 
+/* Column names, when the booster was trained with some. */
+static int read_names(const struct sl_file_value *learner, struct sl_forest *forest, struct sl_error *err)
+{
+	const struct sl_file_value *names = sl_file_get(learner, "feature_names");
+	size_t total = 0;
+	if (!names || names->kind != SL_FILE_ARRAY || names->len == 0)
+		return 0;
+	if (names->packed || names->len != forest->features)
+		return sl_fail(err, SL_E_INVALID, "'feature_names' does not hold %zu names", forest->features);
+	for (size_t i = 0; i < names->len; i++) {
+		const struct sl_file_value *name = &names->items[i];
+		if (name->kind != SL_FILE_TEXT || !name->len || name->len > SL_INFER_NAME_MAX || memchr(name->text, 0, name->len) ||
+		    !sl_utf8_valid(name->text, name->len))
+			return sl_fail(err, SL_E_INVALID, "'feature_names': item %zu is no name", i);
+		total += name->len + 1;
+	}
+	forest->names = sl_alloc_array(names->len, sizeof *forest->names, err);
+	forest->name_text = sl_alloc(total, err);
+	if (!forest->names || !forest->name_text)
+		return SL_E_NO_MEMORY;
+	char *p = forest->name_text;
+	for (size_t i = 0; i < names->len; i++) {
+		forest->names[i] = memcpy(p, names->items[i].text, names->items[i].len);
+		p += names->items[i].len + 1;
+	}
+	return 0;
+}
+
 static int read_booster(const struct sl_file_value *learner, struct sl_forest *forest, struct sl_error *err)
 {
 	const struct sl_file_value *booster = sl_file_get(learner, "gradient_booster"), *name = sl_file_get(booster, "name");
@@ -362,7 +391,7 @@ int sl_forest_read(const char *format, const void *data, size_t len, struct sl_f
 	const struct sl_file_value *learner = sl_file_get(&root, "learner");
 	if (!learner || learner->kind != SL_FILE_OBJECT)
 		rc = sl_fail(err, SL_E_INVALID, "the file is not an XGBoost model: it has no 'learner'");
-	else if (!(rc = read_learner(learner, ret, err)))
+	else if (!(rc = read_learner(learner, ret, err)) && !(rc = read_names(learner, ret, err)))
 		rc = read_booster(learner, ret, err);
 	if (rc)
 		sl_forest_done(ret);
@@ -374,5 +403,7 @@ void sl_forest_done(struct sl_forest *forest)
 	sl_free(forest->nodes);
 	sl_free(forest->trees);
 	sl_free(forest->base);
+	sl_free(forest->names);
+	sl_free(forest->name_text);
 	*forest = (struct sl_forest){0};
 }

@@ -45,6 +45,8 @@ struct sl_forest {
 	float *base;	/* `margins` values that sums start from */
 	enum sl_forest_link link;
 	char objective[64];
+	const char **names; /* of the features; NULL: the file has none */
+	char *name_text;    /* which they point into */
 };
 
 /* `format` as port/infer.h. SL_E_INVALID names the tree and the node ("tree 3, node 17: its left child 90 is beyond the tree's 63

@@ -21,10 +21,18 @@ struct sl_infer_info {
 	char objective[64];
 };
 
+/* What kind of model a file holds, from its bytes; `name` (its base name) is for the error. *ret is a `format` as sl_infer_load takes it.
+ * SL_E_DENIED, saying which, for formats that carry code (pickle, joblib, archives of them): they are never loaded. SL_E_INVALID
+ * for everything else that is not known. Tells the kind only: whether the file is sound is sl_infer_load's to say. */
+int sl_infer_format(const char *name, const void *data, size_t len, const char **ret, struct sl_error *err);
+
 /* `format`: "xgboost-json" or "xgboost-ubj". At most 1 GiB, 100,000 trees, 50 million nodes. */
 int sl_infer_load(const char *format, const void *data, size_t len, struct sl_infer **ret, struct sl_error *err);
 void sl_infer_free(struct sl_infer *infer);
 void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret);
+/* The name of input column `i` as the file has it, UTF-8, at most SL_INFER_NAME_MAX bytes; NULL: the file names none. */
+enum { SL_INFER_NAME_MAX = 1024 };
+const char *sl_infer_feature_name(const struct sl_infer *infer, size_t i);
 
 /* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax,
  * value). */
