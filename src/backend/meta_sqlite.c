@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "embedded/migrations.h"
+#include "os/disk.h"
 #include "os/file.h"
 #include "os/sys.h"
 
@@ -87,9 +88,7 @@ static int fail(struct sl_meta *meta, int rc, const char *doing, struct sl_error
 		return sl_error_hint(err, "put back the store from a backup; 'sluice verify' lists all that is damaged");
 	if (code == SL_E_BUSY)
 		return sl_error_hint(err, "another process has been writing for %d s", BUSY_WAIT_MS / 1000);
-	if (code == SL_E_NO_SPACE)
-		return sl_error_hint(err, "make room on the disk and run again: nothing is half-written");
-	return code;
+	return code == SL_E_NO_SPACE ? sl_disk_hint(err, meta->path, 0) : code;
 }
 
 /* SQLite's own handler sleeps 1, 2, 5, 10 ... 100 ms; commits here take about 0.3 ms, so start far below that. */

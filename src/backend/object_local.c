@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "os/disk.h"
 #include "os/sys.h"
 
 enum { PIECE_BYTES = 1 << 20 };
@@ -285,8 +286,14 @@ static int put_copy(struct sl_objects *objects, int source, const char *path, st
 		rc = check_unchanged(source, path, &before, *ret_size, err);
 	if (!rc)
 		rc = keep_staged(objects, fd, staged, ret, *ret_size, err);
-	if (rc)
+	if (rc) {
 		sl_sys->unlink(staged);
+		sl_file_close(&fd); /* only now is its room free again */
+	}
+	if (rc == SL_E_NO_SPACE) {
+		sl_fail_at(err, rc, path, "no room for a copy of it in the store: %s", strerror(ENOSPC));
+		sl_disk_hint(err, objects->dir, (uint64_t)before.st_size);
+	}
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -161,4 +162,15 @@ bool sl_str_bytes(const char *text, uint64_t *ret)
 			return true;
 		}
 	return false;
+}
+
+char *sl_bytes_format(uint64_t bytes, char out[32])
+{
+	static const char *const UNITS[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+	for (; value >= 999.5 && unit + 1 < sizeof UNITS / sizeof *UNITS; unit++)
+		value /= 1000;
+	snprintf(out, 32, unit && value < 99.95 ? "%.1f %s" : "%.0f %s", value, UNITS[unit]);
+	return out;
 }

@@ -28,5 +28,7 @@ const char *sl_str_nearest(const char *name, const char *const *candidates, size
 
 /* Bytes from "512", "64k", "2GB", "1.5GiB" (k, m, g, t are powers of 1024 in both spellings). */
 bool sl_str_bytes(const char *text, uint64_t *ret);
+/* "512 B", "1.2 GB" (powers of 1000); returns `out`. */
+char *sl_bytes_format(uint64_t bytes, char out[32]);
 
 #endif

@@ -10,17 +10,6 @@
 
 enum { TABLE_COLUMNS_MAX = 256, CELL_COLUMNS_MAX = 60, CELL_BYTES = 512, SHORT_HASH = 12 };
 
-char *sl_bytes_format(uint64_t bytes, char out[32])
-{
-	static const char *const UNITS[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-	double value = (double)bytes;
-	size_t unit = 0;
-	for (; value >= 999.5 && unit + 1 < SL_ARRAY_LEN(UNITS); unit++)
-		value /= 1000;
-	snprintf(out, 32, unit && value < 99.95 ? "%.1f %s" : "%.0f %s", value, UNITS[unit]);
-	return out;
-}
-
 char *sl_count_format(int64_t count, char out[32])
 {
 	char digits[24];

@@ -15,8 +15,6 @@ void sl_render_table(const struct sl_term *term, yyjson_mut_val *rows, struct sl
 void sl_render_object(const struct sl_term *term, yyjson_mut_val *object, int indent, struct sl_buf *out);
 /* The style of a state word: ok is good, failed is bad ... */
 enum sl_style sl_render_state(const char *word);
-/* "1.4 GB" */
-char *sl_bytes_format(uint64_t bytes, char out[32]);
 /* "3,000,000" */
 char *sl_count_format(int64_t count, char out[32]);
 

@@ -507,7 +507,8 @@ static int run_all(struct execution *x)
 		return sl_fail(x->err, SL_E_CANCELLED, "cancelled");
 	if (x->first.code)
 		*x->err = x->first;
-	return x->first.code ? SL_E_FAILED : 0;
+	/* What the machine refused to a node was refused to the run; everything else is the node's own matter. */
+	return !x->first.code ? 0 : sl_code_exit_status(x->first.code) >= 3 ? x->first.code : SL_E_FAILED;
 }
 
 int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, struct sl_error *err)

@@ -93,7 +93,8 @@ struct sl_flow_report {
 	int64_t elapsed_ms;
 };
 
-/* 0; SL_E_FAILED when a node failed (the report says which; err tells the first); SL_E_CANCELLED; SL_E_INVALID or
+/* 0; SL_E_FAILED when a node failed (the report says which; err tells the first), or the code of what the machine refused to
+ * it: SL_E_NO_SPACE, SL_E_IO, SL_E_NO_MEMORY ...; SL_E_CANCELLED; SL_E_INVALID or
  * SL_E_NOT_FOUND for a wrong name, a cycle, a missing file (nothing was started); SL_E_BUSY. The report is filled as far as it
  * came, and is the caller's: sl_flow_report_done. */
 int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct sl_flow_options *options,

@@ -8,6 +8,7 @@
 #include "flow/tree.h"
 #include "learn/package.h"
 #include "os/clock.h"
+#include "os/disk.h"
 
 extern char **environ;
 
@@ -84,15 +85,21 @@ static int read_result(struct flow_task *task, yyjson_doc **ret, struct sl_error
 
 int flow_task_blame(struct flow_task *task, const struct sl_process_end *end, struct sl_error *err)
 {
-	SL_AUTO_JSON yyjson_doc *doc = NULL;
-	bool own = node_of(task)->action != FLOW_RUN || task->inspecting;
-	yyjson_val *error = own && end->exit_status >= 0 && !end->stopped && read_result(task, &doc, NULL) == 0 ? yyjson_obj_get(yyjson_doc_get_root(doc), "error") : NULL;
-	if (!error)
-		return sl_fail(err, end->stopped ? SL_E_CANCELLED : end->timed_out ? SL_E_TIMEOUT : SL_E_FAILED, "%s", end->cause);
-	int code = (int)sl_json_int(error, "code", SL_E_FAILED);
-	sl_fail_at(err, code, sl_json_str(error, "where", ""), "%s", sl_json_str(error, "message", "failed"));
-	sl_error_hint(err, "%s", sl_json_str(error, "hint", ""));
-	return code;
+	const char *outputs = task->has_dir ? task->dir : task->work_dir, *full = "";
+	if (end->exit_status >= 0 && !end->stopped && task->told.code) {
+		if (err)
+			*err = task->told;
+		return task->told.code;
+	}
+	int code = end->stopped ? SL_E_CANCELLED : end->timed_out ? SL_E_TIMEOUT : SL_E_FAILED;
+	if (code == SL_E_FAILED && sl_disk_full(outputs))
+		full = outputs;
+	else if (code == SL_E_FAILED && sl_disk_full(task->work_dir))
+		full = task->work_dir;
+	if (!*full)
+		return sl_fail(err, code, "%s", end->cause);
+	sl_fail(err, SL_E_NO_SPACE, "%s, and its disk is full", end->cause);
+	return sl_disk_hint(err, full, 0);
 }
 
 static int keep_table(struct flow_task *task, size_t output, yyjson_val *report, struct sl_error *err)
@@ -332,7 +339,17 @@ static void add_metric(struct flow_task *task, const struct sl_metric *metric)
 	task->metrics[task->metric_count++] = *metric;
 }
 
-/* {"metric":NAME,"step":N,"value":X} or {"progress":F,"what":TEXT}; anything else is somebody's own and is let pass. */
+/* Only a worker's: a command speaks by its exit and its output. */
+static void take_error(struct flow_task *task, yyjson_val *error)
+{
+	int code = (int)sl_json_int(error, "code", SL_E_FAILED);
+	if (node_of(task)->action == FLOW_RUN && !task->inspecting)
+		return;
+	sl_fail_at(&task->told, code < 0 ? code : SL_E_FAILED, sl_json_str(error, "where", ""), "%s", sl_json_str(error, "message", "failed"));
+	sl_error_hint(&task->told, "%s", sl_json_str(error, "hint", ""));
+}
+
+/* {"metric":NAME,"step":N,"value":X}, {"progress":F,"what":TEXT} or {"error":{...}}; anything else is somebody's own and is let pass. */
 void flow_task_event(struct flow_task *task, const char *line, size_t len, double *ret_progress, const char **ret_what, struct sl_metric *ret_metric)
 {
 	SL_AUTO_JSON yyjson_doc *doc = sl_json_parse(line, len, "event", NULL);
@@ -348,5 +365,7 @@ void flow_task_event(struct flow_task *task, const char *line, size_t len, doubl
 	} else if (yyjson_is_num(yyjson_obj_get(root, "progress"))) {
 		*ret_progress = sl_json_num(root, "progress", -1);
 		*ret_what = sl_arena_strdup(task->arena, sl_json_str(root, "what", ""));
+	} else if (yyjson_is_obj(yyjson_obj_get(root, "error"))) {
+		take_error(task, yyjson_obj_get(root, "error"));
 	}
 }

@@ -37,6 +37,7 @@ struct flow_task {
 	/* Collected from the child's JSON lines. */
 	struct sl_metric *metrics;
 	size_t metric_count, metric_room, metrics_written, metrics_dropped;
+	struct sl_error told;        /* a worker's own words for its failure; code 0: none */
 	/* From its result, by keep. */
 	struct flow_table *tables;   /* beside the node's outputs; only datasets are filled */
 	struct sl_scores scores, champion;
@@ -54,7 +55,8 @@ struct flow_task {
 int flow_task_begin(struct flow_task *task, const char *program, struct sl_error *err);
 /* After the child ended well. 1: another child is to be started (argv and env are set anew); 0: go on to keep. */
 int flow_task_next(struct flow_task *task, const char *program, struct sl_error *err);
-/* The child's own words for its failure, from result.json; else the exit's. Fills `err`; returns its code. */
+/* A worker's own words for its failure, else the exit's, with a full disk as the reason of a command that met one. Fills
+ * `err`; returns its code. */
 int flow_task_blame(struct flow_task *task, const struct sl_process_end *end, struct sl_error *err);
 /* SL_E_FAILED also when a check failed: the report is in `tables` then. */
 int flow_task_keep(struct flow_task *task, struct sl_error *err);

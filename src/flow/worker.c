@@ -1,4 +1,5 @@
-/* The child that runs one job: it opens no database, sees only the paths in its job, and leaves result.json beside what it staged. */
+/* The child that runs one job: it opens no database, sees only the paths in its job, and leaves result.json beside what it
+ * staged, or tells its error on descriptor 3. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "learn/evaluate.h"
 #include "learn/package.h"
 #include "learn/train.h"
+#include "os/disk.h"
 #include "port/train.h"
 
 enum { EVENTS_FD = 3, JOB_BYTES_MAX = 256 << 20 };
@@ -333,15 +335,20 @@ static int write_result(struct worker *w, const char *path)
 	return rc ? rc : sl_file_write_all(fd, out.data, out.len, path, w->err);
 }
 
-static void put_error(struct worker *w)
+/* Over the pipe and not in a file: the reason may be that the disk is full. What was staged makes room first. */
+static void tell_error(struct worker *w)
 {
-	yyjson_mut_val *error = yyjson_mut_obj_add_obj(w->doc, w->result, "error");
-	if (!error)
-		return;
-	yyjson_mut_obj_add_int(w->doc, error, "code", w->err->code);
-	yyjson_mut_obj_add_strcpy(w->doc, error, "where", w->err->where);
-	yyjson_mut_obj_add_strcpy(w->doc, error, "message", w->err->message);
-	yyjson_mut_obj_add_strcpy(w->doc, error, "hint", w->err->hint);
+	SL_AUTO_BUF struct sl_buf line = SL_BUF_INIT(64 << 10);
+	const struct { const char *name, *text; } members[] = {{"where", w->err->where}, {"message", w->err->message}, {"hint", w->err->hint}};
+	sl_disk_hint(w->err, *w->err->where == '/' ? w->err->where : w->staging, 0);
+	sl_dir_remove(w->staging, NULL);
+	sl_buf_printf(&line, "{\"error\":{\"code\":%d", w->err->code);
+	for (size_t i = 0; i < SL_ARRAY_LEN(members); i++) {
+		sl_buf_printf(&line, ",\"%s\":", members[i].name);
+		sl_json_string(&line, members[i].text, strlen(members[i].text));
+	}
+	sl_buf_str(&line, "}}");
+	tell(&line);
 }
 
 static int work(struct worker *w, const char *job_path)
@@ -357,10 +364,10 @@ static int work(struct worker *w, const char *job_path)
 	w->staging = sl_json_str(w->job, "staging", "");
 	w->work = (struct sl_work){.memory_bytes = (uint64_t)sl_json_int(w->job, "memory", 0), .cancel = &cancel, .progress = on_progress};
 	rc = run_job(w);
+	rc = rc ? rc : write_result(w, sl_json_str(w->job, "result", ""));
 	if (rc)
-		put_error(w);
-	int written = write_result(w, sl_json_str(w->job, "result", ""));
-	return rc ? rc : written;
+		tell_error(w);
+	return rc;
 }
 
 int sl_flow_worker(const char *job_path)

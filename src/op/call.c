@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "os/disk.h"
+#include "track/store.h"
 
 static const char *const PERMISSIONS[] = {"none", "view", "run", "edit", "approve", "admin"};
 
@@ -261,6 +263,8 @@ const char *const *sl_call_list(const struct sl_call *call, const char *name, si
 int sl_call_run(struct sl_call *call, struct sl_error *err)
 {
 	int rc = call->op->handler(call, err);
+	if (rc == SL_E_NO_SPACE && err)
+		sl_disk_hint(err, *err->where == '/' ? err->where : call->store ? call->store->dir : call->dir, 0);
 	if (!rc && !call->result && !call->raw)
 		return sl_fail(err, SL_E_BUG, "%s made no result", call->op->name);
 	return rc;

@@ -94,10 +94,10 @@ static void fill_options(struct sl_call *call, const struct request *request, st
 	};
 }
 
-/* A node that failed is the user's failure: the report is shown, and the error beside it. */
+/* When a node failed, the report is shown, and the error beside it; the exit status tells the user's failure from the machine's. */
 static int finish(struct sl_call *call, const struct sl_flow_report *report, int rc, struct sl_error *err)
 {
-	if (rc && rc != SL_E_FAILED && rc != SL_E_TIMEOUT)
+	if (rc && (!report->failed || rc == SL_E_CANCELLED))
 		return rc;
 	yyjson_mut_val *result = sl_call_object(call);
 	sl_flow_put_report(call, result, report);
@@ -105,6 +105,7 @@ static int finish(struct sl_call *call, const struct sl_flow_report *report, int
 	if (!rc)
 		return 0;
 	call->failed = true;
+	call->exit_status = sl_code_exit_status(rc);
 	yyjson_mut_obj_add_val(call->doc, result, "error", yyjson_mut_obj_get(sl_error_json(call->doc, err), "error"));
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/time.h"
 #include "os/clock.h"
+#include "os/disk.h"
 #include "serve/writer.h"
 
 enum { ARENA_LIMIT = 256 << 20 };
@@ -166,8 +167,10 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	if (log)
 		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us,
 				       err);
-	if (rc)
+	if (rc) {
+		sl_disk_hint(err, err ? err->where : "", 0);
 		return sl_error_context(err, "the prediction could not be logged");
+	}
 	struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
 	stats->requests++;
 	stats->rows += rows->count;

@@ -322,8 +322,8 @@ def kafka_records(data):
         at = end
 
 
-def log_of(project):
-    folder = project.root / ".sluice" / "streams" / "predictions-delay"
+def log_of(project, endpoint="delay"):
+    folder = project.root / ".sluice" / "streams" / f"predictions-{endpoint}"
     return [record for segment in sorted(folder.glob("*.log")) for record in kafka_records(segment.read_bytes())]
 
 
