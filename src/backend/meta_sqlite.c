@@ -404,8 +404,8 @@ static int bind_one(sqlite3_stmt *handle, int at, char type, va_list *args)
 	}
 }
 
-static int query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types,
-		 va_list *args)
+int sl_meta_query_list(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types,
+		       va_list *args)
 {
 	struct sl_stmt *stmt = NULL;
 	int rc = check_standing(meta, err);
@@ -431,7 +431,7 @@ int sl_meta_query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *e
 {
 	va_list args;
 	va_start(args, types);
-	int rc = query(meta, ret, err, sql, types, &args);
+	int rc = sl_meta_query_list(meta, ret, err, sql, types, &args);
 	va_end(args);
 	return rc;
 }
@@ -501,7 +501,7 @@ int64_t sl_meta_exec(struct sl_meta *meta, struct sl_error *err, const char *sql
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	va_list args;
 	va_start(args, types);
-	int rc = query(meta, &stmt, err, sql, types, &args);
+	int rc = sl_meta_query_list(meta, &stmt, err, sql, types, &args);
 	va_end(args);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
 		rc = 0;
@@ -516,7 +516,7 @@ int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	va_list args;
 	va_start(args, types);
-	int rc = query(meta, &stmt, err, sql, types, &args);
+	int rc = sl_meta_query_list(meta, &stmt, err, sql, types, &args);
 	va_end(args);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);

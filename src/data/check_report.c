@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "data/check.h"
 #include "data/engine.h"
+#include "ledger/rows.h"
 
 enum { ROWS_PRINTED = 5 };
 
@@ -116,25 +117,46 @@ int sl_checked_keep(struct sl_objects *objects, const struct sl_check_report *re
 }
 
 static int record_result(struct sl_track *track, const char *dataset, const char *hex, const struct sl_check_result *result,
-			 const struct sl_id *run, struct sl_error *err)
+			 const struct sl_id *run, int64_t *ret_seq, struct sl_error *err)
 {
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	SL_AUTO_BUF struct sl_buf json = SL_BUF_INIT(64 << 20);
 	yyjson_mut_val *value = doc ? sl_check_result_json(doc, result) : NULL;
-	int64_t seq;
 
 	if (!value)
 		return sl_fail_memory(err);
 	int rc = sl_json_mut_canonical(value, &json, err);
-	if (rc < 0 || (rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM check_result", "")) < 0)
+	if (rc < 0 || (rc = sl_meta_int(track->meta, 1, ret_seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM check_result", "")) < 0)
 		return rc;
 	int64_t changed = sl_meta_exec(
 		track->meta, err,
 		"INSERT INTO check_result(seq, run, dataset, hash, check_name, severity, passed, failing_rows, result) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-		"isssssiis", seq, run->text, dataset, hex, result->name, result->severity,
+		"isssssiis", *ret_seq, run->text, dataset, hex, result->name, result->severity,
 		(int64_t)(result->state == SL_CHECK_PASSED), (int64_t)result->failing, sl_buf_cstr(&json));
 	return changed < 0 ? (int)changed : 0;
+}
+
+/* An entry answers for at most so many rows; more results get more entries. */
+static int cover_results(struct sl_track *track, const char *subject, yyjson_mut_doc *doc, yyjson_mut_val *detail, int64_t first,
+			 int64_t count, struct sl_error *err)
+{
+	const char *action = "check";
+	int rc = 0;
+
+	for (int64_t i = 0; i < count && rc == 0; i++) {
+		if (i && i % SL_ROWS_PER_ENTRY == 0) {
+			rc = sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
+			action = "check.more";
+			detail = yyjson_mut_obj(doc);
+		}
+		if (rc == 0)
+			rc = detail ? sl_ledger_cover(track->ledger, doc, detail, "check_result", err, "i", first + i)
+				    : sl_fail_memory(err);
+	}
+	if (rc < 0)
+		return rc;
+	return sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
 }
 
 int sl_check_record(struct sl_track *track, const struct sl_check_report *report, const struct sl_hash *hash,
@@ -143,6 +165,7 @@ int sl_check_record(struct sl_track *track, const struct sl_check_report *report
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL, *failed = doc ? yyjson_mut_arr(doc) : NULL;
 	char hex[SL_HASH_HEX + 1] = "", subject[SL_NAME_MAX + 16];
+	int64_t last = 0;
 	int rc = 0;
 
 	if (!report->count)
@@ -150,7 +173,7 @@ int sl_check_record(struct sl_track *track, const struct sl_check_report *report
 	if (hash)
 		sl_hash_hex(hash, hex);
 	for (size_t i = 0; i < report->count && rc == 0; i++) {
-		rc = record_result(track, report->dataset, hex, &report->results[i], run, err);
+		rc = record_result(track, report->dataset, hex, &report->results[i], run, &last, err);
 		/* A ledger entry has a bound; the rest of the names stands in check_result. */
 		if (report->results[i].state == SL_CHECK_FAILED && yyjson_mut_arr_size(failed) < 100)
 			yyjson_mut_arr_add_strcpy(doc, failed, report->results[i].name);
@@ -165,7 +188,7 @@ int sl_check_record(struct sl_track *track, const struct sl_check_report *report
 	    || !yyjson_mut_obj_add_uint(doc, detail, "quarantined", report->quarantined_rows)
 	    || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
 		return sl_fail_memory(err);
-	return sl_ledger_append(track->ledger, "check", subject, detail, NULL, err);
+	return cover_results(track, subject, doc, detail, last - (int64_t)report->count + 1, (int64_t)report->count, err);
 }
 
 int sl_checked_commit(struct sl_track *track, const char *dataset, const struct sl_checked *checked,

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "ledger/rows.h"
 #include "os/clock.h"
 
 enum { PREFIX_MIN = 4 };
@@ -138,8 +139,9 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 
 /* ---- commit ----------------------------------------------------------------------------------------------------------- */
 
+/* Covers the version and its event. */
 static int append_entry(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest,
-			const struct sl_id *run, struct sl_error *err)
+			const struct sl_id *run, int64_t version_seq, int64_t event_seq, struct sl_error *err)
 {
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
@@ -151,16 +153,18 @@ static int append_entry(struct sl_track *track, const char *dataset, const char 
 	    || !yyjson_mut_obj_add_uint(doc, detail, "size", manifest->size_bytes)
 	    || !yyjson_mut_obj_add_str(doc, detail, "run", run->text))
 		return sl_fail_memory(err);
-	return sl_ledger_append(track->ledger, "dataset.commit", subject, detail, NULL, err);
+	int rc = sl_ledger_cover(track->ledger, doc, detail, "dataset_version", err, "i", version_seq);
+	if (!rc)
+		rc = sl_ledger_cover(track->ledger, doc, detail, "event", err, "i", event_seq);
+	return rc ? rc : sl_ledger_append(track->ledger, "dataset.commit", subject, detail, NULL, err);
 }
 
 /* What "data" triggers listen to (watch/event.h). */
 static int add_event(struct sl_track *track, const char *dataset, const char *hex, const struct sl_manifest *manifest,
-		     const struct sl_id *run, int64_t now_ms, struct sl_error *err)
+		     const struct sl_id *run, int64_t now_ms, int64_t *ret_seq, struct sl_error *err)
 {
 	char detail[256];
-	int64_t seq;
-	int rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM event", "");
+	int rc = sl_meta_int(track->meta, 1, ret_seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM event", "");
 
 	if (rc < 0)
 		return rc;
@@ -169,7 +173,7 @@ static int add_event(struct sl_track *track, const char *dataset, const char *he
 	int64_t changed = sl_meta_exec(
 		track->meta, err,
 		"INSERT INTO event(seq, kind, subject, from_ms, to_ms, detail, made_ms) VALUES (?1, 'data', ?2, 0, 0, ?3, ?4)",
-		"issi", seq, dataset, detail, now_ms);
+		"issi", *ret_seq, dataset, detail, now_ms);
 	return changed < 0 ? (int)changed : 0;
 }
 
@@ -178,7 +182,7 @@ int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct 
 {
 	struct sl_dataset_head head;
 	char hex[SL_HASH_HEX + 1];
-	int64_t seq, now_ms = sl_now_ms();
+	int64_t seq, event_seq, now_ms = sl_now_ms();
 	int rc = newest(track, dataset, 0, &head, err);
 
 	if (rc < 0)
@@ -196,7 +200,7 @@ int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct 
 		(int64_t)manifest->file_count, run->text, now_ms);
 	if (changed < 0)
 		return (int)changed;
-	if ((rc = append_entry(track, dataset, hex, manifest, run, err)) < 0)
+	if ((rc = add_event(track, dataset, hex, manifest, run, now_ms, &event_seq, err)) < 0)
 		return rc;
-	return add_event(track, dataset, hex, manifest, run, now_ms, err);
+	return append_entry(track, dataset, hex, manifest, run, seq, event_seq, err);
 }

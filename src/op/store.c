@@ -32,6 +32,7 @@ static void put_report(struct sl_call *call, yyjson_mut_val *result, const struc
 		{"ledger_entries", report->ledger_entries},
 		{"ledger_tiles", report->ledger_tiles},
 		{"runs", report->runs},
+		{"rows", report->rows},
 		{"dataset_versions", report->dataset_versions},
 		{"model_versions", report->model_versions},
 		{"aliases", report->aliases},

@@ -9,6 +9,7 @@
 #ifndef SL_PORT_META_H
 #define SL_PORT_META_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +43,8 @@ void sl_meta_end_read(struct sl_meta *meta);
  *   s const char * (NULL = null)   i int64_t   d double   b const void *, size_t   n (null, no argument)
  * int arguments must be cast to int64_t. The texts must live until sl_stmt_done. */
 int sl_meta_query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types, ...);
+int sl_meta_query_list(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types,
+		       va_list *args);
 /* 1 a row stands ready, 0 the end, negative an error. */
 int sl_stmt_step(struct sl_stmt *stmt, struct sl_error *err);
 void sl_stmt_done(struct sl_stmt *stmt); /* NULL is fine; gives the statement back */

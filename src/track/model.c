@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "ledger/rows.h"
 #include "os/clock.h"
 #include "track/notify.h"
 
@@ -24,9 +25,20 @@ static int check_name(const char *what, const char *name, struct sl_error *err)
 	return sl_name_valid(name) ? 0 : sl_fail(err, SL_E_INVALID, "'%.64s' is not a name of %s", name, what);
 }
 
-/* A ledger entry "model:<model>@<version>" with one or two text members. */
+/* The rows that an entry answers for: the version's own, or those of a move of an alias. */
+static int cover(struct sl_track *track, yyjson_mut_doc *doc, yyjson_mut_val *detail, const char *model, int64_t version,
+		 int64_t move_seq, struct sl_error *err)
+{
+	if (!move_seq)
+		return sl_ledger_cover(track->ledger, doc, detail, "model_version", err, "si", model, version);
+	const char *alias = yyjson_mut_get_str(yyjson_mut_obj_get(detail, "alias"));
+	int rc = sl_ledger_cover(track->ledger, doc, detail, "model_alias", err, "ss", model, alias);
+	return rc ? rc : sl_ledger_cover(track->ledger, doc, detail, "alias_move", err, "i", move_seq);
+}
+
+/* A ledger entry "model:<model>@<version>" with a few text members. `move_seq`: of the row of alias_move, 0 when none moved. */
 static int append(struct sl_track *track, const char *action, const char *model, int64_t version, const char *const members[][2],
-		  size_t count, struct sl_error *err)
+		  size_t count, int64_t move_seq, struct sl_error *err)
 {
 	char subject[SL_NAME_MAX + 40];
 	snprintf(subject, sizeof subject, "model:%s@%" PRId64, model, version);
@@ -35,7 +47,8 @@ static int append(struct sl_track *track, const char *action, const char *model,
 	bool ok = detail != NULL;
 	for (size_t i = 0; ok && i < count; i++)
 		ok = yyjson_mut_obj_add_str(doc, detail, members[i][0], members[i][1]);
-	return ok ? sl_ledger_append(track->ledger, action, subject, detail, NULL, err) : sl_fail_memory(err);
+	int rc = ok ? cover(track, doc, detail, model, version, move_seq, err) : sl_fail_memory(err);
+	return rc ? rc : sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
 }
 
 static int create(struct sl_track *track, const char *model, const char *hash, const struct sl_id *run, const char *metrics_json,
@@ -52,7 +65,7 @@ static int create(struct sl_track *track, const char *model, const char *hash, c
 	char metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
 	const char *const members[][2] = {{"package", hash}, {"run", run->text}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
-	return rc ? rc : append(track, "model.create", model, *ret_version, members, 3, err);
+	return rc ? rc : append(track, "model.create", model, *ret_version, members, 3, 0, err);
 }
 
 int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run,
@@ -82,7 +95,7 @@ static int set_gate(struct sl_track *track, const char *model, int64_t version, 
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
 	const char *const members[][2] = {
 		{"status", status}, {"gate", sl_hash_hex(&gate, gate_hex)}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
-	return append(track, "model.gate", model, version, members, 3, err);
+	return append(track, "model.gate", model, version, members, 3, 0, err);
 }
 
 int sl_model_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json,
@@ -138,7 +151,7 @@ static int move_alias(struct sl_track *track, const char *model, const char *ali
 	char before[24];
 	snprintf(before, sizeof before, "%" PRId64, previous);
 	const char *const members[][2] = {{"alias", alias}, {"previous", before}, {"reason", reason}};
-	return rc ? rc : append(track, action, model, version, members, 3, err);
+	return rc ? rc : append(track, action, model, version, members, 3, seq, err);
 }
 
 static int set_alias(struct sl_track *track, const char *model, const char *alias, int64_t version, const char *reason,

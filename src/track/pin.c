@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "ledger/rows.h"
 
 /* A pin is the setting "pin.<param>" with the JSON {"file":...,"override":"..."}. */
 static const char PREFIX[] = "pin.";
@@ -58,7 +59,10 @@ static int ledger_entry(struct sl_track *track, const char *action, const char *
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
 	if (!detail || !yyjson_mut_obj_add_str(doc, detail, name, value))
 		return sl_fail_memory(err);
-	return sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
+	char row[SL_NAME_MAX + 8];
+	snprintf(row, sizeof row, "%s%s", PREFIX, param);
+	int rc = sl_ledger_cover(track->ledger, doc, detail, "setting", err, "s", row);
+	return rc ? rc : sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
 }
 
 static int store_pin(struct sl_track *track, const struct sl_pin *pin, struct sl_error *err)

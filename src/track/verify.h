@@ -2,14 +2,14 @@
  *
  *   ledger     rows = tiles = root = signature (ledger/ledger.h)
  *   database   checksum of every page, structure
- *   facts      runs, dataset versions, model versions, aliases, seals of streams: each row has its entry and each entry its row;
- *              a finished run's record, computed anew, is the one in the row and in the entry
+ *   facts      every row of the tables of ledger/rows.h is what its newest entry says, each row has its entry and each entry its
+ *              row; a finished run's record, computed anew, is the one in the row and in the entry; seals of streams likewise
  *   manifests  of every dataset and model version: readable, and all they refer to is there
  *   objects    every object's bytes hash to its name
  *   streams    every record's CRC, every sealed segment's digest
  *
  * What is wrong is told in words, with the first bad byte, page or row, and checking goes on. Memory: about 250 bytes per run and
- * version.
+ * covered row.
  */
 #ifndef SL_TRACK_VERIFY_H
 #define SL_TRACK_VERIFY_H
@@ -17,7 +17,7 @@
 #include "track/store.h"
 
 struct sl_verify_report {
-	int64_t ledger_entries, ledger_tiles, runs, dataset_versions, model_versions, aliases, manifests;
+	int64_t ledger_entries, ledger_tiles, runs, rows, dataset_versions, model_versions, aliases, manifests;
 	int64_t objects, object_bytes, streams;
 	int64_t problems;
 };

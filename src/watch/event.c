@@ -1,6 +1,27 @@
 #include "watch/event.h"
 
+#include <stdio.h>
+
+#include "base/str.h"
+#include "ledger/rows.h"
 #include "os/clock.h"
+
+/* "monitor.alarm" of "monitor:delay_quality"; "trigger.cron" and "trigger.call" of "trigger:retrain". */
+static int enter(struct sl_track *track, const struct sl_event *event, int64_t seq, struct sl_error *err)
+{
+	char action[64], subject[SL_NAME_MAX + 16];
+	bool of_monitor = sl_str_starts(event->kind, "monitor.");
+	snprintf(action, sizeof action, "%s%.40s", of_monitor ? "" : "trigger.", event->kind);
+	snprintf(subject, sizeof subject, "%s:%.128s", of_monitor ? "monitor" : "trigger", event->subject);
+	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
+	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "event", seq) ||
+	    !yyjson_mut_obj_add_int(doc, detail, "from_ms", event->from_ms) ||
+	    !yyjson_mut_obj_add_int(doc, detail, "to_ms", event->to_ms))
+		return sl_fail_memory(err);
+	int rc = sl_ledger_cover(track->ledger, doc, detail, "event", err, "i", seq);
+	return rc ? rc : sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
+}
 
 int sl_event_add(struct sl_track *track, const struct sl_event *event, int64_t *ret_seq, struct sl_error *err)
 {
@@ -15,5 +36,5 @@ int sl_event_add(struct sl_track *track, const struct sl_event *event, int64_t *
 		return (int)changed;
 	if (ret_seq)
 		*ret_seq = seq;
-	return 0;
+	return enter(track, event, seq, err);
 }

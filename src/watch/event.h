@@ -15,8 +15,8 @@ struct sl_event {
 	int64_t from_ms, to_ms;   /* the window it speaks of; 0, 0: none */
 	const char *detail;       /* JSON object */
 };
-/* Inside the caller's transaction, which also holds what the event tells of. `event->seq` is set by the call (ret_seq may be
- * NULL). */
+/* The event and its ledger entry, inside the caller's transaction, which also holds what the event tells of. `event->seq` is set
+ * by the call (ret_seq may be NULL). */
 int sl_event_add(struct sl_track *track, const struct sl_event *event, int64_t *ret_seq, struct sl_error *err);
 
 #endif

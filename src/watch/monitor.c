@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "ledger/rows.h"
 #include "os/clock.h"
 #include "port/stream.h"
 #include "serve/log.h"
@@ -114,20 +115,10 @@ static enum sl_level raised_level(struct sl_monitor_watch *w, enum sl_level wind
 
 static int add_event(struct sl_monitor_watch *w, int64_t from_ms, int64_t to_ms, const char *evidence, struct sl_error *err)
 {
-	char kind[32], subject[SL_NAME_MAX + 16];
+	char kind[32];
 	snprintf(kind, sizeof kind, "monitor.%s", sl_level_name(w->level));
-	snprintf(subject, sizeof subject, "monitor:%s", w->spec->name);
 	struct sl_event event = {.kind = kind, .subject = w->spec->name, .from_ms = from_ms, .to_ms = to_ms, .detail = evidence};
-	int64_t seq;
-	int rc = sl_event_add(&w->store->track, &event, &seq, err);
-	if (rc)
-		return rc;
-	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
-	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "event", seq) || !yyjson_mut_obj_add_int(doc, detail, "from_ms", from_ms) ||
-	    !yyjson_mut_obj_add_int(doc, detail, "to_ms", to_ms))
-		return sl_fail_memory(err);
-	return sl_ledger_append(w->store->ledger, kind, subject, detail, NULL, err);
+	return sl_event_add(&w->store->track, &event, NULL, err);
 }
 
 /* The window's row, its ledger entry, and the new state; inside the transaction. */
@@ -148,7 +139,8 @@ static int record_window(struct sl_monitor_watch *w, int64_t from_ms, int64_t to
 	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "from_ms", from_ms) || !yyjson_mut_obj_add_int(doc, detail, "to_ms", to_ms) ||
 	    !yyjson_mut_obj_add_str(doc, detail, "level", sl_level_name(level)) || !yyjson_mut_obj_add_str(doc, detail, "evidence", sl_hash_hex(&hash, hex)))
 		return sl_fail_memory(err);
-	return sl_ledger_append(w->store->ledger, "monitor.window", subject, detail, NULL, err);
+	int rc = sl_ledger_cover(w->store->ledger, doc, detail, "monitor_window", err, "sii", w->spec->name, from_ms, to_ms);
+	return rc ? rc : sl_ledger_append(w->store->ledger, "monitor.window", subject, detail, NULL, err);
 }
 
 /* Commits the due window; `prediction_offset` and `label_offset`: the record being read, which a restart must read again. */

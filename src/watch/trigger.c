@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "ledger/rows.h"
 #include "os/clock.h"
 #include "watch/cron.h"
 
@@ -119,7 +120,8 @@ static int record(struct sl_store *store, const struct sl_trigger *trigger, cons
 		return sl_fail_memory(err);
 	char subject[SL_NAME_MAX + 16];
 	snprintf(subject, sizeof subject, "trigger:%s", trigger->name);
-	return sl_ledger_append(store->ledger, skipped ? "trigger.skip" : "trigger.fire", subject, detail, NULL, err);
+	rc = sl_ledger_cover(store->ledger, doc, detail, "trigger_firing", err, "i", *ret_seq);
+	return rc ? rc : sl_ledger_append(store->ledger, skipped ? "trigger.skip" : "trigger.fire", subject, detail, NULL, err);
 }
 
 struct decision {
@@ -312,6 +314,8 @@ int sl_trigger_end(struct sl_store *store, int64_t firing, const char *status, c
 	else if (!detail || !yyjson_mut_obj_add_str(doc, detail, "status", status) || !yyjson_mut_obj_add_str(doc, detail, "reason", reason))
 		rc = sl_fail_memory(err);
 	else
+		rc = sl_ledger_cover(store->ledger, doc, detail, "trigger_firing", err, "i", firing);
+	if (!rc)
 		rc = sl_ledger_append(store->ledger, "trigger.end", subject, detail, NULL, err);
 	return sl_meta_end(store->meta, rc, err);
 }

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "ledger/rows.h"
 #include "os/clock.h"
 #include "track/model.h"
 #include "track/store.h"
@@ -78,6 +79,7 @@ static inline void story_commit(struct story *s, const char *dataset, const stru
 			       "INSERT INTO dataset_version(seq, dataset, hash, rows, size_bytes, files, run, created_ms) VALUES "
 			       "(?1, ?2, ?3, 1, 10, 1, ?4, ?5)",
 			       "isssi", seq + 1, dataset, hex, run->text, sl_now_ms()));
+	MUST(sl_ledger_cover(s->store->ledger, doc, detail, "dataset_version", &s->err, "i", seq + 1));
 	MUST(sl_ledger_append(s->store->ledger, "dataset.commit", subject, detail, NULL, &s->err));
 	MUST(sl_meta_commit(s->store->meta, &s->err));
 	yyjson_mut_doc_free(doc);

@@ -79,16 +79,16 @@ static void test_rows_that_do_not_match(void **state)
 		{"UPDATE run SET reason = 'x' WHERE name = 'fit'", "UPDATE run SET reason = 'never ran' WHERE name = 'fit'",
 		 "its rows (parameters"},
 		{"UPDATE model_version SET metrics = '{}'", "UPDATE model_version SET metrics = '{\"auc\":0.7}'",
-		 "model delay, version 1: its metrics"},
+		 "row model_version:delay:1: is not what ledger entry "},
 		{"UPDATE model_version SET gate = '[1]'", "UPDATE model_version SET gate = '[]'",
-		 "model delay, version 1: its gate's verdict"},
+		 "row model_version:delay:1: is not what ledger entry "},
 		{"UPDATE model_version SET status = 'waiting'", "UPDATE model_version SET status = 'ready'",
-		 "model delay, version 1: its status"},
+		 "row model_version:delay:1: is not what ledger entry "},
 		{"UPDATE model_alias SET version = 2", "UPDATE model_alias SET version = 1",
-		 "alias delay@champion: points to version 2, the ledger says 1"},
-		{"UPDATE alias_move SET version = 2", "UPDATE alias_move SET version = 1", "alias delay@champion, move 1"},
+		 "row model_alias:delay:champion: is not what ledger entry "},
+		{"UPDATE alias_move SET version = 2", "UPDATE alias_move SET version = 1", "row alias_move:1: is not what ledger entry "},
 		{"UPDATE dataset_version SET dataset = 'other' WHERE dataset = 'raw'",
-		 "UPDATE dataset_version SET dataset = 'raw' WHERE dataset = 'other'", "dataset other, version "},
+		 "UPDATE dataset_version SET dataset = 'raw' WHERE dataset = 'other'", "row dataset_version:1: is not what ledger entry "},
 	};
 	expect_well(s);
 	for (size_t i = 0; i < SL_ARRAY_LEN(CHANGES); i++) {
@@ -108,11 +108,11 @@ static void test_rows_that_no_entry_covers(void **state)
 		 "DELETE FROM run WHERE name = 'x'", "run 01ARZ3NDEKTSV4RRFFQ69G5FAV: no ledger entry covers it"},
 		{"INSERT INTO dataset_version SELECT seq + 10, dataset, hash, rows, size_bytes, files, run, created_ms FROM "
 		 "dataset_version WHERE dataset = 'raw'",
-		 "DELETE FROM dataset_version WHERE seq > 10", "dataset raw, version "},
+		 "DELETE FROM dataset_version WHERE seq > 10", "row dataset_version:11: no ledger entry covers it"},
 		{"INSERT INTO model_version SELECT model, 2, hash, run, status, gate, metrics, created_ms FROM model_version",
-		 "DELETE FROM model_version WHERE version = 2", "model delay, version 2: no ledger entry covers it"},
+		 "DELETE FROM model_version WHERE version = 2", "row model_version:delay:2: no ledger entry covers it"},
 		{"INSERT INTO model_alias VALUES ('delay', 'best', 1, 1)", "DELETE FROM model_alias WHERE alias = 'best'",
-		 "alias delay@best: no ledger entry covers it"},
+		 "row model_alias:delay:best: no ledger entry covers it"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(FAKES); i++) {
 		sql(s, FAKES[i][0]);
@@ -121,7 +121,7 @@ static void test_rows_that_no_entry_covers(void **state)
 		expect_well(s);
 	}
 	sql(s, "DELETE FROM model_alias");
-	expect(s, "alias delay champion: the ledger has it, its row is missing");
+	expect(s, "row model_alias:delay:champion: ledger entry ");
 }
 
 static void test_an_entry_put_in_behind_the_ledger(void **state)
@@ -130,7 +130,7 @@ static void test_an_entry_put_in_behind_the_ledger(void **state)
 	sql(s, "UPDATE ledger_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'champion', 'chimpion') AS BLOB) WHERE "
 	       "CAST(entry AS TEXT) LIKE '%champion%'");
 	expect(s, "ledger_entry row ");
-	expect(s, "alias delay@champion: no ledger entry covers it");
+	expect(s, "row model_alias:delay:champion: no ledger entry covers it");
 }
 
 static void damage(const char *path, long at)
