@@ -23,10 +23,11 @@ enum {
 	CACHED_MAX = 512, /* SQL texts; the program has about 200, the rest is built (IN lists) and used once */
 	BUSY_WAIT_MS = 30 * 1000,
 	BUSY_PAUSE_MAX_US = 5000,
-	/* Frames in the write-ahead log before they are copied into the database. The first process that opens the file reads the
-	 * whole log (256 frames: 1 MiB; the open takes 0.45 ms then), and a command that only reads must stay under 15 ms; a
-	 * checkpoint is two flushes. */
-	WAL_FRAMES = 256,
+	/* Frames in the write-ahead log before they are copied into the database, which is two flushes: while it is open, and when it is
+	 * closed. The first process that opens the file reads the whole log (256 frames: 1 MiB; the open takes 0.45 ms then), and a
+	 * command that only reads must stay under 15 ms. */
+	WAL_FRAMES = 1000,
+	WAL_LEFT_FRAMES = 256,
 	TEXT_MAX = 64 << 20, /* bytes of one text or blob */
 };
 
@@ -267,7 +268,7 @@ void sl_meta_close(struct sl_meta *meta)
 	if (meta->db && !sqlite3_get_autocommit(meta->db))
 		sqlite3_exec(meta->db, "ROLLBACK", NULL, NULL, NULL);
 	/* A large log costs the next process that opens the file: cut it, unless somebody is using it. */
-	if (meta->db && meta->wal_frames >= WAL_FRAMES) {
+	if (meta->db && meta->wal_frames >= WAL_LEFT_FRAMES) {
 		sqlite3_busy_handler(meta->db, NULL, NULL);
 		sqlite3_wal_checkpoint_v2(meta->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	}

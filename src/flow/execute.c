@@ -42,6 +42,9 @@ struct execution {
 	struct sl_id run;                /* over all; text "" before the first node runs */
 	bool halted;                     /* nothing new is started */
 	bool cancelled, environment_taken;
+	const char *environment;         /* JSON, taken and not yet written; NULL */
+	struct sl_hash diff;             /* of the working folder, when diff_bytes is not 0 */
+	uint64_t diff_bytes;
 	int64_t metrics_ms;
 	struct sl_error first;           /* the first node's failure */
 	struct sl_error *err;
@@ -262,22 +265,31 @@ static void start_child(struct execution *x, struct running *r)
 	blame(r, rc ? rc : launch(x, r, &r->error));
 }
 
-/* The environment costs 10 ms (git), so it is taken while the first children already work. */
+/* The environment costs 10 ms (git), so it is taken while the first children already work, and written with the next turn's commit. */
 static int take_environment(struct execution *x)
 {
 	if (x->environment_taken || !x->running)
 		return 0;
 	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(1 << 20), diff = SL_BUF_INIT(SL_DIFF_MAX_BYTES);
-	struct sl_hash hash;
 	x->environment_taken = true;
 	int rc = sl_environment_json(x->graph->project->dir, &out, &diff, x->err);
 	if (!rc && diff.len)
-		rc = sl_objects_put(x->graph->store->objects, diff.data, diff.len, &hash, x->err);
-	rc = rc ? rc : open_transaction(x);
-	if (!rc && diff.len)
-		rc = sl_run_artifact(track_of(x), &x->run, "environment/git.diff", &hash, diff.len, x->err);
-	int64_t n = rc ? rc : sl_meta_exec(meta_of(x), x->err, "UPDATE run SET environment = ?2 WHERE id = ?1", "ss", x->run.text, sl_buf_cstr(&out));
-	return close_transaction(x, n < 0 ? (int)n : 0);
+		rc = sl_objects_put(x->graph->store->objects, diff.data, diff.len, &x->diff, x->err);
+	x->diff_bytes = diff.len;
+	x->environment = rc ? NULL : sl_arena_strdup(x->graph->arena, sl_buf_cstr(&out));
+	return rc ? rc : x->environment ? 0 : sl_fail_memory(x->err);
+}
+
+static int record_environment(struct execution *x)
+{
+	const char *environment = SL_TAKE(x->environment);
+	if (!environment)
+		return 0;
+	int rc = open_transaction(x);
+	if (!rc && x->diff_bytes)
+		rc = sl_run_artifact(track_of(x), &x->run, "environment/git.diff", &x->diff, x->diff_bytes, x->err);
+	int64_t n = rc ? rc : sl_meta_exec(meta_of(x), x->err, "UPDATE run SET environment = ?2 WHERE id = ?1", "ss", x->run.text, environment);
+	return n < 0 ? (int)n : 0;
 }
 
 static int decide(struct execution *x, size_t i)
@@ -482,6 +494,7 @@ static int turn(struct execution *x)
 	if (x->options->cancel && *x->options->cancel && !x->cancelled)
 		cancel_all(x);
 	struct running *before = x->running;
+	rc = rc ? rc : record_environment(x);
 	rc = rc ? rc : take_up_ready(x);
 	if (!rc && !x->running && (x->ready_head == x->ready_tail || x->halted))
 		rc = end_over_all(x);

@@ -44,8 +44,10 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 	if (rc)
 		return rc;
 	const struct flow_node *node = node_of(task);
-	/* A command that neither reads nor makes anything needs no folder. */
-	task->has_dir = node->action != FLOW_RUN || node->input_count || node->output_count || node->params.count;
+	/* A command that neither reads nor makes anything needs no folder; an input may only order. */
+	task->has_dir = node->action != FLOW_RUN || node->output_count || node->params.count;
+	for (size_t i = 0; i < node->input_count; i++)
+		task->has_dir |= flow_input_from(task->graph, &node->inputs[i]) != NULL;
 	rc = task->has_dir ? sl_dir_make(task->dir, err) : 0;
 	if (rc || node->action == FLOW_RUN)
 		return rc ? rc : flow_command_prepare(task, err);

@@ -41,16 +41,16 @@ static int append(struct sl_track *track, const char *action, const struct sl_id
 
 static int insert_run(struct sl_track *track, const struct sl_run_start *start, const struct sl_id *id, struct sl_error *err)
 {
-	char process[SL_PROCESS_MARK];
-	sl_process_mark(0, process);
 	int rc = changed(sl_meta_exec(track->meta, err,
 				      "INSERT INTO run(id, parent, kind, name, status, reason, started_ms, fingerprint, "
 				      "environment) VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8)",
 				      "sssssiss", id->text, start->parent, start->kind, start->name,
 				      start->reason ? start->reason : "", sl_now_ms(), start->fingerprint,
 				      start->environment ? start->environment : "{}"));
-	if (!rc)
-		rc = sl_run_tag(track, id, "process", process, err);
+	if (!rc && !start->parent) {
+		char process[SL_PROCESS_MARK];
+		rc = sl_run_tag(track, id, "process", sl_process_mark(0, process), err);
+	}
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
 	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "kind", start->kind) ||
@@ -225,10 +225,8 @@ static int add_metrics(struct sl_track *track, const struct sl_id *run, yyjson_m
 		       struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = sl_sha256_new(err);
+	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = NULL;
 	struct sl_buf point SL_AUTO_BUF = SL_BUF_INIT(64 << 10);
-	if (!sha)
-		return SL_E_NO_MEMORY;
 	int rc = sl_meta_query(track->meta, &stmt, err,
 			       "SELECT name, step, seq, time_ms, value FROM run_metric WHERE run = ?1 ORDER BY name, step, seq",
 			       "s", run->text);
@@ -236,6 +234,8 @@ static int add_metrics(struct sl_track *track, const struct sl_id *run, yyjson_m
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		double value = sl_stmt_double(stmt, 4);
 		uint64_t bits;
+		if (!sha && !(sha = sl_sha256_new(err)))
+			return SL_E_NO_MEMORY;
 		memcpy(&bits, &value, sizeof bits);
 		sl_buf_clear(&point);
 		sl_buf_add(&point, sl_stmt_text(stmt, 0), strlen(sl_stmt_text(stmt, 0)) + 1);
@@ -314,7 +314,7 @@ static int next_dead(struct sl_track *track, struct sl_id *after, struct sl_erro
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err,
-		"SELECT r.id, COALESCE(t.value, '') FROM run r LEFT JOIN run_tag t ON t.run = r.id AND t.name = 'process' "
+		"SELECT r.id, COALESCE(t.value, '') FROM run r LEFT JOIN run_tag t ON t.run = COALESCE(r.parent, r.id) AND t.name = 'process' "
 		"WHERE r.ended_ms IS NULL AND r.id > ?1 ORDER BY r.id", "s", after->text);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		snprintf(after->text, sizeof after->text, "%s", sl_stmt_text(stmt, 0));
