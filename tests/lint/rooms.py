@@ -1,31 +1,25 @@
-"""The table of rooms in docs/architecture.md names every file under src/, each room once, and nothing that is gone."""
+"""The table of rooms in docs/architecture.md names every folder under src/ once, nothing that is gone, and a file to begin at."""
 import re
 
 import tree
 
 PAGE = "docs/architecture.md"
-ROW = re.compile(r"\| (\w+) \| [^|]+ \| ([\w ]+) \|")
+ROW = re.compile(r"\| (\w+) \| [^|]+ \| ([\w.]+) \|")
 
 
 def rooms_of_page():
     section = "\n".join(tree.lines(PAGE)).split("## The rooms\n")[1].split("\n## ")[0]
-    return {m.group(1): m.group(2).split() for m in ROW.finditer(section) if m.group(1) != "room"}
-
-
-def rooms_of_tree():
-    rooms = {}
-    for path in tree.tracked(".c", ".h", under="src"):
-        rooms.setdefault(path.parts[1], set()).add("/".join(path.parts[2:])[:-2])
-    return rooms
+    return [m.groups() for m in ROW.finditer(section)]
 
 
 def main():
-    page, found, offenders = rooms_of_page(), rooms_of_tree(), []
-    for room in sorted(page.keys() | found.keys()):
-        said, there = page.get(room, []), found.get(room, set())
-        offenders += [f"{PAGE}: {room}/{name} is not there" for name in sorted(set(said) - there)]
-        offenders += [f"{PAGE}: {room}/{name} is missing in the table" for name in sorted(there - set(said))]
-    tree.report(offenders, sum(map(len, found.values())), "files")
+    page, files = rooms_of_page(), {path.as_posix() for path in tree.tracked(".c", ".h", under="src")}
+    found, named = {path.split("/")[1] for path in files}, [room for room, _ in page]
+    offenders = [f"{PAGE}: {room} is there twice" for room in sorted(set(named)) if named.count(room) > 1]
+    offenders += [f"{PAGE}: {room} is not there" for room in sorted(set(named) - found)]
+    offenders += [f"{PAGE}: {room} is missing in the table" for room in sorted(found - set(named))]
+    offenders += [f"{PAGE}: {room} begins at {begin}, which is not there" for room, begin in page if f"src/{room}/{begin}" not in files]
+    tree.report(offenders, len(found), "rooms")
 
 
 main()
