@@ -1,4 +1,5 @@
-/* Model files, JSON and UBJSON: refused with a reason, or a model that predicts within its bounds, by blocks as by walking. */
+/* Model files, JSON and UBJSON: refused with a reason, or a model that predicts within its bounds, by blocks as by walking, and is
+ * explained, or not, with a reason. */
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
@@ -7,7 +8,21 @@
 
 #include "backend/infer_trees.h"
 
-enum { ROWS = 3, VALUES_MAX = 1 << 16 };
+enum { ROWS = 3, VALUES_MAX = 1 << 16, EXPLAINED_MAX = 1 << 10 };
+
+static void explain(const struct sl_infer *infer, const struct sl_infer_info *info, const float *rows)
+{
+	struct sl_error err = {0};
+	if (info->margins * (info->features + 1) > EXPLAINED_MAX)
+		return;
+	float *out = malloc(ROWS * info->margins * (info->features + 1) * sizeof *out);
+	assert(out);
+	for (size_t background = 0; background < 2; background++) {
+		int rc = sl_infer_explain(infer, rows, ROWS, background ? rows : NULL, background, out, &err);
+		assert(rc == 0 || (rc < 0 && *err.message));
+	}
+	free(out);
+}
 
 static void predict(const struct sl_infer *infer)
 {
@@ -25,6 +40,7 @@ static void predict(const struct sl_infer *infer)
 	sl_infer_margin(infer, rows, ROWS, margins);
 	sl_infer_margin_by_walking(infer, rows, ROWS, walked);
 	assert(memcmp(margins, walked, ROWS * info.margins * sizeof *out) == 0);
+	explain(infer, &info, rows);
 	free(rows);
 	free(out);
 }

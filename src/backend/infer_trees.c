@@ -7,6 +7,7 @@
 
 #include "backend/infer_trees_block.h"
 #include "backend/infer_trees_model.h"
+#include "backend/infer_trees_shap.h"
 #include "base/mem.h"
 
 struct sl_infer {
@@ -171,4 +172,10 @@ void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t ro
 	}
 	sl_infer_margin(infer, rows, row_count, ret);
 	transform(infer->forest.link, ret, row_count, infer->forest.margins);
+}
+
+int sl_infer_explain(const struct sl_infer *infer, const float *rows, size_t row_count, const float *background,
+		     size_t background_count, float *ret, struct sl_error *err)
+{
+	return sl_forest_explain(&infer->forest, rows, row_count, background, background_count, ret, err);
 }

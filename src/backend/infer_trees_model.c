@@ -143,6 +143,7 @@ static int read_learner(const struct sl_file_value *learner, struct sl_forest *f
 struct tree_arrays {
 	size_t tree; /* its number, for messages */
 	const struct sl_file_value *left, *right, *feature, *condition, *missing_left, *split_type /* NULL: all numeric */;
+	const struct sl_file_value *cover; /* NULL: none */
 	size_t count;
 };
 
@@ -184,7 +185,9 @@ static int find_arrays(const struct sl_file_value *tree, size_t number, struct t
 	    (rc = find_array(tree, "split_conditions", ret, &ret->condition, err)) ||
 	    (rc = find_array(tree, "default_left", ret, &ret->missing_left, err)))
 		return rc;
-	const struct sl_file_value *type = sl_file_get(tree, "split_type");
+	const struct sl_file_value *type = sl_file_get(tree, "split_type"), *cover = sl_file_get(tree, "sum_hessian");
+	if (cover && sl_file_is_numbers(cover) && cover->len == ret->count)
+		ret->cover = cover;
 	return type && type->len ? find_array(tree, "split_type", ret, &ret->split_type, err) : 0;
 }
 
@@ -234,7 +237,7 @@ static int take_split(const struct tree_arrays *in, uint32_t node, size_t featur
 
 /* Copies what the root reaches, breadth first; what it does not reach are nodes that pruning left behind. */
 static int take_tree(const struct tree_arrays *in, size_t features, struct renumber *work, struct sl_forest_node *nodes,
-		     struct sl_forest_tree *ret, struct sl_error *err)
+		     float *cover, struct sl_forest_tree *ret, struct sl_error *err)
 {
 	memset(work->seen, 0, in->count);
 	work->seen[0] = 1;
@@ -250,6 +253,8 @@ static int take_tree(const struct tree_arrays *in, size_t features, struct renum
 			level_end = work->count;
 		}
 		nodes[k] = (struct sl_forest_node){.value = sl_file_float(in->condition, node)};
+		if (cover)
+			cover[k] = sl_file_float(in->cover, node);
 		if (left == -1) {
 			if (!isfinite(nodes[k].value))
 				return fail_node(err, in->tree, node, "its leaf value is not finite");
@@ -279,7 +284,12 @@ static int take_trees(const struct sl_file_value *trees, const struct sl_file_va
 		if (output < 0 || (uint64_t)output >= forest->margins)
 			return sl_fail(err, SL_E_INVALID, "tree %zu: output %lld is beyond the model's %zu", t, (long long)output,
 				       forest->margins);
-		if ((rc = take_tree(&arrays, forest->features, work, forest->nodes + forest->node_count, tree, err)))
+		if (!arrays.cover) {
+			sl_free(forest->cover);
+			forest->cover = NULL;
+		}
+		if ((rc = take_tree(&arrays, forest->features, work, forest->nodes + forest->node_count,
+				    forest->cover ? forest->cover + forest->node_count : NULL, tree, err)))
 			return rc;
 		tree->output = (uint32_t)output;
 		forest->node_count += tree->node_count;
@@ -322,7 +332,8 @@ static int read_trees(const struct sl_file_value *model, struct sl_forest *fores
 	forest->tree_count = trees->len;
 	forest->trees = sl_alloc_array(trees->len + 1, sizeof *forest->trees, err);
 	forest->nodes = sl_alloc_array(all + 1, sizeof *forest->nodes, err);
-	if (!work.from || !work.seen || !forest->trees || !forest->nodes)
+	forest->cover = sl_alloc_array(all + 1, sizeof *forest->cover, err);
+	if (!work.from || !work.seen || !forest->trees || !forest->nodes || !forest->cover)
 		rc = SL_E_NO_MEMORY;
 	else
 		rc = take_trees(trees, groups, forest, &work, err);
@@ -401,6 +412,7 @@ int sl_forest_read(const char *format, const void *data, size_t len, struct sl_f
 void sl_forest_done(struct sl_forest *forest)
 {
 	sl_free(forest->nodes);
+	sl_free(forest->cover);
 	sl_free(forest->trees);
 	sl_free(forest->base);
 	sl_free(forest->names);

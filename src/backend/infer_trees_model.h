@@ -37,6 +37,8 @@ enum sl_forest_link { SL_LINK_IDENTITY, SL_LINK_SIGMOID, SL_LINK_EXP, SL_LINK_HI
 
 struct sl_forest {
 	struct sl_forest_node *nodes; /* of all trees */
+	float *cover;		      /* parallel to `nodes`: training rows that came by, weighted (XGBoost's sum_hessian), as
+					 the file says it: unchecked. NULL: a tree has none */
 	size_t node_count;
 	struct sl_forest_tree *trees;
 	size_t tree_count;

@@ -40,4 +40,14 @@ void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t ro
 /* The same before the objective's transformation: rows x margins floats. */
 void sl_infer_margin(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
 
+enum { SL_INFER_BACKGROUND_MAX = 10000 };
+
+/* SHAP values of the margins: rows x margins x (features + 1) floats, of which the last is the expected margin; a row's values and
+ * the expected margin add up to its margin (within float32). With `background` (1 to SL_INFER_BACKGROUND_MAX rows) interventional
+ * against these rows; with NULL and 0 path-dependent, by the cover of the training rows that the model file keeps.
+ * SL_E_INVALID: the model has no cover, or a share of it that is none (the tree and the node are named); SL_E_TOO_LARGE: more than
+ * 64 distinct features on the way to a leaf, 1,048,576 nodes in a tree or 65,536 values per row. */
+int sl_infer_explain(const struct sl_infer *infer, const float *rows, size_t row_count, const float *background,
+		     size_t background_count, float *ret, struct sl_error *err);
+
 #endif
