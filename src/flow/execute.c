@@ -162,6 +162,15 @@ static int launch(struct execution *x, struct running *r, struct sl_error *err)
 
 static const char *program_of(const struct execution *x) { return x->options->program ? x->options->program : "/proc/self/exe"; }
 
+/* A worker starts nothing, and dies with us; a command may start anything. */
+static int guard_command(struct execution *x, const struct running *r, struct sl_error *err)
+{
+	char job[sizeof FLOW_GUARD + sizeof x->run.text + 1];
+	const char *const argv[] = {program_of(x), "worker", job, NULL};
+	snprintf(job, sizeof job, "%s%s.", FLOW_GUARD, x->run.text);
+	return x->graph->nodes[r->task.node].action == FLOW_RUN ? sl_processes_guard(x->processes, argv, err) : 0;
+}
+
 /* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
 
 static struct running *new_running(struct execution *x, size_t i)
@@ -262,6 +271,7 @@ static void start_child(struct execution *x, struct running *r)
 	if (x->options->events.started)
 		x->options->events.started(x->options->events.context, node);
 	int rc = flow_task_begin(&r->task, program_of(x), &r->error);
+	rc = rc ? rc : guard_command(x, r, &r->error);
 	blame(r, rc ? rc : launch(x, r, &r->error));
 }
 

@@ -11,6 +11,9 @@ struct flow_plan {
 	struct sl_flow_report *report;   /* nodes beside graph.nodes */
 };
 
+/* `PROGRAM worker guard:TAG` is no job, but the guard over a run's commands (os/guard.h). */
+#define FLOW_GUARD "guard:"
+
 /* Runs what is STALE or MAYBE, puts REUSED in place. Fills the report. Returns as sl_flow_run. */
 int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, struct sl_error *err);
 

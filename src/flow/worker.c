@@ -9,11 +9,13 @@
 #include "base/str.h"
 #include "data/check.h"
 #include "data/ingest.h"
+#include "flow/execute.h"
 #include "flow/flow.h"
 #include "learn/evaluate.h"
 #include "learn/package.h"
 #include "learn/train.h"
 #include "os/disk.h"
+#include "os/guard.h"
 #include "port/train.h"
 
 enum { EVENTS_FD = 3, JOB_BYTES_MAX = 256 << 20 };
@@ -372,6 +374,10 @@ static int work(struct worker *w, const char *job_path)
 
 int sl_flow_worker(const char *job_path)
 {
+	if (sl_str_starts(job_path, FLOW_GUARD)) {
+		sl_guard_stand(job_path + sizeof FLOW_GUARD - 1);
+		return 0;
+	}
 	struct sl_error err = {0};
 	struct sigaction action = {.sa_handler = on_term};
 	sigaction(SIGTERM, &action, NULL);

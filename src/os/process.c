@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/guard.h"
 #include "os/process_tree.h"
 #include "os/sys.h"
 
@@ -54,11 +55,12 @@ struct sl_processes {
 	struct sl_processes *next;    /* of all_sets */
 	struct sl_process *first;
 	size_t running;
+	struct sl_guard guard;
 	int null_fd;
 	char *piece; /* READ_BYTES */
 };
 
-/* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `exited` and `pid` of each. */
+/* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `guard`, `exited` and `pid` of each. */
 static struct sl_processes *all_sets;
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -95,10 +97,13 @@ static unsigned kill_orphans(void)
 	struct sl_tree_child running[1024];
 	size_t count = 0;
 	pthread_mutex_lock(&all_lock);
-	for (const struct sl_processes *set = all_sets; set; set = set->next)
+	for (const struct sl_processes *set = all_sets; set; set = set->next) {
+		if (set->guard.pid && count < SL_ARRAY_LEN(running))
+			running[count++] = (struct sl_tree_child){set->guard.pid, ""};
 		for (const struct sl_process *p = set->first; p && count < SL_ARRAY_LEN(running); p = p->next)
 			if (!p->exited && p->pid)
 				running[count++] = (struct sl_tree_child){p->pid, p->tag};
+	}
 	unsigned killed = sl_tree_kill_orphans(running, count);
 	pthread_mutex_unlock(&all_lock);
 	return killed;
@@ -135,11 +140,20 @@ void sl_processes_free(struct sl_processes *set)
 		}
 		sl_process_free(p);
 	}
+	sl_guard_end(&set->guard);
 	leave_sets(set);
 	kill_orphans();
 	sl_file_close(&set->null_fd);
 	sl_free(set->piece);
 	sl_free(set);
+}
+
+int sl_processes_guard(struct sl_processes *set, const char *const *argv, struct sl_error *err)
+{
+	pthread_mutex_lock(&all_lock);
+	int rc = set->guard.pid ? 0 : sl_guard_start(argv, &set->guard, err);
+	pthread_mutex_unlock(&all_lock);
+	return rc;
 }
 
 void sl_processes_freep(struct sl_processes **set) { sl_processes_free(*set); }

@@ -7,7 +7,7 @@
  * becomes a child of ours, whatever it did to its session: when a child has ended, every child of ours that nobody started
  * here is its left-over and is killed with all below it, unless its environment or session says that it belongs to another one
  * that still runs. When nothing was left behind this costs one system call. When this process itself is killed, the kernel
- * kills the children (PR_SET_PDEATHSIG), and what they left behind is found later by its environment: sl_process_kill_tagged.
+ * kills the children (PR_SET_PDEATHSIG), and a guard what they had started (sl_processes_guard), found by its environment.
  *
  * One set belongs to one thread; several sets know of each other's children. No other code of the process may start or wait
  * for children while a set has running ones.
@@ -65,6 +65,8 @@ int sl_processes_new(struct sl_processes **ret, struct sl_error *err);
 void sl_processes_free(struct sl_processes *set);
 void sl_processes_freep(struct sl_processes **set);
 size_t sl_processes_running(const struct sl_processes *set);
+/* Sets a guard over what children start, in case this process is killed (os/guard.h says how; `argv` too); once per set. */
+int sl_processes_guard(struct sl_processes *set, const char *const *argv, struct sl_error *err);
 
 /* A program that cannot be started is SL_E_FAILED with the reason; everything else is the machine's. The process lives until
  * it is given back by sl_process_free, after wait told of its end. The log begins with nothing and has lines "TIME o|e TEXT". */

@@ -94,24 +94,72 @@ def test_a_second_run_at_once_is_refused_and_says_who_holds_it(chain):
     process.wait(30)
 
 
+def processes_with(marker):
+    """Pids of the processes whose command line holds the marker."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as f:
+                if marker in f.read():
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def new_marker():
+    return f"3{time.time_ns() % 10**9:09d}"
+
+
 def test_no_process_outlives_its_step(chain):
-    marker = f"3{time.time_ns() % 10**9:09d}"
+    marker = new_marker()
     step = f"trap '' TERM; (trap '' TERM; setsid sleep {marker}) & sleep {marker}"
     chain.write("sluice.yaml", CHAIN + f"  stubborn: {{run: \"{step}\", inputs: [few], outputs: {{s: s.txt}}, timeout: 1s}}\n")
     chain.sluice("run", "stubborn", status=1)
 
-    def survivors():
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline") as f:
-                    if marker in f.read():
-                        found.append(pid)
-            except OSError:
-                continue
-        return found
+    wait_until(lambda: not processes_with(marker), seconds=10, what="the end of everything that the step started")
 
-    wait_until(lambda: not survivors(), seconds=10, what="the end of everything that the step started")
+
+@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "group"])
+def test_no_step_outlives_a_killed_run(chain, kill):
+    """Not even what a step had put into a session of its own; and no next run is needed for it."""
+    marker = new_marker()
+    step = f"trap '' TERM HUP; (trap '' TERM HUP; setsid sleep {marker}) & sleep {marker}"
+    chain.write("sluice.yaml", CHAIN + f"  stubborn: {{run: \"{step}\", inputs: [few], outputs: {{s: s.txt}}}}\n")
+    process, log = chain.start("run", "stubborn")
+    wait_until(lambda: len(processes_with(marker)) >= 3, what=f"the start of the step: {log}")
+    kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not processes_with(marker), seconds=10, what="the end of everything that the step started")
+
+
+SLOW = {
+    "ingest": ("  raw: raw.csv\n", "raw"),
+    "sql": ("  raw: raw.csv\nsteps:\n  s: {sql: 'select count(*) as n from range(3000000) a, range(1000000) b, raw where a.range * b.range = 7'}\n", "s"),
+    "train": ("  raw: raw.csv\nsteps:\n  s: {train: {algorithm: xgboost, data: raw, target: c, features: [a, b], rounds: 100000, max_depth: 10}}\n", "s"),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_a_killed_worker_costs_its_step_only(project, kind):
+    """The run says so and ends; nothing of the step is there; the next one does what is missing."""
+    rest, name = SLOW[kind]
+    rows = 3_000_000 if kind == "ingest" else 20_000
+    project.sluice("init")
+    project.write("raw.csv", "a,b,c\n" + "".join(f"{i % 1000},{i * 7 % 1009},{i * i % 11 % 2}\n" for i in range(rows)))
+    project.write("sluice.yaml", "project: x\nsources:\n" + rest)
+    if kind != "ingest":
+        project.sluice("run", "raw")
+    process, log = project.start("run", name)
+    job = str(project.root / ".sluice" / "tmp") + "/"
+    workers = wait_until(lambda: processes_with(job), what="a worker")
+    os.kill(workers[0], signal.SIGKILL)
+    assert process.wait(30) == 1
+    assert "killed by SIGKILL" in log.read_text() and not list((project.root / ".sluice" / "tmp").iterdir())
+    project.write("sluice.yaml", "project: x\nsources:\n" + rest.replace("100000", "3").replace("3000000", "3"))
+    told = states(project, name)
+    assert told[name] == "ok" and told["raw"] == ("ok" if kind == "ingest" else "fresh")
+    project.sluice("verify")
 
 
 MISTAKES = {
