@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/check_worker.h"
+#include "data/profile.h"
 
 /* ---- counting
  * --------------------------------------------------------------------------------------------------------------- */
@@ -388,13 +389,30 @@ int sl_check_params(const struct sl_project *project, struct sl_arena *arena, st
 	return 0;
 }
 
-/* No engine is started for nothing: that would cost every step of a project without checks 15 ms. */
-static void nothing_to_check(const struct sl_check_job *job, struct sl_check_report *ret)
+static int make_profile(struct sl_sql *sql, struct sl_check_report *report, struct sl_arena *arena, struct sl_error *err)
 {
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_PROFILE_BYTES_MAX);
+	struct sl_profile profile;
+	int rc = sl_profile_execute(sql, &report->clean, arena, &profile, err);
+
+	if (rc < 0 || (rc = sl_profile_write(&profile, &text, err)) < 0)
+		return rc;
+	report->profile = sl_arena_strndup(arena, sl_buf_cstr(&text), text.len);
+	return report->profile ? 0 : sl_fail_memory(err);
+}
+
+static int nothing_to_check(struct sl_check_worker *w, struct sl_check_report *ret, struct sl_error *err)
+{
+	const struct sl_check_job *job = w->job;
+
 	for (size_t i = 0; i < job->table.file_count; i++)
 		ret->rows += job->table.files[i].rows;
 	ret->clean_rows = ret->rows;
 	ret->clean = job->table;
+	if (!w->staging)
+		return 0;
+	int rc = job->sql ? 0 : open_session(w, err);
+	return rc < 0 ? rc : make_profile(job->sql ? job->sql : w->engine.sql, ret, w->arena, err);
 }
 
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
@@ -403,17 +421,15 @@ int sl_check_execute(const struct sl_check_job *job, const char *staging, const 
 	struct sl_check_worker w = {.job = job, .staging = staging, .work = work, .arena = arena};
 	int rc = 0;
 
-	*ret = (struct sl_check_report){.dataset = job->dataset, .count = job->count};
+	*ret = (struct sl_check_report){.dataset = job->dataset, .count = job->count, .profile = ""};
 	if (job->count > SL_CHECKS_MAX)
 		return sl_fail(err, SL_E_TOO_LARGE, "dataset '%s' has more than %d checks", job->dataset, SL_CHECKS_MAX);
-	if (!job->count && !job->broken.file_count) {
-		nothing_to_check(job, ret);
-		return 0;
-	}
 	if (staging)
 		rc = sl_dir_make(staging, err);
-	if (rc == 0)
-		rc = run(&w, ret, err);
+	if (rc == 0 && !job->count && !job->broken.file_count)
+		rc = nothing_to_check(&w, ret, err);
+	else if (rc == 0 && (rc = run(&w, ret, err)) == 0 && staging && !ret->failed)
+		rc = make_profile(w.engine.sql, ret, arena, err);
 	sl_engine_done(&w.engine);
 	return rc;
 }

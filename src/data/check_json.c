@@ -212,6 +212,8 @@ yyjson_mut_val *sl_check_report_json(yyjson_mut_doc *doc, const struct sl_check_
 	yyjson_mut_obj_add_uint(doc, root, "quarantined_rows", report->quarantined_rows);
 	yyjson_mut_obj_add_bool(doc, root, "failed", report->failed);
 	yyjson_mut_obj_add_val(doc, root, "checks", checks);
+	if (*report->profile)
+		yyjson_mut_obj_add_strcpy(doc, root, "profile", report->profile);
 	if (report->clean.column_count)
 		yyjson_mut_obj_add_val(doc, root, "clean", sl_staged_json(doc, &report->clean));
 	if (report->quarantine.file_count
@@ -258,8 +260,9 @@ int sl_check_report_parse(yyjson_val *value, struct sl_arena *arena, struct sl_c
 		.failed = sl_json_bool(value, "failed", true),
 		.results = sl_arena_array(arena, count + 1, sizeof *ret->results),
 		.count = count,
+		.profile = text_of(value, "profile", arena),
 	};
-	if (!ret->dataset || !ret->results)
+	if (!ret->dataset || !ret->results || !ret->profile)
 		return sl_fail_memory(err);
 	yyjson_arr_foreach(checks, i, max, item)
 		if (parse_result(item, arena, &ret->results[i]) < 0)

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "data/check.h"
 #include "data/engine.h"
+#include "data/profile.h"
 #include "ledger/rows.h"
 
 enum { ROWS_PRINTED = 5 };
@@ -200,6 +201,8 @@ int sl_checked_commit(struct sl_track *track, const char *dataset, const struct 
 	if (rc < 0)
 		return rc;
 	*ret_changed = rc == 0;
+	if (*report->profile && (rc = sl_profile_keep(track->meta, &checked->hash, report->profile, err)) < 0)
+		return rc;
 	if ((rc = sl_run_output(track, run, "dataset", dataset, &checked->hash, err)) < 0)
 		return rc;
 	if (checked->has_quarantine) {

@@ -45,6 +45,9 @@ int sl_staged_inspect(const char *const *paths, const char *const *names, size_t
 /* The same in a session that may read the paths (or write the folder that they are in): saves opening one, 15 ms. */
 int sl_staged_inspect_in(struct sl_sql *sql, const char *const *paths, const char *const *names, size_t count,
 			 struct sl_arena *arena, struct sl_staged *ret, struct sl_error *err);
+/* A kept version's files, in the manifest's order. */
+int sl_staged_version(struct sl_objects *objects, const struct sl_hash *version, struct sl_arena *arena, struct sl_staged *ret,
+		      struct sl_error *err);
 /* As JSON in a worker's result file, and back: {"columns":[{"name","type"}],"files":[{"path","rows"}]}, and for kept files
  * "object" and "size". */
 yyjson_mut_val *sl_staged_json(yyjson_mut_doc *doc, const struct sl_staged *staged);

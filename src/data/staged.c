@@ -143,3 +143,30 @@ int sl_staged_inspect(const char *const *paths, const char *const *names, size_t
 
 	return rc < 0 ? rc : sl_staged_inspect_in(sql, paths, names, count, arena, ret, err);
 }
+
+int sl_staged_version(struct sl_objects *objects, const struct sl_hash *version, struct sl_arena *arena, struct sl_staged *ret,
+		      struct sl_error *err)
+{
+	struct sl_manifest manifest;
+	int rc = sl_manifest_read(objects, version, arena, &manifest, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = (struct sl_staged){.columns = manifest.columns,
+				  .column_count = manifest.column_count,
+				  .files = sl_arena_array(arena, manifest.file_count + 1, sizeof *ret->files)};
+	for (size_t i = 0; ret->files && i < manifest.file_count; i++) {
+		char path[SL_PATH_MAX];
+		const struct sl_data_file *file = &manifest.files[i];
+		if ((rc = sl_objects_path(objects, &file->object, path, err)) < 0)
+			return rc;
+		ret->files[ret->file_count++] = (struct sl_staged_file){.path = sl_arena_strdup(arena, path),
+									.rows = file->rows,
+									.kept = true,
+									.object = file->object,
+									.size_bytes = file->size_bytes};
+		if (!ret->files[i].path)
+			return sl_fail_memory(err);
+	}
+	return ret->files ? 0 : sl_fail_memory(err);
+}

@@ -147,11 +147,12 @@ static int read_evaluate(struct worker *w, struct sl_evaluate *ret)
 /* ---- tables ----------------------------------------------------------------------------------------------------------------------------- */
 
 /* Runs the checks over a staged table and adds the report to the result. A failed check is the report's matter, not an error here. */
-static int check_table(struct worker *w, const char *dataset, yyjson_val *checks, const struct sl_staged *table, const struct sl_staged *broken)
+static int check_table(struct worker *w, const char *dataset, yyjson_val *checks, const struct sl_staged *table, const struct sl_staged *broken,
+		       struct sl_sql *sql)
 {
 	struct sl_check *parsed;
 	struct sl_check_report report = {0};
-	struct sl_check_job job = {.dataset = dataset, .table = *table, .params = w->params, .param_count = w->param_count};
+	struct sl_check_job job = {.dataset = dataset, .table = *table, .params = w->params, .param_count = w->param_count, .sql = sql};
 	char dir[SL_PATH_MAX];
 	if (broken)
 		job.broken = *broken;
@@ -174,7 +175,7 @@ static int run_ingest(struct worker *w)
 	struct sl_ingest_result result = {0};
 	int rc = sl_ingest_job_parse(yyjson_obj_get(w->job, "ingest"), w->arena, &job, w->err);
 	rc = rc ? rc : sl_ingest_execute(&job, w->staging, &w->work, w->arena, &result, w->err);
-	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &result.table, &result.broken);
+	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &result.table, &result.broken, NULL);
 }
 
 static int run_sql(struct worker *w)
@@ -193,8 +194,10 @@ static int run_sql(struct worker *w)
 	rc = rc ? rc : sl_staged_inspect_in(sql, paths, NULL, 1, w->arena, &staged, w->err);
 	if (rc)
 		return rc;
-	sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
-	return check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &staged, NULL);
+	yyjson_val *checks = yyjson_obj_get(w->job, "checks");
+	if (yyjson_arr_size(checks))
+		sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
+	return check_table(w, text_of(w, w->job, "dataset"), checks, &staged, NULL, sql);
 }
 
 struct parquet_list { struct sl_arena *arena; const char *dir; const char **items; size_t count; };
@@ -231,7 +234,7 @@ static int run_inspect(struct worker *w)
 		if (sl_dir_exists(list.dir))
 			rc = sl_dir_each(list.dir, add_parquet, &list, w->err);
 		rc = rc ? rc : sl_staged_inspect(list.count ? list.items : single, NULL, list.count ? list.count : 1, w->arena, &staged, w->err);
-		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), yyjson_obj_get(one, "checks"), &staged, NULL);
+		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), yyjson_obj_get(one, "checks"), &staged, NULL, NULL);
 		if (rc)
 			return rc;
 	}

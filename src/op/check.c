@@ -11,38 +11,12 @@ static void on_progress(void *context, double fraction, const char *what)
 	sl_call_advance(context, "check", fraction >= 1 ? 0.999 : fraction, what);
 }
 
-/* The version's files as the engine sees them: objects, in the manifest's order. */
-static int staged_version(
-	struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, struct sl_staged *ret, struct sl_error *err)
-{
-	struct sl_manifest manifest;
-	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
-	if (rc)
-		return rc;
-	*ret = (struct sl_staged){.columns = manifest.columns,
-		.column_count = manifest.column_count,
-		.file_count = manifest.file_count,
-		.files = sl_arena_array(call->arena, manifest.file_count + 1, sizeof *ret->files)};
-	for (size_t i = 0; ret->files && i < manifest.file_count; i++) {
-		char path[SL_PATH_MAX];
-		const struct sl_data_file *file = &manifest.files[i];
-		if ((rc = sl_objects_path(store->objects, &file->object, path, err)))
-			return rc;
-		ret->files[i] = (struct sl_staged_file){.path = sl_arena_strdup(call->arena, path),
-			.rows = file->rows,
-			.kept = true,
-			.object = file->object,
-			.size_bytes = file->size_bytes};
-	}
-	return ret->files ? 0 : sl_fail_memory(err);
-}
-
 static int find_table(
 	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_staged *ret, struct sl_error *err)
 {
 	struct sl_dataset_head head;
 	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
-	return rc ? rc : staged_version(call, store, &head.hash, ret, err);
+	return rc ? rc : sl_staged_version(store->objects, &head.hash, call->arena, ret, err);
 }
 
 static int put_report(struct sl_call *call, const struct sl_check_report *report, struct sl_error *err)

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "data/dataset.h"
+#include "data/profile.h"
 #include "op/context.h"
 #include "op/handlers.h"
 #include "op/prediction.h"
@@ -107,19 +108,41 @@ static int show_run(const struct subject *s, struct sl_error *err)
 
 /* ---- dataset ---- */
 
+/* What the version's profile says of a column, shortly: `sluice profile` has the rest. */
+static void put_profile(struct sl_call *call, yyjson_mut_val *column, yyjson_val *profile)
+{
+	static const char *const SHOWN[] = {"missing", "distinct", "min", "max", "mean", "std"};
+	yyjson_val *list = yyjson_obj_get(profile, "columns"), *item;
+	const char *name = yyjson_mut_get_str(yyjson_mut_obj_get(column, "name"));
+	size_t i, max;
+	yyjson_arr_foreach(list, i, max, item) {
+		if (!sl_str_eq(sl_json_str(item, "name", NULL), name))
+			continue;
+		for (size_t k = 0; k < SL_ARRAY_LEN(SHOWN); k++) {
+			yyjson_val *value = yyjson_obj_get(item, SHOWN[k]);
+			if (value)
+				yyjson_mut_obj_add_val(call->doc, column, SHOWN[k], yyjson_val_mut_copy(call->doc, value));
+		}
+	}
+}
+
 static int show_columns(
 	struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
 {
 	struct sl_manifest manifest;
+	const char *text = "{}";
 	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
-	if (rc)
+	rc = rc ? rc : sl_profile_find(store->meta, hash, call->arena, &text, err);
+	if (rc < 0)
 		return rc;
+	yyjson_doc *profile SL_AUTO_JSON = yyjson_read(text, strlen(text), 0);
 	sl_put_int(call, out, "files", (int64_t)manifest.file_count);
 	yyjson_mut_val *columns = sl_put_array(call, out, "columns");
 	for (size_t i = 0; i < manifest.column_count; i++) {
 		yyjson_mut_val *column = sl_add_object(call, columns);
 		sl_put_text(call, column, "name", manifest.columns[i].name);
 		sl_put_text(call, column, "type", manifest.columns[i].type);
+		put_profile(call, column, yyjson_doc_get_root(profile));
 	}
 	return 0;
 }
