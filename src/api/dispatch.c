@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "op/token.h"
 
 /* A reference may hold slashes (a file's path): at the end of a route it takes the rest of the path. */
 static size_t capture_length(const struct sl_op *op, const char *name, const char *rest, const char *path)
@@ -53,21 +52,6 @@ int sl_api_route(
 		return sl_fail(err, SL_E_INVALID, "%s takes %s, not %s", path, other, name);
 	sl_fail(err, SL_E_NOT_FOUND, "there is nothing at %.200s", path);
 	return sl_error_hint(err, "GET /api/v1/openapi.json lists every route");
-}
-
-int sl_api_permit(enum sl_permission permission, const char *authorization, const char *token, struct sl_error *err)
-{
-	static const char bearer[] = "Bearer ";
-	/* Looking is for whoever can reach the loopback address; nothing else is. */
-	if (permission == SL_PERMIT_VIEW)
-		return 0;
-	if (permission == SL_PERMIT_NONE || !*token)
-		return sl_fail(err, SL_E_DENIED, "this cannot be asked for over HTTP");
-	if (!authorization || strncmp(authorization, bearer, sizeof bearer - 1) != 0) {
-		sl_fail(err, SL_E_DENIED, "permission '%s' needs the project's token", sl_permission_name(permission));
-		return sl_error_hint(err, "Authorization: Bearer <the text of .sluice/key/token>");
-	}
-	return sl_token_equal(token, authorization + sizeof bearer - 1) ? 0 : sl_fail(err, SL_E_DENIED, "the token is wrong");
 }
 
 static int set_named(struct sl_call *call, const char *name, const char *value, struct sl_error *err)

@@ -1,7 +1,6 @@
-/* From a request to an operation: routes, permissions, arguments. No I/O, so that tests can ask it about every route there is.
+/* From a request to an operation: routes, arguments. No I/O, so that tests can ask it about every route there is.
  *
- * Deny is the default: what is not in the table does not exist; what needs more than looking needs the project's token; whatever
- * falls through is refused. */
+ * Deny is the default: what is not in the table does not exist, and every operation of it has a permission (op/access.h). */
 #ifndef SL_API_DISPATCH_H
 #define SL_API_DISPATCH_H
 
@@ -20,9 +19,6 @@ struct sl_api_match {
  * as GET. A reference at the end of a route takes the rest of the path with its slashes. */
 int sl_api_route(
 	enum sl_http_method method, const char *path, struct sl_arena *arena, struct sl_api_match *ret, struct sl_error *err);
-
-/* Whether who came with `authorization` (the header, or NULL) may do it. `token` is the project's. 0 or SL_E_DENIED. */
-int sl_api_permit(enum sl_permission permission, const char *authorization, const char *token, struct sl_error *err);
 
 /* Fills the call's arguments from captures, query (GET) or JSON body (POST; empty counts as {}), and checks them. */
 int sl_api_arguments(struct sl_call *call, const struct sl_api_match *match, const char *query, const char *body, size_t body_len,

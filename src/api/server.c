@@ -8,8 +8,8 @@
 #include "api/page.h"
 #include "api/pool.h"
 #include "base/str.h"
+#include "op/access.h"
 #include "op/context.h"
-#include "op/token.h"
 
 enum { ANSWER_BYTES_MAX = 256 << 20, REFUSAL_PERIOD_MS = 1000 };
 
@@ -18,7 +18,8 @@ struct sl_api {
 	struct sl_loop *loop;
 	struct sl_http_server *server;
 	struct sl_store_pool pool;
-	char token[SL_TOKEN_TEXT];
+	struct sl_store *store; /* the loop's own, for tokens */
+	struct sl_access *access;
 	size_t jobs;
 	int64_t refusal_at_ms;   /* when the last refusal went into the ledger */
 	int64_t refusals_left_out;
@@ -30,6 +31,7 @@ struct job {
 	struct sl_http_request *request;
 	void (*work)(struct job *job);   /* on a pool thread */
 	struct sl_api_match match;
+	struct sl_caller caller;
 	struct sl_page page;
 	struct sl_http_stats stats;
 	struct sl_error error;
@@ -59,7 +61,7 @@ static int run_call(void *context, struct sl_call *call, struct sl_error *err)
 	if (rc)
 		return rc;
 	bool changes = call->op->permission != SL_PERMIT_VIEW;
-	sl_ledger_set_actor(store->ledger, changes ? "api:token" : "api:anonymous");
+	sl_ledger_set_actor(store->ledger, job->caller.actor);
 	call->store = store;
 	call->store_borrowed = true;
 	call->cancel = &job->cancelled;
@@ -180,6 +182,7 @@ static struct job *new_job(struct sl_api *api, void (*work)(struct job *), struc
 		return NULL;
 	job->api = api;
 	job->work = work;
+	snprintf(job->caller.actor, sizeof job->caller.actor, "%s", SL_ACTOR_ANYBODY);
 	sl_buf_init(&job->body, ANSWER_BYTES_MAX);
 	api->jobs++;
 	return job;
@@ -202,6 +205,7 @@ static void start(struct job *job, struct sl_http_request *request)
 struct refusal {
 	struct sl_api *api;
 	char what[512];
+	char actor[sizeof((struct sl_caller *)0)->actor];
 	int64_t left_out;
 };
 
@@ -215,7 +219,7 @@ static void record_refusal(void *context)
 		return;
 	yyjson_mut_val *detail = yyjson_mut_obj(doc);
 	yyjson_mut_obj_add_int(doc, detail, "left_out", refusal->left_out);
-	sl_ledger_set_actor(store->ledger, "api:anonymous");
+	sl_ledger_set_actor(store->ledger, refusal->actor);
 	if (sl_meta_begin(store->meta, &err) == 0) {
 		if (sl_ledger_append(store->ledger, "request.refused", refusal->what, detail, NULL, &err) == 0)
 			sl_meta_commit(store->meta, &err);
@@ -228,7 +232,7 @@ static void record_refusal(void *context)
 
 static void free_refusal(void *context) { sl_free(context); }
 
-static void note_refusal(struct sl_api *api, const char *what, const char *detail)
+static void note_refusal(struct sl_api *api, const char *actor, const char *what, const char *detail)
 {
 	int64_t now = sl_loop_now_ms(api->loop);
 	if (api->refusal_at_ms && now - api->refusal_at_ms < REFUSAL_PERIOD_MS) {
@@ -240,6 +244,7 @@ static void note_refusal(struct sl_api *api, const char *what, const char *detai
 		return;
 	refusal->api = api;
 	refusal->left_out = api->refusals_left_out;
+	snprintf(refusal->actor, sizeof refusal->actor, "%s", actor);
 	snprintf(refusal->what, sizeof refusal->what, "%s %.400s", what, detail);
 	api->refusal_at_ms = now;
 	api->refusals_left_out = 0;
@@ -251,7 +256,7 @@ static void note_refusal(struct sl_api *api, const char *what, const char *detai
 static void on_refused(void *context, int status, const struct sl_error *error)
 {
 	if (status == 403)
-		note_refusal(context, "HTTP", error->message);
+		note_refusal(context, SL_ACTOR_ANYBODY, "HTTP", error->message);
 }
 
 /* ---- routing ---- */
@@ -265,6 +270,24 @@ static void respond_text(struct sl_http_request *request, const char *type, cons
 					 .release = sl_http_borrow_arena});
 }
 
+/* Answers and keeps a record when the caller may not. A token is looked up in the table as it is now: one that was revoked is
+ * refused from that moment on. */
+static bool permit(struct sl_api *api, struct sl_http_request *request, enum sl_permission permission, struct sl_caller *ret)
+{
+	struct sl_error err = {0};
+	const char *authorization = sl_http_request_header(request, "authorization");
+	if (sl_access_is_named(api->access, authorization) && sl_access_refresh(api->access, &err)) {
+		sl_http_respond_error(request, 503, &err);
+		return false;
+	}
+	int status = sl_access_check(api->access, permission, authorization, ret, &err);
+	if (!status)
+		return true;
+	note_refusal(api, ret->actor, sl_http_method_name(request->method), request->path);
+	sl_http_respond_error(request, status, &err);
+	return false;
+}
+
 static void serve_op(struct sl_api *api, struct sl_http_request *request)
 {
 	struct sl_error err = {0};
@@ -274,18 +297,16 @@ static void serve_op(struct sl_api *api, struct sl_http_request *request)
 		sl_http_respond_error(request, rc == SL_E_INVALID ? 405 : 0, &err);
 		return;
 	}
-	const char *authorization = sl_http_request_header(request, "authorization");
-	if (sl_api_permit(match.op->permission, authorization, api->token, &err)) {
-		note_refusal(api, sl_http_method_name(request->method), request->path);
-		sl_http_respond_error(request, authorization ? 403 : 401, &err);
+	struct sl_caller caller;
+	if (!permit(api, request, match.op->permission, &caller))
 		return;
-	}
 	struct job *job = new_job(api, work_op, &err);
 	if (!job) {
 		sl_http_respond_error(request, 0, &err);
 		return;
 	}
 	job->match = match;
+	job->caller = caller;
 	start(job, request);
 }
 
@@ -318,20 +339,15 @@ static void serve_metrics(struct sl_api *api, struct sl_http_request *request)
 	start(job, request);
 }
 
-static void on_request(void *context, struct sl_http_request *request)
+/* What is no operation. */
+static void serve_fixed(struct sl_api *api, struct sl_http_request *request, bool reading)
 {
-	struct sl_api *api = context;
 	struct sl_error err = {0};
-	bool reading = request->method == SL_HTTP_GET || request->method == SL_HTTP_HEAD;
-	if (sl_str_eq(request->path, "/api/v1/openapi.json") && reading) {
-		respond_text(request, "application/json", sl_op_openapi);
-	} else if (sl_str_starts(request->path, "/api/")) {
-		serve_op(api, request);
-	} else if (!reading) {
+	if (!reading) {
 		sl_fail(&err, SL_E_INVALID, "%s takes GET", request->path);
 		sl_http_respond_error(request, 405, &err);
-	} else if (sl_str_eq(request->path, "/health")) {
-		respond_text(request, "application/json", "{\"status\":\"ok\"}");
+	} else if (sl_str_eq(request->path, "/api/v1/openapi.json")) {
+		respond_text(request, "application/json", sl_op_openapi);
 	} else if (sl_str_eq(request->path, "/metrics")) {
 		serve_metrics(api, request);
 	} else if (sl_str_eq(request->path, "/style.css")) {
@@ -341,12 +357,24 @@ static void on_request(void *context, struct sl_http_request *request)
 	}
 }
 
+static void on_request(void *context, struct sl_http_request *request)
+{
+	struct sl_api *api = context;
+	struct sl_caller caller;
+	bool reading = request->method == SL_HTTP_GET || request->method == SL_HTTP_HEAD;
+	if (sl_str_eq(request->path, "/health") && reading) /* for balancers, which have no token */
+		respond_text(request, "application/json", "{\"status\":\"ok\"}");
+	else if (sl_str_starts(request->path, "/api/") && !sl_str_eq(request->path, "/api/v1/openapi.json"))
+		serve_op(api, request);
+	else if (permit(api, request, SL_PERMIT_VIEW, &caller))
+		serve_fixed(api, request, reading);
+}
+
 static void on_handover_failed(void *context, struct sl_http_request *request, const struct sl_error *err)
 {
 	(void)context;
 	sl_http_respond_error(request, 503, err);
 }
-
 static void on_head(void *context, struct sl_http_request *request)
 {
 	struct sl_api *api = context;
@@ -373,9 +401,12 @@ int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struc
 	sl_store_pool_init(&api->pool, options->project_dir);
 	struct sl_http_config config = {
 		.handler = {.context = api, .head = on_head, .request = on_request, .refused = on_refused},
+		.hosts = options->hosts, .host_count = options->host_count,
 		.headers = FIXED_HEADERS, .header_count = SL_ARRAY_LEN(FIXED_HEADERS),
 	};
-	int rc = sl_token_read(options->store_dir, api->token, err);
+	int rc = sl_store_open(options->project_dir, &api->store, err);
+	if (!rc)
+		rc = sl_access_open(api->store->meta, options->store_dir, options->require_token, &api->access, err);
 	if (!rc)
 		rc = sl_http_server_new(loop, &config, &api->server, err);
 	if (!rc)
@@ -399,5 +430,7 @@ void sl_api_free(struct sl_api *api)
 {
 	sl_http_server_free(api->server);
 	sl_store_pool_done(&api->pool);
+	sl_access_close(api->access);
+	sl_store_close(api->store);
 	sl_free(api);
 }

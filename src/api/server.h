@@ -16,6 +16,9 @@ enum { SL_API_JOBS_MAX = 64, SL_API_BODY_BYTES = 16 << 20 };
 
 struct sl_api_options {
 	const char *project_dir, *store_dir, *project_name; /* outlive the server */
+	const char *const *hosts;                           /* see sl_http_config; borrowed for sl_api_new */
+	size_t host_count;
+	bool require_token;                                 /* also for looking: op/access.h */
 	int listen_fd;                                      /* ours from now on */
 	const char *adopt_socket;                           /* where other roles hand connections to us */
 	const char *infer_socket;                           /* of the role that answers predictions; NULL: none */

@@ -52,6 +52,7 @@ static const struct role {
 } ROLES[] = {
 	{"api", sl_role_api, true},
 	{"infer", sl_role_infer, true},
+	{"tls", sl_role_tls, true},
 	{"worker", sl_role_worker, false},
 };
 
@@ -72,6 +73,20 @@ static int run_with_loop(struct sl_role *role, const struct role *kind, struct s
 	return rc;
 }
 
+/* An option that was not given is no path: the supervisor passes absolute ones. */
+static const char *path_or_null(const struct sl_call *call, const char *name)
+{
+	return sl_call_given(call, name) ? sl_call_text(call, name) : NULL;
+}
+
+static struct sl_role_access access_of(const struct sl_call *call)
+{
+	struct sl_role_access access = {.require_token = sl_call_flag(call, "require-token"),
+		.certificate_path = path_or_null(call, "tls-cert"), .key_path = path_or_null(call, "tls-key")};
+	access.hosts = sl_call_list(call, "allow-host", &access.host_count);
+	return access;
+}
+
 int sl_op_role(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_role role = {0};
@@ -90,6 +105,7 @@ int sl_op_role(struct sl_call *call, struct sl_error *err)
 	prctl(PR_SET_NAME, title); /* in ps and top; else it would be "exe" */
 	sl_call_object(call);
 	role.project = project;
+	role.access = access_of(call);
 	for (size_t i = 0; i < SL_ARRAY_LEN(ROLES); i++)
 		if (sl_str_eq(ROLES[i].name, name))
 			return ROLES[i].serves ? run_with_loop(&role, &ROLES[i], err) : ROLES[i].run(&role, err);

@@ -14,9 +14,18 @@ enum { SL_ROLE_DRAIN_MS = 8000 };
 #define SL_ROLE_API_SOCKET "api.sock"
 #define SL_ROLE_INFER_SOCKET "infer.sock"
 
+/* How the server is reached, the same for every role. */
+struct sl_role_access {
+	bool require_token;             /* also for looking and for predictions */
+	const char *const *hosts;       /* names that are ours besides addresses and localhost */
+	size_t host_count;
+	const char *certificate_path, *key_path; /* NULL: no TLS */
+};
+
 struct sl_role {
 	const struct sl_project *project;
 	char store_dir[SL_PATH_MAX];
+	struct sl_role_access access;
 	/* Of roles that serve requests; NULL in others. */
 	struct sl_loop *loop;
 	void (*stop)(void *context); /* called on SIGTERM; ends with sl_role_stopped */
@@ -30,6 +39,7 @@ void sl_role_stopped(void *role);
 
 int sl_role_api(struct sl_role *role, struct sl_error *err);
 int sl_role_infer(struct sl_role *role, struct sl_error *err);
+int sl_role_tls(struct sl_role *role, struct sl_error *err);
 int sl_role_worker(struct sl_role *role, struct sl_error *err);
 
 #endif

@@ -23,6 +23,8 @@ int sl_role_api(struct sl_role *role, struct sl_error *err)
 		.project_dir = role->project->dir,
 		.store_dir = role->store_dir,
 		.project_name = role->project->name,
+		.require_token = role->access.require_token,
+		.hosts = role->access.hosts, .host_count = role->access.host_count,
 		.listen_fd = SL_ROLE_LISTEN_FD,
 		.adopt_socket = SL_ROLE_API_SOCKET,
 		.infer_socket = role->project->endpoint_count ? SL_ROLE_INFER_SOCKET : NULL,

@@ -23,6 +23,8 @@ int sl_role_infer(struct sl_role *role, struct sl_error *err)
 		return rc;
 	sl_ledger_set_actor(store->ledger, "infer");
 	struct sl_oip_options options = {
+		.require_token = role->access.require_token,
+		.hosts = role->access.hosts, .host_count = role->access.host_count,
 		.store = store, .project = role->project, .listen_fd = SL_ROLE_LISTEN_FD,
 		.adopt_socket = SL_ROLE_INFER_SOCKET, .api_socket = SL_ROLE_API_SOCKET,
 	};

@@ -13,6 +13,7 @@
 
 #include "app/role_log.h"
 #include "app/signals.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "net/http_server.h"
 #include "os/clock.h"
@@ -30,7 +31,7 @@ struct supervisor {
 	const struct sl_supervisor_options *options;
 	struct sl_up_state up;
 	struct role roles[SL_UP_ROLES_MAX];
-	int lock_fd, listen_fd, signal_fd;
+	int lock_fd, listen_fd, tls_fd, signal_fd;
 	bool all_ready, stopping, state_changed;
 	int64_t stop_by_ms;
 	struct sl_error fault;         /* why the first start failed */
@@ -45,6 +46,14 @@ static void set_state(struct supervisor *s, struct role *role, const char *state
 	s->state_changed = true;
 }
 
+static void exec_role(const struct supervisor *s, const struct role *role)
+{
+	const char *argv[5 + SL_UP_ROLE_ARGS_MAX + 1] = {"sluice", "role", role->state->name, "-C", s->options->project_dir};
+	for (size_t i = 0; i < s->options->role_arg_count; i++)
+		argv[5 + i] = s->options->role_args[i];
+	execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+}
+
 /* In the child. Keeps 0-2, the ready pipe and the socket; nothing else of ours is inherited. */
 static _Noreturn void become_role(const struct supervisor *s, const struct role *role, int ready, int log, pid_t parent)
 {
@@ -55,7 +64,7 @@ static _Noreturn void become_role(const struct supervisor *s, const struct role 
 	/* Out of the way of 3 and 4 first. */
 	ready = fcntl(ready, F_DUPFD, 10);
 	log = fcntl(log, F_DUPFD, 10);
-	int listening = fcntl(s->listen_fd, F_DUPFD, 10);
+	int listening = fcntl(sl_str_eq(role->state->name, "tls") ? s->tls_fd : s->listen_fd, F_DUPFD, 10);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 || dup2(ready, SL_ROLE_READY_FD) < 0 ||
 	    dup2(listening, SL_ROLE_LISTEN_FD) < 0)
 		_exit(3);
@@ -63,7 +72,7 @@ static _Noreturn void become_role(const struct supervisor *s, const struct role 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(0);
-	execl("/proc/self/exe", "sluice", "role", role->state->name, "-C", s->options->project_dir, (char *)NULL);
+	exec_role(s, role);
 	fprintf(stderr, "cannot start the program again: %s\n", strerror(errno));
 	_exit(3);
 }
@@ -344,30 +353,54 @@ static int take_lock(struct supervisor *s, struct sl_error *err)
 	return sl_error_hint(err, "sluice down stops it, sluice status shows it");
 }
 
+static void put_url(char *out, size_t size, const char *scheme, const char *host, uint16_t port)
+{
+	snprintf(out, size, strchr(host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, host, port);
+}
+
+/* "Any address" is no address to connect to. */
+static const char *reachable(const char *host)
+{
+	return sl_str_eq(host, "0.0.0.0") ? "127.0.0.1" : sl_str_eq(host, "::") ? "::1" : host;
+}
+
+static int open_sockets(struct supervisor *s, struct sl_error *err)
+{
+	const struct sl_supervisor_options *o = s->options;
+	uint16_t port = (uint16_t)o->port, local_port = 0;
+	int rc = sl_net_listen(o->host, port, o->tls ? &s->tls_fd : &s->listen_fd, &port, err);
+	if (rc)
+		return sl_error_hint(err, "sluice up --port 0 takes any free one");
+	if (o->tls)
+		rc = sl_net_listen("127.0.0.1", 0, &s->listen_fd, &local_port, err);
+	s->up.port = port;
+	put_url(s->up.url, sizeof s->up.url, o->tls ? "https" : "http", o->host, port);
+	if (o->tls)
+		put_url(s->up.local_url, sizeof s->up.local_url, "http", "127.0.0.1", local_port);
+	else
+		put_url(s->up.local_url, sizeof s->up.local_url, "http", reachable(o->host), port);
+	return rc;
+}
+
 static int open_all(struct supervisor *s, struct sl_error *err)
 {
-	uint16_t port = (uint16_t)s->options->port;
 	int rc = take_lock(s, err);
 	if (!rc)
-		rc = sl_net_listen(s->options->host, port, &s->listen_fd, &port, err);
-	if (rc && s->lock_fd >= 0)
-		sl_error_hint(err, "sluice up --port 0 takes any free one");
+		rc = open_sockets(s, err);
 	if (!rc)
 		rc = sl_signals_open(&s->signal_fd, err);
 	if (!rc)
 		rc = open_logs(s, err);
-	s->up.port = port;
 	return rc;
 }
 
 static void prepare(struct supervisor *s, const struct sl_supervisor_options *options)
 {
-	*s = (struct supervisor){.options = options, .lock_fd = -1, .listen_fd = -1, .signal_fd = -1};
+	*s = (struct supervisor){.options = options, .lock_fd = -1, .listen_fd = -1, .tls_fd = -1, .signal_fd = -1};
 	s->up.pid = getpid();
 	s->up.start_ticks = sl_process_start_ticks(getpid());
 	s->up.started_ms = sl_now_ms();
 	s->up.role_count = options->role_count;
-	snprintf(s->up.host, sizeof s->up.host, "%s", options->host);
 	for (size_t i = 0; i < options->role_count; i++) {
 		s->roles[i] = (struct role){.state = &s->up.roles[i], .ready_fd = -1, .log_fd = -1, .log.fd = -1};
 		snprintf(s->up.roles[i].name, sizeof s->up.roles[i].name, "%s", options->roles[i]);
@@ -387,6 +420,7 @@ int sl_supervise(const struct sl_supervisor_options *options, struct sl_error *e
 		sl_up_state_remove(options->store_dir);
 	sl_file_close(&s.signal_fd);
 	sl_file_close(&s.listen_fd);
+	sl_file_close(&s.tls_fd);
 	sl_file_close(&s.lock_fd);
 	return rc;
 }

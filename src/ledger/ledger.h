@@ -31,7 +31,7 @@ void sl_ledger_close(struct sl_ledger *ledger);
  * {"action","actor","detail","seq","subject","time"}. *ret_seq may be NULL. */
 int sl_ledger_append(struct sl_ledger *ledger, const char *action, const char *subject, yyjson_mut_val *detail, int64_t *ret_seq,
 		     struct sl_error *err);
-/* Who acts: "user:name", "trigger:retrain", "api:token-id"; copied. Default "user:<login name>". */
+/* Who acts: "user:name", "trigger:retrain", "token:name"; copied. Default "user:<login name>". */
 void sl_ledger_set_actor(struct sl_ledger *ledger, const char *actor);
 const char *sl_ledger_actor(struct sl_ledger *ledger);
 /* Appends the public key as key.pub holds it, without the line end. */

@@ -181,7 +181,7 @@ static void learn_address(struct conn *c)
 		setsockopt(c->wire.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-void conn_open(struct sl_http_server *server, int fd, const char *in, size_t in_len)
+void conn_open(struct sl_http_server *server, int fd, enum conn_origin origin, const char *in, size_t in_len)
 {
 	struct conn *c = conn_new(server);
 	if (!c) {
@@ -197,6 +197,7 @@ void conn_open(struct sl_http_server *server, int fd, const char *in, size_t in_
 	}
 	c->poll.data = c;
 	learn_address(c);
+	c->secure = server->tls || (origin == CONN_ADOPTED && c->local_port == 0); /* net/handover.h */
 	if (server->tls && sl_tls_accept(server->tls, &c->wire)) {
 		conn_close(c);
 		return;

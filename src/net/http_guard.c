@@ -1,5 +1,6 @@
 /* What a well-formed request must satisfy before a room sees it: a target that stays in its folder, a Host that is ours, an
  * Origin that is this Host. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -20,14 +21,37 @@ static bool is_local_name(const char *host, const char *name, uint16_t port)
 	return strcmp(host + len, expected) == 0 || (port == 80 && host[len] == 0);
 }
 
-/* `entry` without a port takes any. */
+/* Nothing, or a port. */
+static bool is_port(const char *rest)
+{
+	return *rest == 0 || (*rest == ':' && rest[1] && rest[1 + strspn(rest + 1, "0123456789")] == 0);
+}
+
+/* `entry` without a port takes any; "*.example.com" takes one label for the star, as in a certificate. */
 static bool is_listed(const char *host, const char *entry)
 {
+	if (entry[0] == '*' && entry[1] == '.') {
+		host += strcspn(host, ".");
+		entry++;
+	}
 	size_t len = strlen(entry);
-	if (strncasecmp(host, entry, len) != 0)
+	return strncasecmp(host, entry, len) == 0 && is_port(host + len);
+}
+
+/* An address in digits is no name, so nobody can make it point elsewhere. */
+static bool is_address(const char *host)
+{
+	char text[64];
+	struct in_addr v4;
+	struct in6_addr v6;
+	bool bracketed = host[0] == '[';
+	size_t len = strcspn(host + bracketed, bracketed ? "]" : ":");
+	const char *rest = host + bracketed + len;
+	if (len >= sizeof text || (bracketed && *rest++ != ']') || !is_port(rest))
 		return false;
-	const char *rest = host + len;
-	return *rest == 0 || (*rest == ':' && rest[1] && rest[1 + strspn(rest + 1, "0123456789")] == 0);
+	memcpy(text, host + bracketed, len);
+	text[len] = 0;
+	return bracketed ? inet_pton(AF_INET6, text, &v6) == 1 : inet_pton(AF_INET, text, &v4) == 1;
 }
 
 static bool host_is_ours(const struct conn *c, const char *host)
@@ -35,8 +59,12 @@ static bool host_is_ours(const struct conn *c, const char *host)
 	for (size_t i = 0; i < c->server->host_count; i++)
 		if (is_listed(host, c->server->hosts[i]))
 			return true;
+	if (c->local_port == 0 && c->secure) /* the front role knows the port, we do not */
+		return is_address(host) || is_listed(host, "localhost");
 	if (c->local_port == 0)
 		return c->loopback && strcasecmp(host, "localhost") == 0;
+	if (!c->loopback && is_address(host))
+		return true;
 	static const char *const names[] = {"127.0.0.1", "localhost", "[::1]"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
 		if (c->loopback && is_local_name(host, names[i], c->local_port))
@@ -75,7 +103,7 @@ static int check_origin(const struct conn *c, const struct request *r)
 	const char *origin = sl_http_request_header(&r->pub, "origin");
 	if (!origin || method == SL_HTTP_GET || method == SL_HTTP_HEAD || method == SL_HTTP_OPTIONS)
 		return 0;
-	const char *scheme = c->server->tls ? "https://" : "http://";
+	const char *scheme = c->secure ? "https://" : "http://";
 	size_t len = strlen(scheme);
 	if (strncmp(origin, scheme, len) == 0 && *r->pub.host && strcasecmp(origin + len, r->pub.host) == 0)
 		return 0;
@@ -88,7 +116,7 @@ static int check_origin(const struct conn *c, const struct request *r)
 /* "http://host/path" is allowed where the host is the Host header's; leaves the path. */
 static int strip_authority(const struct conn *c, struct request *r, const char **target)
 {
-	const char *scheme = c->server->tls ? "https://" : "http://";
+	const char *scheme = c->secure ? "https://" : "http://";
 	if (strncasecmp(*target, scheme, strlen(scheme)) != 0)
 		return 0;
 	const char *authority = *target + strlen(scheme);

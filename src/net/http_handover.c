@@ -1,30 +1,22 @@
-/* Connections from and to other processes.
- *
- * One message of a SOCK_SEQPACKET socket is one connection: its descriptor (SCM_RIGHTS), and as bytes
- *
- *     0  4  "SLH1"
- *     4  4  number of bytes that follow, u32 little-endian, at most HANDOVER_BYTES_MAX
- *     8     what was read from the connection, from the first byte of the request on
- *
- * Sending is one system call that works at once or not at all, so no answer is awaited. */
+/* Connections from and to other processes; net/handover.h has the message. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/handover.h"
 #include "net/http_server_internal.h"
 #include "net/listen.h"
 #include "os/sys.h"
 
-enum { HEAD_BYTES = 8, SEND_BUFFER_BYTES = 512 * 1024, MESSAGES_PER_TURN = 64 };
-static const char MAGIC[4] = {'S', 'L', 'H', '1'};
+enum { MESSAGES_PER_TURN = 64 };
 
 /* ---- out ---- */
 
 struct peer_channel {
 	struct peer_channel *next;
-	int fd; /* -1: not connected now */
+	struct sl_handover channel;
 	char path[];
 };
 
@@ -36,76 +28,17 @@ static struct peer_channel *peer_at(struct sl_http_server *server, const char *p
 	struct peer_channel *p = sl_alloc(sizeof *p + strlen(path) + 1, NULL);
 	if (!p)
 		return NULL;
-	p->fd = -1;
 	memcpy(p->path, path, strlen(path) + 1);
+	p->channel = (struct sl_handover){.fd = -1, .path = p->path};
 	p->next = server->peers;
 	server->peers = p;
 	return p;
 }
 
-static int connect_peer(struct peer_channel *p, struct sl_error *err)
-{
-	int rc = sl_net_connect_unix(p->path, SOCK_SEQPACKET, &p->fd, err);
-	int bytes = SEND_BUFFER_BYTES;
-	if (!rc)
-		setsockopt(p->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-	return rc;
-}
-
-static void disconnect_peer(struct peer_channel *p)
-{
-	if (p->fd >= 0)
-		sl_sys->close(p->fd);
-	p->fd = -1;
-}
-
-/* 0 or errno. */
-static int send_connection(int channel, int fd, const char *data, size_t len)
-{
-	unsigned char head[HEAD_BYTES];
-	memcpy(head, MAGIC, sizeof MAGIC);
-	for (int i = 0; i < 4; i++)
-		head[4 + i] = (unsigned char)(len >> (8 * i));
-	struct iovec iov[2] = {{head, sizeof head}, {(void *)(uintptr_t)data, len}};
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
-		.msg_controllen = sizeof control.bytes};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	ssize_t n;
-	do
-		n = sendmsg(channel, &message, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? errno : 0;
-}
-
 static int hand_over(struct conn *c, const char *path, struct sl_error *err)
 {
-	/* A head's limit and one read, so this cannot happen with the limits that servers use. */
-	if (c->in_len > HANDOVER_BYTES_MAX)
-		return sl_fail_at(err, SL_E_BUSY, path, "more than %d bytes were read already", HANDOVER_BYTES_MAX);
 	struct peer_channel *p = peer_at(c->server, path);
-	if (!p)
-		return sl_fail_memory(err);
-	/* A channel that broke since its last use is made anew, once. */
-	for (int attempt = 0; attempt < 2; attempt++) {
-		int rc = p->fd < 0 ? connect_peer(p, err) : 0;
-		if (rc)
-			return rc;
-		int error = send_connection(p->fd, c->wire.fd, c->in, c->in_len);
-		if (!error)
-			return 0;
-		if (error == EAGAIN || error == EWOULDBLOCK)
-			return sl_fail_at(err, SL_E_BUSY, path, "takes no more connections now");
-		disconnect_peer(p);
-	}
-	return sl_fail_at(err, SL_E_BUSY, path, "nobody takes connections there now");
+	return p ? sl_handover_send(&p->channel, c->wire.fd, c->in, c->in_len, err) : sl_fail_memory(err);
 }
 
 void handover_try(struct conn *c)
@@ -236,44 +169,15 @@ static void accept_channels(struct adopt_channel *a)
 	}
 }
 
-/* The descriptor in a message, or -1. */
-static int received_fd(struct msghdr *message)
-{
-	int fd = -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-			memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	return fd;
-}
-
-static bool message_is_whole(const unsigned char *data, size_t len, int flags)
-{
-	if ((flags & (MSG_TRUNC | MSG_CTRUNC)) || len < HEAD_BYTES || memcmp(data, MAGIC, sizeof MAGIC) != 0)
-		return false;
-	size_t announced = 0;
-	for (int i = 0; i < 4; i++)
-		announced |= (size_t)data[4 + i] << (8 * i);
-	return announced == len - HEAD_BYTES;
-}
-
 /* One connection. False: no more now, or the channel is closed. */
 static bool adopt_one(struct adopt_channel *a, char *data)
 {
 	struct sl_http_server *server = a->server;
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {data, HEAD_BYTES + HANDOVER_BYTES_MAX};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-		.msg_controllen = sizeof control.bytes};
-	ssize_t n = recvmsg(a->fd, &message, MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	int fd;
+	ssize_t n = sl_handover_receive(a->fd, data, &fd);
+	if (n == SL_HANDOVER_NONE)
 		return false;
-	int fd = n > 0 ? received_fd(&message) : -1;
-	if (n <= 0 || !message_is_whole((const unsigned char *)data, (size_t)n, message.msg_flags) || fd < 0) {
-		if (fd >= 0)
-			sl_sys->close(fd);
+	if (n == SL_HANDOVER_BROKEN) {
 		close_channel(a);
 		return false;
 	}
@@ -282,7 +186,7 @@ static bool adopt_one(struct adopt_channel *a, char *data)
 		return true;
 	}
 	server->stats.adopted++;
-	conn_open(server, fd, data + HEAD_BYTES, (size_t)n - HEAD_BYTES);
+	conn_open(server, fd, CONN_ADOPTED, data + SL_HANDOVER_HEAD_BYTES, (size_t)n);
 	return true;
 }
 
@@ -306,7 +210,7 @@ int sl_http_server_adopt_listen(struct sl_http_server *server, const char *unix_
 {
 	int fd;
 	if (!server->adopted)
-		server->adopted = sl_alloc(HEAD_BYTES + HANDOVER_BYTES_MAX, err);
+		server->adopted = sl_alloc(SL_HANDOVER_HEAD_BYTES + SL_HANDOVER_BYTES_MAX, err);
 	if (!server->adopted)
 		return SL_E_NO_MEMORY;
 	int rc = sl_net_listen_unix(unix_socket_path, SOCK_SEQPACKET, &fd, err);
@@ -320,7 +224,7 @@ void handover_close_all(struct sl_http_server *server)
 	while (server->peers) {
 		struct peer_channel *p = server->peers;
 		server->peers = p->next;
-		disconnect_peer(p);
+		sl_handover_close(&p->channel);
 		sl_free(p);
 	}
 }

@@ -364,6 +364,8 @@ static void write_error_json(const struct sl_error *error, struct sl_buf *body)
 void request_error_answer(struct request *r, int status, const struct sl_error *error, bool close)
 {
 	static const struct sl_http_header RETRY[] = {{"Retry-After", "1"}};
+	/* RFC 9110 section 15.5.2: a 401 says how to ask. A browser asks its user only for Basic. */
+	static const struct sl_http_header ASK[] = {{"WWW-Authenticate", "Basic realm=\"sluice\", charset=\"UTF-8\", Bearer"}};
 	const struct sl_http_handler *handler = &r->server->handler;
 	struct sl_buf body SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
 	const char *content_type = "application/json";
@@ -373,7 +375,7 @@ void request_error_answer(struct request *r, int status, const struct sl_error *
 		write_error_json(error, &body);
 	struct sl_http_response response = {
 		.status = status, .content_type = content_type, .body = body.data, .body_len = body.len,
-		.headers = RETRY, .header_count = status == 503, .close = close,
+		.headers = status == 401 ? ASK : RETRY, .header_count = status == 401 || status == 503, .close = close,
 	};
 	sl_http_respond(&r->pub, &response);
 }

@@ -200,7 +200,7 @@ static void on_acceptable(uv_poll_t *handle, int status, int events)
 			return;
 		}
 		server->stats.connections_accepted++;
-		conn_open(server, fd, NULL, 0);
+		conn_open(server, fd, CONN_ACCEPTED, NULL, 0);
 	}
 }
 

@@ -93,7 +93,8 @@ struct sl_http_config {
 	struct sl_http_limits limits;
 	/* Which Host headers are ours. "name" takes any port, "name:port" only that; upper and lower case are one. Always
 	 * ours, when the connection came over loopback: 127.0.0.1, [::1] and localhost, each with exactly the connection's
-	 * port (a bare one means port 80); over a unix socket: localhost. The array is copied. */
+	 * port (a bare one means port 80); over a unix socket: localhost; otherwise, and behind net/tls_front.h: any address in
+	 * digits, which no foreign name can be made to mean. "*.example.com" takes one label. The array is copied. */
 	const char *const *hosts;
 	size_t host_count;
 	/* Put into every answer (Server, X-Content-Type-Options, ...); copied. */
@@ -167,7 +168,8 @@ void sl_http_borrow_arena(void *context);
 
 /* Answers. A header that may not be sent makes it a 500. */
 void sl_http_respond(struct sl_http_request *request, const struct sl_http_response *response);
-/* Answers with an error; status 0 means that of the error's code. 503 gets Retry-After: 1. */
+/* Answers with an error; status 0 means that of the error's code. 503 gets Retry-After: 1; 401 gets
+ * WWW-Authenticate. */
 void sl_http_respond_error(struct sl_http_request *request, int status, const struct sl_error *error);
 /* Answers with `len` bytes of a file from `offset` on, in constant memory. Takes over `fd`. A file that turns out shorter
  * cuts the connection, so that the client sees a broken answer and not a wrong one. */

@@ -32,7 +32,6 @@ enum {
 	PROGRESS_BYTES = 1024,             /* fewer in a time-out is no progress */
 	LINGER_MS = 2000,                  /* after a refusal: time for the client to read it before the reset */
 	LINGER_BYTES_MAX = 1 << 20,
-	HANDOVER_BYTES_MAX = 160 * 1024,
 	ADOPT_CHANNELS_MAX = 64,
 };
 
@@ -110,6 +109,7 @@ struct conn {
 	struct conn *dirty_next;
 	uint16_t local_port; /* 0: a unix socket */
 	bool loopback;
+	bool secure; /* over TLS, ended here or in front of us */
 
 	/* Input: bytes that the parser has not finished with. While a head is incomplete it starts at in[0]. */
 	char *in;
@@ -192,8 +192,9 @@ void server_start_ticking(struct sl_http_server *server);
 bool server_make_room(struct sl_http_server *server);
 
 /* ---- http_conn.c ---- */
+enum conn_origin { CONN_ACCEPTED, CONN_ADOPTED };
 /* Takes over fd and gives it to the loop; `in` are bytes read already by somebody else. */
-void conn_open(struct sl_http_server *server, int fd, const char *in, size_t in_len);
+void conn_open(struct sl_http_server *server, int fd, enum conn_origin origin, const char *in, size_t in_len);
 /* One without a socket: what would be written goes to `capture`. */
 struct conn *conn_open_captured(struct sl_http_server *server, struct sl_buf *capture);
 /* As if `data` had been read. */

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <strings.h>
 
@@ -44,18 +45,32 @@ static int tls_new(const SSL_METHOD *method, struct sl_tls **ret, struct sl_erro
 	return 0;
 }
 
+/* Clients that offer a choice are told which we take; those that offer only others go on without, as RFC 7301 leaves open. */
+static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *offered,
+	unsigned offered_len, void *context)
+{
+	static const unsigned char ours[] = "\010http/1.1";
+	unsigned char *chosen;
+	(void)ssl, (void)context;
+	if (SSL_select_next_proto(&chosen, ret_len, ours, sizeof ours - 1, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*ret = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 int sl_tls_server_new(const char *certificate_path, const char *key_path, struct sl_tls **ret, struct sl_error *err)
 {
 	struct sl_tls *tls = NULL;
 	int rc = tls_new(TLS_server_method(), &tls, err);
 	if (rc)
 		return rc;
+	SSL_CTX_set_alpn_select_cb(tls->context, choose_protocol, NULL);
 	if (SSL_CTX_use_certificate_chain_file(tls->context, certificate_path) != 1)
 		rc = fail_ssl(err, SL_E_INVALID, certificate_path, "not a PEM certificate chain");
-	else if (SSL_CTX_use_PrivateKey_file(tls->context, key_path, SSL_FILETYPE_PEM) != 1)
-		rc = fail_ssl(err, SL_E_INVALID, key_path, "not a PEM private key");
-	else if (SSL_CTX_check_private_key(tls->context) != 1)
-		rc = fail_ssl(err, SL_E_INVALID, key_path, "the private key is not the certificate's");
+	else if (SSL_CTX_use_PrivateKey_file(tls->context, key_path, SSL_FILETYPE_PEM) != 1) /* compares the two as well */
+		rc = fail_ssl(err, SL_E_INVALID, key_path,
+			ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH
+				? "the private key is not the certificate's" : "not a PEM private key");
 	if (rc) {
 		sl_tls_free(tls);
 		return rc;
@@ -136,7 +151,31 @@ const char *sl_tls_problem(const struct sl_wire *wire)
 	return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
 }
 
-static bool is_loopback(const char *host)
+int sl_tls_certificate_names(const char *certificate_path, char ret[SL_TLS_NAMES_MAX][SL_TLS_NAME_BYTES], size_t *ret_count,
+	struct sl_error *err)
+{
+	*ret_count = 0;
+	BIO *file = BIO_new_file(certificate_path, "r");
+	X509 *certificate = file ? PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
+	BIO_free(file);
+	if (!certificate)
+		return fail_ssl(err, SL_E_INVALID, certificate_path, "not a PEM certificate");
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && *ret_count < SL_TLS_NAMES_MAX; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		if (name->type != GEN_DNS)
+			continue;
+		const char *text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+		size_t len = (size_t)ASN1_STRING_length(name->d.dNSName);
+		if (len && len < SL_TLS_NAME_BYTES && strlen(text) == len)
+			memcpy(ret[(*ret_count)++], text, len + 1);
+	}
+	GENERAL_NAMES_free(names);
+	X509_free(certificate);
+	return 0;
+}
+
+bool sl_net_is_loopback(const char *host)
 {
 	struct in_addr v4;
 	struct in6_addr v6;
@@ -147,11 +186,10 @@ static bool is_loopback(const char *host)
 	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-int sl_net_bind_check(const char *host, bool has_tls, bool has_token, struct sl_error *err)
+int sl_net_bind_check(const char *host, bool has_tls, bool plain_allowed, struct sl_error *err)
 {
-	if (is_loopback(host) || (has_tls && has_token))
+	if (sl_net_is_loopback(host) || has_tls || plain_allowed)
 		return 0;
-	sl_fail_at(err, SL_E_DENIED, host, "listening beyond this machine needs %s", !has_tls && !has_token ? "TLS and a token"
-		: has_tls ? "a token" : "TLS");
-	return sl_error_hint(err, "listen on 127.0.0.1, or configure a certificate, its key and a token");
+	sl_fail_at(err, SL_E_DENIED, host, "listening beyond this machine needs TLS");
+	return sl_error_hint(err, "give --tls-cert and --tls-key, or listen on 127.0.0.1");
 }

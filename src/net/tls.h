@@ -3,6 +3,7 @@
 #define SL_NET_TLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -21,8 +22,16 @@ int sl_tls_connect(struct sl_tls *tls, struct sl_wire *wire, const char *host, s
 /* Why the peer's certificate was not taken, or NULL. */
 const char *sl_tls_problem(const struct sl_wire *wire);
 
-/* Whether a server may listen on `host` (an address or "localhost"): on loopback always; elsewhere only with TLS and a token,
- * else SL_E_DENIED with the way out as the hint. */
-int sl_net_bind_check(const char *host, bool has_tls, bool has_token, struct sl_error *err);
+enum { SL_TLS_NAMES_MAX = 64, SL_TLS_NAME_BYTES = 256 };
+/* The names that a certificate is for (its subject alternative names of type DNS; "*.example.com" among them); at most
+ * SL_TLS_NAMES_MAX. */
+int sl_tls_certificate_names(const char *certificate_path, char ret[SL_TLS_NAMES_MAX][SL_TLS_NAME_BYTES], size_t *ret_count,
+	struct sl_error *err);
+
+/* An address of this machine's loopback, or "localhost". */
+bool sl_net_is_loopback(const char *host);
+/* Whether a server may listen on `host` (an address or "localhost"): on loopback always; elsewhere only with TLS, or
+ * when plain text was allowed in so many words; else SL_E_DENIED with the way out as the hint. */
+int sl_net_bind_check(const char *host, bool has_tls, bool plain_allowed, struct sl_error *err);
 
 #endif

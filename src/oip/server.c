@@ -10,6 +10,7 @@
 #include "oip/body.h"
 #include "oip/invocations.h"
 #include "oip/v2.h"
+#include "op/access.h"
 #include "os/clock.h"
 #include "serve/endpoint.h"
 #include "serve/predict.h"
@@ -22,6 +23,7 @@ struct sl_oip {
 	struct sl_loop *loop;
 	struct sl_http_server *server;
 	struct sl_serving *serving;
+	struct sl_access *access; /* as the table was when somebody rang, at most LOOK_EVERY_MS ago */
 	struct sl_oip_options options;
 	struct sl_timer *timer;        /* in case the bell could not be rung */
 	struct sl_watch *bell;
@@ -412,10 +414,22 @@ bool sl_oip_is_path(const char *path)
 	       strcmp(path, "/version") == 0 || is_endpoint_path(path);
 }
 
+static bool permit(struct sl_oip *oip, struct sl_http_request *request)
+{
+	struct sl_error err = {0};
+	struct sl_caller caller;
+	int status = sl_access_check(oip->access, SL_PERMIT_PREDICT, sl_http_request_header(request, "authorization"), &caller, &err);
+	if (status)
+		sl_http_respond_error(request, status, &err);
+	return !status;
+}
+
 static void on_request(void *context, struct sl_http_request *request)
 {
 	struct sl_oip *oip = context;
 	const char *path = request->path;
+	if (oip->options.require_token && !permit(oip, request))
+		return;
 	sl_buf_clear(&oip->out);
 	if (under(path, "/v2")) {
 		v2(oip, request, path + strlen("/v2"));
@@ -455,7 +469,10 @@ static void on_head(void *context, struct sl_http_request *request)
 static void look(void *context)
 {
 	struct sl_oip *oip = context;
+	struct sl_error err = {0};
 	sl_serving_refresh(oip->serving);
+	if (oip->options.require_token && sl_access_refresh(oip->access, &err))
+		sl_log(SL_LOG_WARNING, "cannot look at the tokens: %s", err.message);
 }
 
 static void on_bell(void *context, int events)
@@ -463,7 +480,7 @@ static void on_bell(void *context, int events)
 	struct sl_oip *oip = context;
 	(void)events;
 	sl_notify_clear(oip->bell_fd);
-	sl_serving_refresh(oip->serving);
+	look(oip);
 }
 
 static int follow_registry(struct sl_oip *oip, struct sl_error *err)
@@ -487,6 +504,7 @@ static int open_http(struct sl_oip *oip, struct sl_error *err)
 	struct sl_http_config config = {
 		.handler = {.context = oip, .head = on_head, .request = on_request, .error_body = error_body},
 		.limits = {.body_bytes = SL_BODY_BYTES_MAX},
+		.hosts = oip->options.hosts, .host_count = oip->options.host_count,
 		.headers = headers, .header_count = SL_ARRAY_LEN(headers),
 	};
 	int rc = sl_http_server_new(oip->loop, &config, &oip->server, err);
@@ -507,6 +525,8 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 	oip->bell_fd = -1;
 	sl_buf_init(&oip->out, ANSWER_BYTES_MAX);
 	int rc = sl_body_parser_init(&oip->parser, err);
+	if (!rc)
+		rc = sl_access_open(options->store->meta, options->store->dir, options->require_token, &oip->access, err);
 	if (!rc) /* before looking at the aliases: what is rung from now on is heard */
 		rc = follow_registry(oip, err);
 	if (!rc)
@@ -536,6 +556,7 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_file_close(&oip->bell_fd);
 	sl_inputs_done(&oip->rows);
 	sl_serving_close(oip->serving);
+	sl_access_close(oip->access);
 	sl_body_parser_done(&oip->parser);
 	sl_buf_done(&oip->out);
 	sl_free(oip);

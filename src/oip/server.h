@@ -19,6 +19,9 @@
 struct sl_oip_options {
 	struct sl_store *store;             /* these outlive the server */
 	const struct sl_project *project;
+	const char *const *hosts;           /* see sl_http_config; borrowed for sl_oip_new */
+	size_t host_count;
+	bool require_token;                 /* predictions need a token with the permission predict (op/access.h) */
 	int listen_fd;                      /* ours from now on; -1: none */
 	const char *adopt_socket;           /* where other roles hand connections to us; NULL: nowhere */
 	const char *api_socket;             /* of the role that answers the other paths; NULL: those are 404 */

@@ -8,7 +8,7 @@
 #include "os/disk.h"
 #include "track/store.h"
 
-static const char *const PERMISSIONS[] = {"none", "view", "run", "edit", "approve", "admin"};
+static const char *const PERMISSIONS[] = {"none", "view", "run", "edit", "approve", "admin", "predict"};
 
 const char *sl_permission_name(enum sl_permission permission)
 {

@@ -16,7 +16,7 @@ int sl_server_find(const char *store_dir, struct sl_server *ret, struct sl_error
 	rc = sl_token_read(store_dir, token, err);
 	if (rc)
 		return rc;
-	snprintf(ret->url, sizeof ret->url, "http://%s:%d", up.host, up.port);
+	snprintf(ret->url, sizeof ret->url, "%s", up.local_url);
 	snprintf(ret->authorization, sizeof ret->authorization, "Bearer %s", token);
 	return 1;
 }

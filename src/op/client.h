@@ -7,7 +7,7 @@
 #include "op/up_state.h"
 
 struct sl_server {
-	char url[96];                 /* "http://127.0.0.1:4600" */
+	char url[128];                /* "http://127.0.0.1:4600" */
 	char authorization[SL_TOKEN_TEXT + 16];
 };
 /* 1 and filled when the server runs, 0 when it does not. */

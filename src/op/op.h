@@ -33,7 +33,11 @@ enum sl_arg_type {
 };
 
 /* Who may ask over HTTP. NONE is not a permission but its absence: such an operation has no route. */
-enum sl_permission { SL_PERMIT_NONE, SL_PERMIT_VIEW, SL_PERMIT_RUN, SL_PERMIT_EDIT, SL_PERMIT_APPROVE, SL_PERMIT_ADMIN };
+enum sl_permission {
+	SL_PERMIT_NONE, SL_PERMIT_VIEW, SL_PERMIT_RUN, SL_PERMIT_EDIT, SL_PERMIT_APPROVE, SL_PERMIT_ADMIN,
+	SL_PERMIT_PREDICT, /* of no operation: asking an endpoint */
+	SL_PERMIT_COUNT
+};
 
 enum { SL_ARGS_MAX = 24, SL_ARG_ITEMS_MAX = 10000, SL_ARG_TEXT_MAX = 1 << 20, SL_ARG_JSON_MAX = 16 << 20 };
 

@@ -12,14 +12,12 @@
 static int put_server(struct sl_call *call, struct sl_store *store, yyjson_mut_val *result, struct sl_error *err)
 {
 	struct sl_up_state up = {0};
-	char url[128];
 	int running = sl_up_state_read(store->dir, &up, err);
 	if (running <= 0) {
 		sl_put_text(call, result, "server", running ? NULL : "not running (sluice up)");
 		return running;
 	}
-	snprintf(url, sizeof url, strchr(up.host, ':') ? "http://[%s]:%d" : "http://%s:%d", up.host, up.port);
-	sl_put_text(call, result, "server", url);
+	sl_put_text(call, result, "server", up.url);
 	yyjson_mut_val *roles = sl_put_array(call, result, "roles");
 	for (size_t i = 0; i < up.role_count; i++) {
 		yyjson_mut_val *role = sl_add_object(call, roles);

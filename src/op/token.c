@@ -52,8 +52,3 @@ int sl_token_read(const char *store_dir, char out[SL_TOKEN_TEXT], struct sl_erro
 	snprintf(out, SL_TOKEN_TEXT, "%s", sl_buf_cstr(&text));
 	return sl_hash_parse(out, &parsed) ? 0 : sl_fail_at(err, SL_E_CORRUPT, path, "the token is not 64 hex digits");
 }
-
-bool sl_token_equal(const char token[SL_TOKEN_TEXT], const char *given)
-{
-	return strlen(given) == SL_TOKEN_TEXT - 1 && sl_equal_constant_time(token, given, SL_TOKEN_TEXT - 1);
-}

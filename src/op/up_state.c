@@ -51,7 +51,8 @@ int sl_up_state_write(const char *store_dir, const struct sl_up_state *state, st
 	yyjson_mut_obj_add_int(doc, root, "pid", state->pid);
 	yyjson_mut_obj_add_int(doc, root, "start_ticks", state->start_ticks);
 	yyjson_mut_obj_add_int(doc, root, "started_ms", state->started_ms);
-	yyjson_mut_obj_add_str(doc, root, "host", state->host);
+	yyjson_mut_obj_add_str(doc, root, "url", state->url);
+	yyjson_mut_obj_add_str(doc, root, "local_url", state->local_url);
 	yyjson_mut_obj_add_int(doc, root, "port", state->port);
 	yyjson_mut_val *roles = yyjson_mut_obj_add_arr(doc, root, "roles");
 	for (size_t i = 0; i < state->role_count; i++)
@@ -105,7 +106,8 @@ int sl_up_state_read(const char *store_dir, struct sl_up_state *ret, struct sl_e
 		.pid = (int)sl_json_int(root, "pid", 0), .start_ticks = sl_json_int(root, "start_ticks", 0),
 		.started_ms = sl_json_int(root, "started_ms", 0), .port = (int)sl_json_int(root, "port", 0),
 	};
-	snprintf(ret->host, sizeof ret->host, "%s", sl_json_str(root, "host", ""));
+	snprintf(ret->url, sizeof ret->url, "%s", sl_json_str(root, "url", ""));
+	snprintf(ret->local_url, sizeof ret->local_url, "%s", sl_json_str(root, "local_url", ""));
 	read_roles(yyjson_obj_get(root, "roles"), ret);
 	return ret->pid > 0 && ret->start_ticks && sl_process_start_ticks(ret->pid) == ret->start_ticks;
 }

@@ -22,8 +22,9 @@ struct sl_up_state {
 	int pid;
 	int64_t start_ticks; /* of the process, from /proc: a reused pid has another */
 	int64_t started_ms;
-	char host[64];
 	int port;
+	char url[128];       /* where clients reach it: "https://0.0.0.0:4600" */
+	char local_url[128]; /* where commands on this machine do: plain, on loopback */
 	struct sl_up_role roles[SL_UP_ROLES_MAX];
 	size_t role_count;
 };

@@ -55,7 +55,7 @@ static int newest_run(struct sl_store *store, const char *name, struct sl_id *re
 
 static bool is_role(const char *name)
 {
-	static const char *const roles[] = {"api", "infer", "worker"};
+	static const char *const roles[] = {"api", "infer", "tls", "worker"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(roles); i++)
 		if (sl_str_eq(roles[i], name))
 			return true;

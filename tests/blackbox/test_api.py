@@ -146,7 +146,7 @@ def test_changes_over_http_are_in_the_ledger_by_name(server):
     answer = server.post("/api/v1/gc", json={"yes": True}, headers=authorized(server))
     assert answer.status_code == 200 and answer.json()["unreferenced"] == 1
     entry = next(e for e in server.project.json("ls", "ledger", "-l", 50)["items"] if e["action"] == "store.gc")
-    assert entry["actor"] == "api:token"
+    assert entry["actor"] == "token:project"
 
 
 def test_openapi_is_whole(server):

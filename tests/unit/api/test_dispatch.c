@@ -1,4 +1,4 @@
-/* Deny is the default: every route of the table, asked without and with the token. */
+/* Routes and arguments; who may ask is op/access, tested beside it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,37 +10,6 @@
 
 #include "api/dispatch.h"
 #include "base/str.h"
-
-static const char TOKEN[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-static const char BEARER[] = "Bearer 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-static const char WRONG[] = "Bearer 10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-
-static void test_every_route_without_token(void **state)
-{
-	size_t denied = 0;
-	(void)state;
-	for (size_t i = 0; i < sl_op_count; i++) {
-		struct sl_error err = {0};
-		enum sl_permission p = sl_ops[i].permission;
-		bool looks = p == SL_PERMIT_VIEW;
-		assert_int_equal(looks ? 0 : SL_E_DENIED, sl_api_permit(p, NULL, TOKEN, &err));
-		assert_int_equal(looks ? 0 : SL_E_DENIED, sl_api_permit(p, WRONG, TOKEN, &err));
-		assert_int_equal(looks ? 0 : SL_E_DENIED, sl_api_permit(p, TOKEN, TOKEN, &err));
-		assert_int_equal(p == SL_PERMIT_NONE ? SL_E_DENIED : 0, sl_api_permit(p, BEARER, TOKEN, &err));
-		denied += !looks;
-	}
-	assert_true(denied > 0);
-}
-
-static void test_no_token_no_change(void **state)
-{
-	struct sl_error err = {0};
-	(void)state;
-	for (enum sl_permission p = SL_PERMIT_RUN; p <= SL_PERMIT_ADMIN; p++) {
-		assert_int_equal(SL_E_DENIED, sl_api_permit(p, "Bearer ", "", &err));
-		assert_int_equal(SL_E_DENIED, sl_api_permit(p, NULL, "", &err));
-	}
-}
 
 static void test_routes_match(void **state)
 {
@@ -92,8 +61,6 @@ static void test_query_becomes_arguments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_route_without_token),
-		cmocka_unit_test(test_no_token_no_change),
 		cmocka_unit_test(test_routes_match),
 		cmocka_unit_test(test_query_becomes_arguments),
 	};

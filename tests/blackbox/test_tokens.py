@@ -1,0 +1,128 @@
+"""Tokens: each permission against each route of the OpenAPI document, and what a token leaves behind."""
+import re
+
+import pytest
+import requests
+
+from conftest import Project, wait_until
+
+PERMISSIONS = ["view", "predict", "run", "edit", "approve", "admin"]
+PROJECT = """
+project: tokens
+sources: {raw: raw.csv}
+steps:
+  fit: {train: {algorithm: xgboost, data: raw, target: y, features: [x], rounds: 3}}
+models:
+  m: {from: fit, promote: approve}
+endpoints:
+  e: {model: m@champion}
+"""
+# Routes that are in no document: which permission each needs, when the server asks for a token at all.
+FIXED = {"/": "view", "/runs": "view", "/metrics": "view", "/style.css": "view", "/api/v1/openapi.json": "view",
+         "/v2": "predict", "/v2/models": "predict", "/v2/models/e": "predict", "/ping": "predict", "/version": "predict"}
+
+
+@pytest.fixture(scope="module")
+def server(program, tmp_path_factory):
+    root = tmp_path_factory.mktemp("tokens") / "project"
+    root.mkdir()
+    project = Project(root)
+    project.write("raw.csv", "x,y\n" + "".join(f"{i % 50},{int(i % 50 > 20)}\n" for i in range(400)))
+    project.write("sluice.yaml", PROJECT)
+    project.sluice("init")
+    project.sluice("run")
+    with project.up("--require-token") as running:
+        running.secrets = {name: project.json("token", "create", f"only-{name}", "--allow", name)["secret"] for name in PERMISSIONS}
+        yield running
+
+
+def ask(server, method, path, secret=None, **options):
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    return requests.request(method, server.url + path, headers=headers, timeout=120, **options)
+
+
+def operations(server):
+    document = ask(server, "GET", "/api/v1/openapi.json", server.token).json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation["x-permission"]
+
+
+def test_every_route_takes_its_permission_and_no_other(server):
+    wait_until(lambda: ask(server, "GET", "/v2", server.secrets["predict"]).status_code == 200, what="the tokens in the role infer")
+    routes = list(operations(server))
+    assert len(routes) > 15 and {permission for _, _, permission in routes} <= set(PERMISSIONS)
+    routes += [("GET", path, permission) for path, permission in FIXED.items()]
+    for method, path, needed in routes:
+        concrete = re.sub(r"\{\w+\}", "nothing", path)
+        body = {"json": {}} if method == "POST" else {}
+        assert ask(server, method, concrete, **body).status_code == 401, path
+        assert ask(server, method, concrete, "slt_" + "0" * 64, **body).status_code == 401, path
+        for permission in PERMISSIONS:
+            answer = ask(server, method, concrete, server.secrets[permission], **body)
+            assert (answer.status_code == 403) == (permission != needed), (method, path, needed, permission, answer.status_code, answer.text[:200])
+            assert answer.status_code != 401, path
+            if answer.status_code == 403:
+                assert "lacks the permission" in answer.text, path
+
+
+def test_an_approval_names_its_token(server):
+    secret = server.project.json("token", "create", "anna", "--allow", "approver")["secret"]
+    answer = ask(server, "POST", "/api/v1/models/m@1/approve", secret, json={"reason": "looks right"})
+    assert answer.status_code == 200, answer.text
+    actors = [entry["actor"] for entry in server.project.json("ls", "ledger")["items"] if "alias" in entry["action"] or "promote" in entry["action"]]
+    assert actors[0] == "token:anna"
+
+
+def test_predictions_need_predict(server):
+    server.project.sluice("approve", "m", status=None)  # unless another test did
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [7]}]}
+    wait_until(lambda: ask(server, "GET", "/v2/models/e/ready", server.secrets["predict"]).status_code == 200, what="the endpoint")
+    for permission, secret in server.secrets.items():
+        expected = 200 if permission == "predict" else 403
+        assert ask(server, "POST", "/v2/models/e/infer", secret, json=body).status_code == expected, permission
+        assert ask(server, "POST", "/invocations", secret, json={"dataframe_records": [{"x": 7}]}).status_code == expected, permission
+    assert requests.post(server.url + "/v2/models/e/infer", json=body, auth=("any", server.secrets["predict"]), timeout=30).status_code == 200
+
+
+def test_a_revoked_token_is_refused_from_then_on(server):
+    made = server.project.json("token", "create", "passing", "--allow", "view", "--allow", "predict")
+    assert made["allow"] == "view,predict" and made["secret"].startswith("slt_")
+    assert ask(server, "GET", "/api/v1/status", made["secret"]).status_code == 200
+    wait_until(lambda: ask(server, "GET", "/v2", made["secret"]).status_code == 200, what="the role infer to know it")
+    server.project.sluice("token", "revoke", "passing")
+    assert ask(server, "GET", "/api/v1/status", made["secret"]).status_code == 401
+    wait_until(lambda: ask(server, "GET", "/v2", made["secret"]).status_code == 401, what="the role infer to forget it")
+    assert "existed" in server.project.sluice("token", "create", "passing", "--allow", "view", status=None).stderr
+    assert "no token" in server.project.sluice("token", "revoke", "passing", status=None).stderr
+
+
+def test_a_token_expires(server):
+    secret = server.project.json("token", "create", "short", "--allow", "view", "--expires", "1s")["secret"]
+    wait_until(lambda: ask(server, "GET", "/api/v1/status", secret).status_code == 401, what="the end of its time")
+    states = {t["name"]: t["state"] for t in server.project.json("token", "list")["items"]}
+    assert states["short"] == "expired" and states["only-view"] == "valid"
+
+
+def test_secrets_are_kept_nowhere(server):
+    secret = server.secrets["run"]
+    for path in (server.project.root / ".sluice").rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
+    subjects = [entry["subject"] for entry in server.project.json("ls", "ledger", "--limit", 200)["items"] if entry["action"] == "token.create"]
+    assert "token:only-run" in subjects
+    assert "project" in server.project.sluice("token", "create", "project", "--allow", "view", status=2).stderr
+    assert "permission" in server.project.sluice("token", "create", "none", status=2).stderr
+
+
+def test_tokens_are_made_over_http_by_admins(server):
+    made = ask(server, "POST", "/api/v1/tokens/create", server.secrets["admin"], json={"name": "remote", "allow": ["viewer"]})
+    assert made.status_code == 200 and made.json()["allow"] == "view"
+    entry = next(e for e in server.project.json("ls", "ledger", "--limit", 50)["items"] if e["subject"] == "token:remote")
+    assert entry["actor"] == "token:only-admin"
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic", "Basic !!!", "Basic YWJj", "Basic " + "QUFB" * 200, "Digest x", "bearer x"])
+def test_a_broken_header_is_no_token(server, header):
+    for path in ["/api/v1/status", "/v2"]:
+        assert requests.get(server.url + path, headers={"Authorization": header}, timeout=30).status_code == 401
