@@ -48,6 +48,8 @@ void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret)
 		.margins = forest->margins,
 		.trees = forest->tree_count,
 		.nodes = forest->node_count,
+		.memory_bytes = sizeof *infer + forest->node_count * sizeof *forest->nodes +
+				forest->tree_count * sizeof *forest->trees + sl_blocks_bytes(infer->blocks),
 	};
 	snprintf(ret->objective, sizeof ret->objective, "%s", forest->objective);
 }

@@ -248,6 +248,18 @@ int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struc
 	return rc;
 }
 
+size_t sl_blocks_bytes(const struct sl_blocks *blocks)
+{
+	if (!blocks)
+		return 0;
+	size_t per_table = NODES * (sizeof *blocks->lane + sizeof *blocks->bar + sizeof *blocks->out) + sizeof *blocks->left +
+			   sizeof *blocks->deeper;
+	size_t bars = 0;
+	for (size_t i = 0; i < blocks->rank_count; i++)
+		bars += blocks->ranks[i].count + blocks->ranks[i].pivot_count;
+	return blocks->tables * per_table + bars * sizeof *blocks->bars + (LANES_MAX + 1) * sizeof *blocks->ranks;
+}
+
 /* ---- predicting ---- */
 
 /* One row's ranks, less 128 because AVX2 compares signed bytes; `low` has 0 where `high` has 255 for a missing value. */
@@ -454,6 +466,11 @@ int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struc
 	return 0;
 }
 void sl_blocks_free(struct sl_blocks *blocks) { assert(!blocks); }
+size_t sl_blocks_bytes(const struct sl_blocks *blocks)
+{
+	(void)blocks;
+	return 0;
+}
 void sl_blocks_add(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums)
 {
 	(void)blocks;

@@ -36,6 +36,7 @@ struct sl_blocks;
  * GiB. */
 int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struct sl_error *err);
 void sl_blocks_free(struct sl_blocks *blocks);
+size_t sl_blocks_bytes(const struct sl_blocks *blocks); /* of memory, about; NULL: 0 */
 /* Adds every tree's leaf, in the order of the trees, to sums[row * margins + tree's output]. */
 void sl_blocks_add(const struct sl_blocks *blocks, const float *rows, size_t row_count, float *sums);
 

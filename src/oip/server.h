@@ -1,4 +1,5 @@
-/* HTTP face of the endpoints: /v2 (Open Inference Protocol, REST) and /invocations (MLflow scoring). Lives in the role `infer`.
+/* HTTP face of the endpoints: /v2 (Open Inference Protocol, REST) and /invocations (MLflow scoring). Lives in the role `infer`, and in
+ * `sluice serve`.
  *
  *   request --> endpoint, version --> rows --> sl_predict (encode, trees, log) --> answer
  *   (all on the loop's thread, one after the other)
@@ -14,11 +15,14 @@
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "project/project.h"
+#include "serve/endpoint.h"
 #include "track/store.h"
 
 struct sl_oip_options {
 	struct sl_store *store;             /* these outlive the server */
 	const struct sl_project *project;
+	const struct sl_serving_files *files; /* serve these instead: then store and project are NULL. Borrowed for sl_oip_new */
+	bool control;                       /* clients may load and unload models */
 	const char *const *hosts;           /* see sl_http_config; borrowed for sl_oip_new */
 	size_t host_count;
 	bool require_token;                 /* predictions need a token with the permission predict (op/access.h) */

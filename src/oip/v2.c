@@ -466,9 +466,9 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 	sl_buf_add(out, id->text, SL_ID_LEN);
 	sl_buf_str(out, "\",\"model_version\":\"");
 	sl_buf_str(out, served->version_text);
-	sl_buf_str(out, "\"},\"outputs\":[{\"name\":\"");
-	sl_buf_str(out, served->package.output);
-	sl_buf_str(out, "\",\"datatype\":\"FP32\",\"shape\":[");
+	sl_buf_str(out, "\"},\"outputs\":[{\"name\":");
+	sl_json_string(out, served->package.output, strlen(served->package.output));
+	sl_buf_str(out, ",\"datatype\":\"FP32\",\"shape\":[");
 	write_count(out, rows->count);
 	if (width > 1) {
 		sl_buf_char(out, ',');
@@ -509,20 +509,60 @@ static void write_property(struct sl_buf *out, const char *name, const char *val
 	sl_json_string(out, value, strlen(value));
 }
 
+static void write_duration(struct sl_buf *out, const char *name, uint64_t count, uint64_t ns)
+{
+	sl_buf_printf(out, "\"%s\":{\"count\":%llu,\"ns\":%llu}", name, (unsigned long long)count, (unsigned long long)ns);
+}
+
+void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out)
+{
+	const struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
+	uint64_t ns = stats->latency_us * 1000;
+	sl_buf_printf(out,
+		      "{\"name\":\"%s\",\"version\":\"%s\",\"last_inference\":%lld,\"inference_count\":%llu,\"execution_count\":%llu,"
+		      "\"inference_stats\":{",
+		      sl_endpoint_spec(endpoint)->name, version, (long long)stats->last_ms, (unsigned long long)stats->rows,
+		      (unsigned long long)stats->requests);
+	write_duration(out, "success", stats->requests, ns);
+	sl_buf_char(out, ',');
+	write_duration(out, "fail", stats->refused + stats->failed, 0);
+	static const char *const idle[] = {"queue", "compute_input", "compute_output", "cache_hit", "cache_miss"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(idle); i++) {
+		sl_buf_char(out, ',');
+		write_duration(out, idle[i], i < 3 ? stats->requests : 0, 0);
+	}
+	sl_buf_char(out, ',');
+	write_duration(out, "compute_infer", stats->requests, ns);
+	sl_buf_str(out, "},\"batch_stats\":[],\"memory_usage\":[]}");
+}
+
+/* One input [rows, columns]: of a model whose columns have no names. */
+static void write_matrix(const struct sl_served *served, struct sl_buf *out)
+{
+	sl_buf_str(out, "{\"name\":");
+	sl_json_string(out, served->matrix, strlen(served->matrix));
+	sl_buf_printf(out, ",\"datatype\":\"FP32\",\"shape\":[-1,%zu]}", served->package.feature_count);
+}
+
 void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
 {
 	const struct sl_endpoint *spec = served->spec;
 	const struct sl_package *package = &served->package;
 	char hex[SL_HASH_HEX + 1];
-	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[\"%s\"],\"platform\":\"sluice_%s\",\"inputs\":[", spec->name,
-		      served->version_text,
-		      package->algorithm);
-	for (size_t i = 0; i < package->feature_count; i++) {
+	sl_buf_printf(out, "{\"name\":\"%s\",\"versions\":[", spec->name);
+	for (size_t i = 0; i < sl_endpoint_version_count(served->endpoint); i++)
+		sl_buf_printf(out, "%s\"%s\"", i ? "," : "", sl_endpoint_version(served->endpoint, i));
+	sl_buf_printf(out, "],\"platform\":\"sluice_%s\",\"inputs\":[", package->algorithm);
+	if (served->matrix)
+		write_matrix(served, out);
+	for (size_t i = 0; !served->matrix && i < package->feature_count; i++) {
 		sl_buf_str(out, i ? ",{\"name\":" : "{\"name\":");
 		sl_json_string(out, package->features[i].name, strlen(package->features[i].name));
 		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype_of(&package->features[i]));
 	}
-	sl_buf_printf(out, "],\"outputs\":[{\"name\":\"%s\",\"datatype\":\"FP32\",\"shape\":[-1", package->output);
+	sl_buf_str(out, "],\"outputs\":[{\"name\":");
+	sl_json_string(out, package->output, strlen(package->output));
+	sl_buf_str(out, ",\"datatype\":\"FP32\",\"shape\":[-1");
 	if (package->output_count > 1)
 		sl_buf_printf(out, ",%zu", package->output_count);
 	sl_buf_str(out, "]}],\"properties\":{");

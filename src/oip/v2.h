@@ -30,6 +30,9 @@ void sl_v2_end(struct sl_v2_request *request);
 /* Appends the answer; *ret_json_len is where raw outputs begin, or out->len when there are none. */
 void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		 size_t *ret_json_len);
+/* Appends the counters of an endpoint in Triton's form (its extension "statistics"). Requests are answered at once and alone: what
+ * they waited is 0, and an execution is a request. */
+void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out);
 /* Appends a model's metadata. */
 void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out);
 

@@ -18,6 +18,7 @@ struct sl_infer_info {
 	size_t outputs;  /* values per row of predict: 1, or the number of classes or targets */
 	size_t margins;  /* values per row of margin: as outputs, but one per class where predict names the class (multi:softmax) */
 	size_t trees, nodes;
+	size_t memory_bytes; /* that the loaded model takes, about */
 	char objective[64];
 };
 

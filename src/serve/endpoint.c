@@ -7,23 +7,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "serve/endpoint_internal.h"
 #include "serve/writer.h"
 #include "track/model.h"
-
-struct sl_endpoint_state {
-	const struct sl_endpoint *spec;
-	struct sl_served *now;
-	struct sl_predlog *log;
-	struct sl_error problem;
-	struct sl_hash refused;  /* the package that could not be loaded: it is not tried again */
-	struct sl_endpoint_stats stats;
-};
-
-struct sl_serving {
-	struct sl_store *store;
-	struct sl_endpoint_state *endpoints;
-	size_t count;
-};
 
 /* ---- one loaded version ---- */
 
@@ -182,8 +168,10 @@ static int follow(struct sl_serving *serving, struct sl_endpoint_state *endpoint
 int sl_serving_refresh(struct sl_serving *serving)
 {
 	int swapped = 0;
+	if (serving->shelf)
+		return shelf_refresh(serving);
 	for (size_t i = 0; i < serving->count; i++)
-		swapped += follow(serving, &serving->endpoints[i]);
+		swapped += follow(serving, serving->endpoints[i]);
 	return swapped;
 }
 
@@ -196,7 +184,12 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 	serving->endpoints = sl_alloc_array(project->endpoint_count + 1, sizeof *serving->endpoints, err);
 	int rc = serving->endpoints ? 0 : SL_E_NO_MEMORY;
 	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
-		struct sl_endpoint_state *endpoint = &serving->endpoints[serving->count++];
+		struct sl_endpoint_state *endpoint = sl_alloc(sizeof *endpoint, err);
+		if (!endpoint) {
+			rc = SL_E_NO_MEMORY;
+			break;
+		}
+		serving->endpoints[serving->count++] = endpoint;
 		endpoint->spec = &project->endpoints[i];
 		if (endpoint->spec->log_all)
 			rc = sl_predlog_open(store, endpoint->spec, &endpoint->log, err);
@@ -210,33 +203,123 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 	return 0;
 }
 
+int sl_serving_open_files(const struct sl_serving_files *files, struct sl_serving **ret, struct sl_error *err)
+{
+	struct sl_serving *serving = sl_alloc(sizeof *serving, err);
+	if (!serving)
+		return SL_E_NO_MEMORY;
+	int rc = shelf_open(serving, files, err);
+	if (rc) {
+		sl_serving_close(serving);
+		return rc;
+	}
+	*ret = serving;
+	return 0;
+}
+
 void sl_serving_close(struct sl_serving *serving)
 {
 	if (!serving)
 		return;
-	for (size_t i = 0; i < serving->count; i++) {
-		sl_served_unref(serving->endpoints[i].now);
-		sl_predlog_close(serving->endpoints[i].log);
+	if (serving->shelf)
+		shelf_close(serving);
+	for (size_t i = 0; !serving->shelf && i < serving->count; i++) {
+		sl_served_unref(serving->endpoints[i]->now);
+		sl_predlog_close(serving->endpoints[i]->log);
+		sl_free(serving->endpoints[i]);
 	}
 	sl_free(serving->endpoints);
 	sl_free(serving);
 }
 
-size_t sl_serving_count(const struct sl_serving *serving) { return serving->count; }
-struct sl_endpoint_state *sl_serving_at(const struct sl_serving *serving, size_t i) { return &serving->endpoints[i]; }
+/* ---- looking ---- */
 
+size_t sl_serving_count(const struct sl_serving *serving) { return serving->count; }
+struct sl_endpoint_state *sl_serving_at(const struct sl_serving *serving, size_t i) { return serving->endpoints[i]; }
+
+static int compare_name(const char *have, const char *name, size_t len)
+{
+	int order = strncmp(have, name, len);
+	return order ? order : have[len] != 0;
+}
+
+/* Endpoints of files may be thousands, and are sorted. */
 struct sl_endpoint_state *sl_serving_find(const struct sl_serving *serving, const char *name, size_t len)
 {
-	for (size_t i = 0; i < serving->count; i++) {
-		const char *have = serving->endpoints[i].spec->name;
-		if (strlen(have) == len && memcmp(have, name, len) == 0)
-			return &serving->endpoints[i];
+	size_t from = 0, to = serving->count;
+	while (serving->shelf && from < to) {
+		size_t middle = from + (to - from) / 2;
+		int order = compare_name(serving->endpoints[middle]->spec->name, name, len);
+		if (!order)
+			return serving->endpoints[middle];
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
 	}
+	for (size_t i = 0; !serving->shelf && i < serving->count; i++)
+		if (compare_name(serving->endpoints[i]->spec->name, name, len) == 0)
+			return serving->endpoints[i];
 	return NULL;
 }
 
+int sl_endpoint_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_served **ret,
+		     struct sl_error *err)
+{
+	struct sl_served *now = endpoint->now;
+	if (endpoint->files)
+		return shelf_take(endpoint, version, len, ret, err);
+	if (!now) {
+		sl_fail(err, SL_E_BUSY, "endpoint '%s' has no model yet: %s", endpoint->spec->name, endpoint->problem.message);
+		return sl_error_hint(err, "run the project, then promote a version to '%s'", endpoint->spec->alias);
+	}
+	if (version && compare_name(now->version_text, version, len) != 0) {
+		sl_fail(err, SL_E_NOT_FOUND, "version '%.*s' of '%s' is not served", (int)(len < 40 ? len : 40), version,
+			endpoint->spec->name);
+		return sl_error_hint(err, "version %s is", now->version_text);
+	}
+	*ret = now;
+	return 0;
+}
+
+bool sl_endpoint_ready(const struct sl_endpoint_state *endpoint)
+{
+	return endpoint->files ? shelf_ready(endpoint) : endpoint->now != NULL;
+}
+
+size_t sl_endpoint_version_count(const struct sl_endpoint_state *endpoint)
+{
+	return endpoint->files ? endpoint->files->version_count : endpoint->now != NULL;
+}
+
+const char *sl_endpoint_version(const struct sl_endpoint_state *endpoint, size_t i)
+{
+	return endpoint->files ? endpoint->files->versions[i].file.version : endpoint->now->version_text;
+}
+
+static int refuse_registry(struct sl_error *err)
+{
+	sl_fail(err, SL_E_DENIED, "the registry decides which models are loaded");
+	return sl_error_hint(err, "promote a version, or roll back");
+}
+
+int sl_serving_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err)
+{
+	return serving->shelf ? shelf_load(serving, name, len, err) : refuse_registry(err);
+}
+
+int sl_serving_unload(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err)
+{
+	struct sl_endpoint_state *endpoint = sl_serving_find(serving, name, len);
+	if (!serving->shelf)
+		return refuse_registry(err);
+	if (!endpoint)
+		return sl_fail(err, SL_E_NOT_FOUND, "there is no model '%.*s'", (int)(len < 128 ? len : 128), name);
+	shelf_unload(endpoint);
+	return 0;
+}
+
 const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint) { return endpoint->spec; }
-struct sl_served *sl_endpoint_now(const struct sl_endpoint_state *endpoint) { return endpoint->now; }
 const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpoint) { return &endpoint->problem; }
 struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint) { return &endpoint->stats; }
 struct sl_predlog *sl_endpoint_log(const struct sl_endpoint_state *endpoint) { return endpoint->log; }

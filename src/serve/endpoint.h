@@ -1,6 +1,7 @@
 /* Endpoints as they are served: a model version that is loaded, and the swap to another one.
  *
- *   alias in the registry --sl_serving_refresh--> package, tree engine (loaded aside) --one pointer--> sl_endpoint_now()
+ *   alias in the registry --sl_serving_refresh--> package, tree engine (loaded aside) --one pointer--> sl_endpoint_take()
+ *   model file on disk    --first request, or a change of the file--^
  *
  * A loaded version (struct sl_served) is immutable and counted: a request takes it once and is answered by it alone, whatever
  * is promoted meanwhile; the old one is freed when its last request has ended. A version that cannot be loaded never takes the
@@ -27,6 +28,8 @@ struct sl_served {
 	size_t *slot_lens;
 	size_t slot_count;
 	size_t key_slot, time_slot; /* SIZE_MAX: none */
+	const char *matrix;      /* the metadata shows one tensor of this name, [rows, columns]; NULL: a tensor per column */
+	size_t max_rows;         /* of one request; 0: SL_INPUTS_MAX */
 	struct sl_map *by_name;
 	struct sl_arena *arena;
 	unsigned references;
@@ -48,17 +51,34 @@ struct sl_endpoint_stats {
 	uint64_t requests, rows, refused, failed; /* answered; their rows; 4xx; 5xx */
 	uint64_t latency_us;                      /* sum over the answered */
 	uint64_t unseen;                          /* category values that training did not have */
+	int64_t last_ms;                          /* when the last one was answered; 0: never */
 };
 
-struct sl_endpoint_state; /* one endpoint of the project */
+struct sl_endpoint_state; /* one endpoint */
 struct sl_serving;        /* all of them */
 
-/* Opens the prediction logs (SL_E_BUSY when another process serves this project) and loads what the aliases say. An endpoint
- * whose model has no such version yet is there, but not ready. */
+/* The endpoints of a project. Opens the prediction logs (SL_E_BUSY when another process serves this project) and loads what the
+ * aliases say. An endpoint whose model has no such version yet is there, but not ready. */
 int sl_serving_open(struct sl_store *store, const struct sl_project *project, struct sl_serving **ret, struct sl_error *err);
+
+/* Model files without a project: each is an endpoint, of which nothing is logged (serve/model_find.h says which files).
+ *
+ * Versions are loaded at once until SL_SERVING_WARM_BYTES of files were read, later ones by their first request (a few milliseconds
+ * for a file of 1 MB). Beyond `memory_bytes` the least recently asked are let go again. A file of the list that cannot be served
+ * fails the call; of a folder it is that model's problem. */
+enum { SL_SERVING_WARM_BYTES = 64 << 20 };
+struct sl_serving_files {
+	const char *const *files;
+	size_t file_count;
+	const char *dir;         /* a folder of models; NULL: none */
+	uint64_t memory_bytes;   /* of all loaded models, about; the one that is asked may always be loaded */
+	bool follow;             /* sl_serving_refresh looks at the disk again */
+};
+int sl_serving_open_files(const struct sl_serving_files *files, struct sl_serving **ret, struct sl_error *err);
+
 void sl_serving_close(struct sl_serving *serving); /* every sl_served must have been given back */
-/* Looks at the aliases (about 20 us each) and swaps what moved. Returns how many were swapped; never fails: what went wrong is
- * sl_endpoint_problem. */
+/* Looks at the aliases (about 20 us each), or at the disk, and swaps what moved. Returns how many were swapped; never fails: what
+ * went wrong is sl_endpoint_problem. Endpoints of files that are gone are gone, so no endpoint may be held over it. */
 int sl_serving_refresh(struct sl_serving *serving);
 
 size_t sl_serving_count(const struct sl_serving *serving);
@@ -67,10 +87,22 @@ struct sl_endpoint_state *sl_serving_at(const struct sl_serving *serving, size_t
 struct sl_endpoint_state *sl_serving_find(const struct sl_serving *serving, const char *name, size_t len);
 
 const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint);
-/* What answers now; NULL: not ready. Borrowed until the next refresh; sl_served_ref keeps it. */
-struct sl_served *sl_endpoint_now(const struct sl_endpoint_state *endpoint);
+/* Whether it could answer: loaded, or on disk with no problem known. */
+bool sl_endpoint_ready(const struct sl_endpoint_state *endpoint);
+/* What answers for `version` (NULL: the endpoint's own choice, which of files is the greatest number), loaded if it must be. Borrowed
+ * until the next take or refresh; sl_served_ref keeps it. SL_E_NOT_FOUND: no such version; SL_E_BUSY: not ready. */
+int sl_endpoint_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_served **ret,
+		     struct sl_error *err);
+/* The versions that can be asked for, rising; their texts live as long as the endpoint, until the next refresh. */
+size_t sl_endpoint_version_count(const struct sl_endpoint_state *endpoint);
+const char *sl_endpoint_version(const struct sl_endpoint_state *endpoint, size_t i);
 /* Why it is not ready, or why a newer version is not served; code 0 when all is well. */
 const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpoint);
+/* Of files only (SL_E_DENIED otherwise): looks at the disk for this model and loads what is there now; lets go of the model until it
+ * is loaded again. Unloading gives the memory back. */
+int sl_serving_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
+int sl_serving_unload(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
+
 struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint);
 /* The log that it writes; NULL with `log: none`. */
 struct sl_predlog *sl_endpoint_log(const struct sl_endpoint_state *endpoint);

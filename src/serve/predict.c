@@ -32,8 +32,9 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 	assert(!rows->served);
 	if (!count)
 		return sl_fail(err, SL_E_INVALID, "the request has no row");
-	if (count > SL_INPUTS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %d are taken", count, SL_INPUTS_MAX);
+	size_t most = served->max_rows && served->max_rows < SL_INPUTS_MAX ? served->max_rows : SL_INPUTS_MAX;
+	if (count > most)
+		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu rows, at most %zu are taken", count, most);
 	size_t cells = count * served->slot_count;
 	if (cells > SL_INPUTS_CELLS_MAX)
 		return sl_fail(err, SL_E_TOO_LARGE, "the request has %zu values, at most %d are taken", cells,
@@ -175,6 +176,7 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	stats->requests++;
 	stats->rows += rows->count;
 	stats->latency_us += (uint64_t)latency_us;
+	stats->last_ms = sl_id_time_ms(&id);
 	*ret_id = id;
 	return 0;
 }

@@ -1,0 +1,55 @@
+/* Inside oip/ only: the server, and the small answers that every face of it gives. */
+#ifndef SL_OIP_INTERNAL_H
+#define SL_OIP_INTERNAL_H
+
+#include "oip/body.h"
+#include "oip/server.h"
+#include "serve/predict.h"
+
+struct sl_access;
+
+struct sl_oip {
+	struct sl_loop *loop;
+	struct sl_http_server *server;
+	struct sl_serving *serving;
+	struct sl_access *access;      /* as the table was when somebody rang, at most a second ago; NULL: model files */
+	struct sl_oip_options options;
+	struct sl_timer *timer;        /* in case the bell could not be rung */
+	struct sl_watch *bell;
+	int bell_fd;
+	/* Kept from request to request. */
+	struct sl_inputs rows;
+	struct sl_body_parser parser;
+	struct sl_buf out;
+};
+
+#define OIP_JSON "application/json"
+
+void oip_answer(struct sl_http_request *request, int status, const char *type, const char *body, size_t len);
+/* oip->out as JSON; an answer that grew too large is an error. */
+void oip_answer_out(struct sl_oip *oip, struct sl_http_request *request, int status);
+/* `status` 0: that of the code. */
+void oip_answer_error(struct sl_http_request *request, int status, int code, const char *message);
+/* False after answering 405. */
+bool oip_is_method(struct sl_http_request *request, enum sl_http_method method);
+bool oip_is_get(struct sl_http_request *request); /* HEAD too */
+/* The error as the answer, counted for the endpoint. */
+void oip_refuse(struct sl_endpoint_state *endpoint, struct sl_http_request *request, const struct sl_error *err);
+void oip_answer_no_endpoint(struct sl_oip *oip, struct sl_http_request *request, const char *name, size_t len);
+/* What answers for the endpoint; NULL after saying why nothing does. `version` NULL: its own choice. */
+struct sl_served *oip_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_http_request *request);
+/* Whether every endpoint of the project answers. Of model files: true, whatever single models say, so that a bad file that was dropped
+ * into the folder does not take the others out of service. */
+bool oip_all_ready(const struct sl_oip *oip);
+/* Loads or unloads a model, where this server was told to let its clients do that. */
+int oip_control(struct sl_oip *oip, bool load, const char *name, size_t len, struct sl_error *err);
+/* Memory that an unusual request took is given back. */
+void oip_trim(struct sl_oip *oip);
+
+/* rest.c: "/v2" and below; `rest` is what stands behind it. */
+void oip_v2(struct sl_oip *oip, struct sl_http_request *request, const char *rest);
+/* scoring.c: /invocations, /endpoints/NAME/invocations. */
+void oip_invocations(struct sl_oip *oip, struct sl_http_request *request);
+void oip_endpoint_invocations(struct sl_oip *oip, struct sl_http_request *request);
+
+#endif

@@ -1,0 +1,108 @@
+/* MLflow's scoring protocol over HTTP. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/str.h"
+#include "oip/answer.h"
+#include "oip/internal.h"
+#include "oip/invocations.h"
+#include "os/clock.h"
+
+enum media { MEDIA_JSON, MEDIA_CSV };
+
+/* As MLflow: text/csv or application/json, with no parameter but charset=utf-8. */
+static int media_of(const struct sl_http_request *request, enum media *ret, struct sl_error *err)
+{
+	const char *type = sl_http_request_header(request, "content-type"), *behind;
+	size_t len = type ? strcspn(type, "; ") : 0;
+	bool csv = type && len == strlen("text/csv") && strncasecmp(type, "text/csv", len) == 0;
+	bool json = type && len == strlen(OIP_JSON) && strncasecmp(type, OIP_JSON, len) == 0;
+	if (!csv && !json)
+		return sl_fail(err, SL_E_INVALID, "the Content-Type must be application/json or text/csv");
+	behind = type + len + strspn(type + len, "; ");
+	if (*behind && strcasecmp(behind, "charset=utf-8") != 0)
+		return sl_fail(err, SL_E_INVALID, "the Content-Type takes no parameter but charset=utf-8");
+	*ret = csv ? MEDIA_CSV : MEDIA_JSON;
+	return 0;
+}
+
+static int read_invocation(struct sl_oip *oip, struct sl_http_request *request, enum media media, struct sl_served *served,
+			   yyjson_doc **doc,
+			   struct sl_error *err)
+{
+	if (media == MEDIA_CSV)
+		return sl_invocations_csv(request->body, request->body_len, served, request->arena, &oip->rows, err);
+	int rc = sl_body_parse(&oip->parser, request->body, request->body_len, doc, err);
+	return rc ? rc : sl_invocations_json(yyjson_doc_get_root(*doc), served, request->arena, &oip->rows, err);
+}
+
+static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)
+{
+	int64_t started_ns = sl_monotonic_ns();
+	struct sl_error err = {0};
+	enum media media = MEDIA_JSON;
+	yyjson_doc *doc = NULL;
+	struct sl_id id;
+	if (!oip_is_method(request, SL_HTTP_POST))
+		return;
+	if (media_of(request, &media, &err)) {
+		sl_endpoint_stats(served->endpoint)->refused++;
+		sl_http_respond_error(request, 415, &err);
+		return;
+	}
+	int rc = read_invocation(oip, request, media, served, &doc, &err);
+	if (!rc)
+		rc = sl_predict(&oip->rows, started_ns, &id, &err);
+	if (rc) {
+		oip_refuse(served->endpoint, request, &err);
+	} else {
+		sl_invocations_write(&oip->rows, &oip->out);
+		if (oip->out.failed)
+			oip_answer_out(oip, request, 200);
+		else
+			sl_answer_prediction(request, &oip->out, OIP_JSON, &oip->rows, &id, NULL);
+	}
+	sl_body_end(&doc);
+	sl_inputs_end(&oip->rows);
+	oip_trim(oip);
+}
+
+static void invoke_endpoint(struct sl_oip *oip, struct sl_http_request *request, const char *name, size_t len)
+{
+	struct sl_endpoint_state *endpoint = sl_serving_find(oip->serving, name, len);
+	struct sl_served *served = endpoint ? oip_take(endpoint, NULL, 0, request) : NULL;
+	if (served)
+		invoke(oip, request, served);
+	else if (!endpoint)
+		oip_answer_no_endpoint(oip, request, name, len);
+}
+
+/* The endpoint that /invocations means: ?endpoint=NAME, else the only one. */
+void oip_invocations(struct sl_oip *oip, struct sl_http_request *request)
+{
+	struct sl_http_param *params;
+	size_t count;
+	struct sl_error err = {0};
+	const char *name = NULL;
+	if (sl_http_params(request->query, request->arena, &params, &count, &err)) {
+		sl_http_respond_error(request, 0, &err);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(params[i].name, "endpoint") == 0)
+			name = params[i].value;
+	if (!name && sl_serving_count(oip->serving) != 1) {
+		oip_answer_error(request, 400, SL_E_INVALID, "there is not exactly one endpoint: say which with ?endpoint=NAME");
+		return;
+	}
+	if (!name)
+		name = sl_endpoint_spec(sl_serving_at(oip->serving, 0))->name;
+	invoke_endpoint(oip, request, name, strlen(name));
+}
+
+/* /endpoints/NAME/invocations */
+void oip_endpoint_invocations(struct sl_oip *oip, struct sl_http_request *request)
+{
+	const char *name = request->path + strlen("/endpoints/");
+	invoke_endpoint(oip, request, name, strcspn(name, "/"));
+}

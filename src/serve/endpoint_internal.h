@@ -1,0 +1,53 @@
+/* Inside serve/ only: an endpoint's state, shared by those that follow the registry (endpoint.c) and those of files (shelf.c). */
+#ifndef SL_SERVE_ENDPOINT_INTERNAL_H
+#define SL_SERVE_ENDPOINT_INTERNAL_H
+
+#include "serve/endpoint.h"
+#include "serve/model_find.h"
+
+/* One version of a model file. */
+struct shelf_version {
+	struct sl_model_file file;
+	struct sl_served *served;    /* NULL: cold */
+	struct sl_error *problem;    /* of the last try to load it; NULL: none */
+	struct shelf_version *older, *newer; /* the loaded ones, by when they were last asked */
+};
+
+struct shelf_model {
+	struct shelf *shelf;
+	struct sl_endpoint spec;
+	const char *config;
+	int64_t config_mtime_ns;
+	struct shelf_version *versions; /* rising */
+	size_t version_count;
+	bool unloaded;               /* by request */
+	struct sl_arena *arena;      /* everything above */
+};
+
+struct sl_endpoint_state {
+	const struct sl_endpoint *spec;
+	struct sl_served *now;       /* of the registry */
+	struct sl_predlog *log;
+	struct sl_error problem;
+	struct sl_hash refused;      /* the package that could not be loaded: it is not tried again */
+	struct sl_endpoint_stats stats;
+	struct shelf_model *files;   /* NULL: follows the registry */
+};
+
+struct sl_serving {
+	struct sl_store *store;
+	struct sl_endpoint_state **endpoints; /* of files: by name */
+	size_t count;
+	struct shelf *shelf;         /* NULL: the registry's */
+};
+
+/* ---- shelf.c: endpoints of files ---- */
+int shelf_open(struct sl_serving *serving, const struct sl_serving_files *files, struct sl_error *err);
+void shelf_close(struct sl_serving *serving);
+int shelf_refresh(struct sl_serving *serving);
+int shelf_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_served **ret, struct sl_error *err);
+bool shelf_ready(const struct sl_endpoint_state *endpoint);
+int shelf_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
+void shelf_unload(struct sl_endpoint_state *endpoint);
+
+#endif

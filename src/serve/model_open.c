@@ -1,0 +1,182 @@
+#include "serve/model_open.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/yaml.h"
+#include "serve/model_config.h"
+
+/* ---- the signature ---- */
+
+/* Names of the columns out of MLmodel's signature: JSON text, [{"name":"a","type":"double"}, ...]. NULL names: it has none. */
+static int signature_names(const char *mlmodel, size_t count, struct sl_arena *arena, const char **ret, struct sl_error *err)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_YAML_BYTES_MAX);
+	struct sl_arena *scratch SL_CLEANUP(sl_arena_freep) = sl_arena_new(0, err);
+	const struct sl_yaml *root, *signature;
+	if (!scratch)
+		return SL_E_NO_MEMORY;
+	int rc = sl_file_read(mlmodel, &text, err);
+	if (!rc)
+		rc = sl_yaml_parse(sl_buf_cstr(&text), text.len, mlmodel, scratch, &root, err);
+	if (rc || !(signature = sl_yaml_get(root, "signature")) || signature->kind != SL_YAML_MAP)
+		return rc;
+	const struct sl_yaml *inputs = sl_yaml_get(signature, "inputs");
+	if (!inputs || inputs->kind != SL_YAML_SCALAR)
+		return 0;
+	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(inputs->text, strlen(inputs->text), mlmodel, err);
+	if (!doc)
+		return err ? err->code : SL_E_INVALID;
+	yyjson_val *list = yyjson_doc_get_root(doc);
+	if (yyjson_arr_size(list) != count)
+		return 0; /* a tensor signature, or one of other columns than the model's */
+	for (size_t i = 0; i < count; i++) {
+		const char *name = sl_json_str(yyjson_arr_get(list, i), "name", NULL);
+		if (!name)
+			return 0;
+		ret[i] = sl_arena_strdup(arena, name);
+		if (!ret[i])
+			return sl_fail_memory(err);
+	}
+	return 0;
+}
+
+/* In order of precedence, see the header. *ret_named: the names are the user's. */
+static int column_names(const struct sl_infer *infer, const struct sl_model_file *file, size_t count, struct sl_arena *arena,
+			const char ***ret, bool *ret_named, struct sl_error *err)
+{
+	const char **names = sl_arena_array(arena, count, sizeof *names);
+	int rc = names ? 0 : sl_fail_memory(err);
+	for (size_t i = 0; !rc && i < count; i++) {
+		const char *own = sl_infer_feature_name(infer, i);
+		names[i] = own ? sl_arena_strdup(arena, own) : NULL;
+	}
+	if (!rc && !names[0] && file->mlmodel)
+		rc = signature_names(file->mlmodel, count, arena, names, err);
+	*ret_named = !rc && names[count - 1];
+	for (size_t i = 0; !rc && !*ret_named && i < count; i++) {
+		names[i] = sl_arena_printf(arena, "f%zu", i);
+		rc = names[i] ? 0 : sl_fail_memory(err);
+	}
+	*ret = names;
+	return rc;
+}
+
+static void set_task(struct sl_package *package, const struct sl_infer_info *info)
+{
+	package->output_count = info->outputs;
+	package->task = SL_TASK_REGRESSION;
+	package->output = "prediction";
+	if (sl_str_eq(info->objective, "binary:logistic")) {
+		package->task = SL_TASK_BINARY;
+		package->output = "probability";
+	} else if (sl_str_eq(info->objective, "multi:softprob")) {
+		package->task = SL_TASK_MULTICLASS;
+		package->output = "probabilities";
+	}
+}
+
+static int fill_package(struct sl_served *served, const struct sl_model_file *file, struct sl_error *err)
+{
+	struct sl_package *package = &served->package;
+	struct sl_infer_info info;
+	const char **names;
+	bool named;
+	sl_infer_info(served->infer, &info);
+	if (info.features > SL_FEATURES_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "the model has %zu columns, at most %d are served", info.features, SL_FEATURES_MAX);
+	package->features = sl_arena_array(served->arena, info.features, sizeof *package->features);
+	int rc = package->features ? 0 : sl_fail_memory(err);
+	if (!rc)
+		rc = column_names(served->infer, file, info.features, served->arena, &names, &named, err);
+	if (rc)
+		return rc;
+	package->feature_count = info.features;
+	for (size_t i = 0; i < info.features; i++)
+		package->features[i] = (struct sl_feature){
+			.name = names[i], .type = "DOUBLE", .encoding = SL_ENCODE_NUMBER, .kind = SL_SQL_DOUBLE};
+	package->target = package->training = "";
+	set_task(package, &info);
+	served->matrix = named ? NULL : "input";
+	return 0;
+}
+
+/* config.pbtxt's names of the one input and the one output, where it has them. */
+static int apply_config(struct sl_served *served, const char *path, struct sl_error *err)
+{
+	struct sl_model_config config;
+	int rc = path ? sl_model_config_read(path, served->arena, &config, err) : 0;
+	if (rc || !path)
+		return rc;
+	if (config.name[0] && strcmp(config.name, served->spec->name) != 0)
+		return sl_fail_at(err, SL_E_INVALID, path, "its name is '%s', its folder's is '%s'", config.name, served->spec->name);
+	if (config.input_count > 1 || config.output_count > 1)
+		return sl_fail_at(err, SL_E_INVALID, path, "it has %zu inputs and %zu outputs, the model has one of each",
+				  config.input_count, config.output_count);
+	if (config.input_count && config.input.dims && config.input.dim != (int64_t)served->package.feature_count &&
+	    config.input.dim != -1)
+		return sl_fail_at(err, SL_E_INVALID, path, "its input has %lld columns, the model has %zu", (long long)config.input.dim,
+				  served->package.feature_count);
+	if (config.input_count && config.input.name[0])
+		served->matrix = config.input.name;
+	if (config.output_count && config.output.name[0])
+		served->package.output = config.output.name;
+	served->max_rows = config.max_batch_size > 0 ? (size_t)config.max_batch_size : 0;
+	return 0;
+}
+
+/* ---- opening ---- */
+
+static int load_file(struct sl_served *served, const struct sl_model_file *file, struct sl_error *err)
+{
+	struct sl_buf data SL_AUTO_BUF = SL_BUF_INIT(SL_MODEL_BYTES_MAX);
+	struct sl_package *package = &served->package;
+	const char *slash = strrchr(file->path, '/');
+	int rc = sl_file_read(file->path, &data, err);
+	if (!rc)
+		rc = sl_infer_format(slash ? slash + 1 : file->path, sl_buf_cstr(&data), data.len, &package->format, err);
+	if (!rc)
+		rc = sl_infer_load(package->format, data.data, data.len, &served->infer, err);
+	if (rc)
+		return rc;
+	sl_sha256(data.data, data.len, &package->hash);
+	package->model = package->hash;
+	package->model_bytes = data.len;
+	size_t len = strcspn(package->format, "-"); /* "xgboost-ubj" is by xgboost */
+	package->algorithm = sl_arena_strndup(served->arena, package->format, len);
+	return package->algorithm ? fill_package(served, file, err) : sl_fail_memory(err);
+}
+
+int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *spec, const struct sl_model_file *file,
+		  const char *config, struct sl_served **ret, struct sl_error *err)
+{
+	struct sl_arena *arena = sl_arena_new(0, err);
+	struct sl_served *served = arena ? sl_arena_alloc(arena, sizeof *served) : NULL;
+	if (!served) {
+		sl_arena_free(arena);
+		return sl_fail_memory(err);
+	}
+	*served = (struct sl_served){.endpoint = endpoint, .spec = spec, .version = file->number, .references = 1, .arena = arena};
+	snprintf(served->version_text, sizeof served->version_text, "%s", file->version);
+	int rc = load_file(served, file, err);
+	if (!rc)
+		rc = apply_config(served, config, err);
+	if (!rc)
+		rc = sl_served_make_slots(served, err);
+	if (rc) {
+		sl_error_where(err, "%s", file->path);
+		sl_served_unref(served);
+		return rc;
+	}
+	*ret = served;
+	return 0;
+}
+
+uint64_t sl_model_memory(const struct sl_served *served)
+{
+	struct sl_infer_info info;
+	sl_infer_info(served->infer, &info);
+	return info.memory_bytes + sl_arena_used(served->arena);
+}
