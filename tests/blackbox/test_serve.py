@@ -239,7 +239,7 @@ def test_command_line_faults(tmp_path, program):
     assert run().returncode == 2 and "nothing to serve" in run().stderr
     assert run("absent.ubj", "--http", "127.0.0.1:0").returncode == 2
     assert "is no ADDRESS:PORT" in run("x.ubj", "--http", "8000").stderr
-    assert "TLS and a token" in run("x.ubj", "--http", "0.0.0.0:0").stderr
+    assert "needs TLS" in run("x.ubj", "--http", "0.0.0.0:0").stderr
     assert "no number of bytes" in run("x.ubj", "--memory", "much").stderr
 
 
