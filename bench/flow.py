@@ -1,8 +1,10 @@
-"""Pipelines: nothing changed; a chain of ten steps that do nothing; fifty side by side; beside bare spawns with the same number of syncs."""
+"""Pipelines: nothing changed; a chain of ten steps that do nothing; fifty side by side; beside bare spawns with the same number of syncs;
+graphs of many steps (100,000 with BENCH_LARGE=1)."""
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 import lib
 
@@ -55,6 +57,24 @@ def side_by_side(n):
     return [f"  s{i}: {{run: [/bin/true]}}\n" for i in range(n)]
 
 
+def scale(table, count, bar):
+    """A graph of `count` steps, each behind one of those before it, in which nothing changed: whole process, its largest resident memory."""
+    folder = project([f"  s{i}: {{run: [/bin/true], inputs: [{f's{i // 2}' if i % 10 else ''}]}}\n" for i in range(count)])
+    lib.once([lib.SLUICE, "run", "-j", "2"], cwd=folder)
+    memory = []
+
+    def again():
+        process = subprocess.Popen([lib.SLUICE, "run"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        start = time.perf_counter()
+        _, status, used = os.wait4(process.pid, 0)
+        assert status == 0
+        memory.append(used.ru_maxrss)
+        return time.perf_counter() - start, used.ru_utime + used.ru_stime
+    ours, _ = lib.in_turn(again)
+    table.row(f"graph of {count:,} steps, nothing changed", f"{lib.ms(lib.median(ours))} (CPU {lib.ms(lib.median(ours, 1))}, {max(memory) >> 10} MB)", "", None, bar)
+    shutil.rmtree(folder)
+
+
 def main():
     table = lib.Table("Pipelines (whole processes, wall, medians)")
     work = tempfile.mkdtemp(prefix="bench-bare-")
@@ -69,6 +89,9 @@ def main():
         a, b = lib.median(ours), lib.median(theirs)
         table.row(name, lib.ms(a), f"bare spawn {lib.ms(b)}", a / b, bar)
         shutil.rmtree(folder)
+    scale(table, 10_000, "0.1 s")
+    if os.environ.get("BENCH_LARGE"):  # filling the store takes minutes
+        scale(table, 100_000, "1 s")
     demo = os.path.join(lib.ROOT, "build/demo")
     if os.path.isdir(os.path.join(demo, ".sluice")):
         ours, _ = lib.in_turn(lambda: lib.once([lib.SLUICE, "run", "features"], cwd=demo), runs=20)

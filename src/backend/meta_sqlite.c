@@ -281,24 +281,33 @@ void sl_meta_close(struct sl_meta *meta)
 
 bool sl_meta_in_transaction(const struct sl_meta *meta) { return meta->depth > 0; }
 
-int sl_meta_begin(struct sl_meta *meta, struct sl_error *err)
-{
-	if (meta->depth == 0) {
-		assert(meta->read_depth == 0); /* a reader's state may be old: writing on top of it would fail half-way */
-		int rc = exec(meta, "BEGIN IMMEDIATE", "cannot begin to write", err);
-		if (rc)
-			return rc;
-		meta->doomed = false;
-	}
-	meta->depth++;
-	return 0;
-}
-
 static void undo(struct sl_meta *meta)
 {
 	/* Some failures (disk full, I/O) have rolled back by themselves. */
 	if (!sqlite3_get_autocommit(meta->db))
 		sqlite3_exec(meta->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* After a write inside a read transaction. Should it fail, the reads that follow are single ones, as without it. */
+static void read_on(struct sl_meta *meta)
+{
+	if (meta->depth == 0 && meta->read_depth > 0)
+		sqlite3_exec(meta->db, "BEGIN", NULL, NULL, NULL);
+}
+
+int sl_meta_begin(struct sl_meta *meta, struct sl_error *err)
+{
+	if (meta->depth == 0) {
+		undo(meta); /* of a reader, whose state may be old: writing on top of it would fail half-way */
+		int rc = exec(meta, "BEGIN IMMEDIATE", "cannot begin to write", err);
+		if (rc) {
+			read_on(meta);
+			return rc;
+		}
+		meta->doomed = false;
+	}
+	meta->depth++;
+	return 0;
 }
 
 /* Whether the transaction still stands; when not, a statement would run outside of any. */
@@ -320,6 +329,7 @@ int sl_meta_commit(struct sl_meta *meta, struct sl_error *err)
 		meta->doomed = meta->depth > 1;
 	}
 	meta->depth--;
+	read_on(meta);
 	return rc;
 }
 
@@ -329,6 +339,7 @@ void sl_meta_rollback(struct sl_meta *meta)
 		return;
 	undo(meta);
 	meta->doomed = --meta->depth > 0;
+	read_on(meta);
 }
 
 int sl_meta_end(struct sl_meta *meta, int rc, struct sl_error *err)
@@ -352,7 +363,7 @@ int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err)
 
 void sl_meta_end_read(struct sl_meta *meta)
 {
-	if (meta->read_depth > 0 && --meta->read_depth == 0)
+	if (meta->depth == 0 && meta->read_depth > 0 && --meta->read_depth == 0)
 		undo(meta);
 }
 
@@ -504,11 +515,17 @@ int64_t sl_meta_exec(struct sl_meta *meta, struct sl_error *err, const char *sql
 	va_start(args, types);
 	int rc = sl_meta_query_list(meta, &stmt, err, sql, types, &args);
 	va_end(args);
-	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
-		rc = 0;
 	if (rc)
 		return rc;
-	return sqlite3_stmt_readonly(stmt->handle) ? 0 : sqlite3_changes64(meta->db);
+	bool writes = !sqlite3_stmt_readonly(stmt->handle), own = writes && meta->depth == 0 && meta->read_depth > 0;
+	rc = own ? sl_meta_begin(meta, err) : 0;
+	if (rc)
+		return rc;
+	while ((rc = sl_stmt_step(stmt, err)) == 1)
+		;
+	int64_t changed = sqlite3_changes64(meta->db);
+	rc = own ? sl_meta_end(meta, rc, err) : rc;
+	return rc ? rc : writes ? changed : 0;
 }
 
 int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_error *err, const char *sql, const char *types,

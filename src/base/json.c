@@ -135,10 +135,25 @@ yyjson_doc *sl_json_parse(const char *text, size_t len, const char *where, struc
 	return doc;
 }
 
+/* How much of the text stands in JSON as it is: most of a text, most of the time. */
+static size_t plain_run(const char *text, size_t len)
+{
+	size_t n = 0;
+	while (n < len && (unsigned char)text[n] >= 0x20 && (unsigned char)text[n] < 0x80 && text[n] != '"' && text[n] != '\\')
+		n++;
+	return n;
+}
+
 void sl_json_string(struct sl_buf *out, const char *text, size_t len)
 {
 	sl_buf_char(out, '"');
 	for (size_t i = 0; i < len;) {
+		size_t run = plain_run(text + i, len - i);
+		if (run) {
+			sl_buf_add(out, text + i, run);
+			i += run;
+			continue;
+		}
 		unsigned char c = (unsigned char)text[i];
 		size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
 		if (c >= 0x80 && (n > len - i || !sl_utf8_valid(text + i, n))) {

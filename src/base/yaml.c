@@ -215,7 +215,7 @@ static int read_documents(struct reader *r, struct sl_yaml **ret)
 int sl_yaml_parse(const char *text, size_t len, const char *where, struct sl_arena *arena, const struct sl_yaml **ret, struct sl_error *err)
 {
 	if (len > SL_YAML_BYTES_MAX)
-		return sl_fail_at(err, SL_E_TOO_LARGE, where, "larger than 4 MiB");
+		return sl_fail_at(err, SL_E_TOO_LARGE, where, "larger than 32 MiB");
 	struct reader r = {.where = where, .arena = arena, .limit = SL_YAML_NODES_MAX, .err = err};
 	if (!yaml_parser_initialize(&r.parser))
 		return sl_fail_memory(err);

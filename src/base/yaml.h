@@ -14,9 +14,9 @@
 #include "base/mem.h"
 
 enum {
-	SL_YAML_BYTES_MAX = 4 << 20,
+	SL_YAML_BYTES_MAX = 32 << 20,
 	SL_YAML_DEPTH_MAX = 32,
-	SL_YAML_NODES_MAX = 200000, /* aliases counted as what they stand for */
+	SL_YAML_NODES_MAX = 2000000, /* aliases counted as what they stand for */
 	SL_YAML_ANCHORS_MAX = 64,
 };
 

@@ -209,7 +209,7 @@ static int add_engine(struct maker *m)
 	const char *engine = ENGINES[m->node->action], *version;
 	if (!engine)
 		return 0;
-	int rc = flow_engine_version(m->g->store->meta, engine, m->write, m->g->arena, &version, m->err);
+	int rc = flow_engine_version(m->g, engine, m->write, &version, m->err);
 	return rc ? rc : put_text(m, m->root, "engine", version) ? 0 : sl_fail_memory(m->err);
 }
 
@@ -220,7 +220,7 @@ static const char *kind_name(enum flow_action action)
 	return NAMES[action];
 }
 
-int flow_document_make(struct flow_graph *graph, size_t i, bool write, const char **ret, struct sl_error *err)
+int flow_document_make(struct flow_graph *graph, size_t i, bool write, struct sl_buf *out, struct sl_error *err)
 {
 	struct flow_node *node = &graph->nodes[i];
 	SL_AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -233,12 +233,7 @@ int flow_document_make(struct flow_graph *graph, size_t i, bool write, const cha
 	int rc = 0;
 	for (size_t k = 0; !rc && k < SL_ARRAY_LEN(PARTS); k++)
 		rc = PARTS[k](&m);
-	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(64 << 20);
-	rc = rc ? rc : sl_json_mut_canonical(m.root, &out, err);
-	if (rc)
-		return rc;
-	*ret = sl_arena_strdup(graph->arena, sl_buf_cstr(&out));
-	return *ret ? 0 : sl_fail_memory(err);
+	return rc ? rc : sl_json_mut_canonical(m.root, out, err);
 }
 
 /* ---- differences ----------------------------------------------------------------------------------------------------------------- */

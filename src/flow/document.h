@@ -4,9 +4,8 @@
 
 #include "flow/graph.h"
 
-/* The canonical JSON of nodes[i], in the graph's arena. Inputs must be known. Sources look at their files here
- * (sl_ingest_prepare). */
-int flow_document_make(struct flow_graph *graph, size_t i, bool write, const char **ret, struct sl_error *err);
+/* Appends the canonical JSON of nodes[i]. Inputs must be known. Sources look at their files here (sl_ingest_prepare). */
+int flow_document_make(struct flow_graph *graph, size_t i, bool write, struct sl_buf *out, struct sl_error *err);
 /* What changed from `old` to `new`, the weightiest first: "parameter max_depth changed 6 → 8, and 2 more". Fills `out` always. */
 void flow_document_difference(const char *old_text, const char *new_text, char out[SL_FLOW_REASON_MAX]);
 

@@ -35,7 +35,7 @@ static int ask_engine(const char *engine, struct sl_arena *arena, const char **r
 	return *ret ? 0 : sl_fail_memory(err);
 }
 
-int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret, struct sl_error *err)
+static int recall_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret, struct sl_error *err)
 {
 	char identity[256], name[64];
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
@@ -59,4 +59,12 @@ int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, st
 		return sl_fail_memory(err);
 	int64_t changed = sl_meta_exec(meta, err, "INSERT INTO setting(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", "ss", name, value);
 	return changed < 0 ? (int)changed : 0;
+}
+
+int flow_engine_version(struct flow_graph *graph, const char *engine, bool write, const char **ret, struct sl_error *err)
+{
+	const char **known = strcmp(engine, "sql") == 0 ? &graph->sql_engine : &graph->train_engine;
+	int rc = *known ? 0 : recall_version(graph->store->meta, engine, write, graph->arena, known, err);
+	*ret = *known;
+	return rc;
 }

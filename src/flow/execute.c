@@ -73,7 +73,7 @@ static void release_followers(struct execution *x, size_t i)
 	for (size_t k = 0; k < node->follower_count; k++) {
 		size_t f = node->followers[k];
 		if (!good && !x->settled[f]) {
-			snprintf(shown(x, f)->reason, sizeof shown(x, f)->reason, "%s did not end well", node->name);
+			shown(x, f)->reason = flow_words(x->graph, "%s did not end well", node->name);
 			settle(x, f, state == SL_FLOW_CANCELLED ? SL_FLOW_CANCELLED : SL_FLOW_SKIPPED);
 		} else if (good && --x->waits[f] == 0) {
 			x->ready[x->ready_tail++] = f;
@@ -179,7 +179,7 @@ static struct running *new_running(struct execution *x, size_t i)
 	if (!r)
 		return NULL;
 	r->execution = x;
-	r->task = (struct flow_task){.graph = x->graph, .node = i, .decision = x->plan->decisions[i], .arena = sl_arena_new(0, x->err)};
+	r->task = (struct flow_task){.graph = x->graph, .node = i, .decision = *x->plan->decisions[i], .arena = sl_arena_new(0, x->err)};
 	if (!r->task.arena) {
 		sl_free(r);
 		return NULL;
@@ -250,8 +250,7 @@ static int close_transaction(struct execution *x, int rc)
 static void note_failure(struct execution *x, size_t i, const struct sl_error *error)
 {
 	struct sl_flow_node *node = shown(x, i);
-	node->error = *error;
-	snprintf(node->cause, sizeof node->cause, "%.150s%s%.350s", error->where, *error->where ? ": " : "", error->message);
+	node->cause = flow_words(x->graph, "%.150s%s%.350s", error->where, *error->where ? ": " : "", error->message);
 	if (!x->first.code) {
 		x->first = *error;
 		sl_error_context(&x->first, "%s", node->name);
@@ -267,7 +266,6 @@ static void start_child(struct execution *x, struct running *r)
 	node->run = r->task.run;
 	node->started_ms = sl_now_ms();
 	node->state = SL_FLOW_RUNNING;
-	snprintf(node->reason, sizeof node->reason, "%s", r->task.decision.reason);
 	if (x->options->events.started)
 		x->options->events.started(x->options->events.context, node);
 	int rc = flow_task_begin(&r->task, program_of(x), &r->error);
@@ -304,17 +302,7 @@ static int record_environment(struct execution *x)
 
 static int decide(struct execution *x, size_t i)
 {
-	struct sl_flow_node *node = shown(x, i);
-	if (node->state != SL_FLOW_MAYBE)
-		return 0;
-	struct flow_decision *d = &x->plan->decisions[i];
-	int rc = flow_decide(x->graph, i, x->options->force && x->graph->nodes[i].asked, true, d, x->err);
-	if (rc)
-		return rc;
-	node->state = d->state;
-	memcpy(node->reason, d->reason, sizeof node->reason);
-	memcpy(node->note, d->note, sizeof node->note);
-	return 0;
+	return shown(x, i)->state == SL_FLOW_MAYBE ? flow_plan_node(x->plan, i, x->options, x->err) : 0;
 }
 
 /* Brings nodes[i], which waits for nothing any more, to its next state; one that has to run is begun. */
@@ -330,7 +318,7 @@ static int take_up(struct execution *x, size_t i)
 	}
 	rc = open_transaction(x);
 	if (!rc && state == SL_FLOW_REUSED) {
-		rc = flow_restore(x->graph, i, &x->plan->decisions[i], sl_now_ms(), x->err);
+		rc = flow_restore(x->graph, i, x->plan->decisions[i], sl_now_ms(), x->err);
 		if (!rc)
 			settle(x, i, state);
 		return rc;
@@ -385,9 +373,7 @@ static void show_end(struct execution *x, struct running *r)
 	struct sl_flow_node *node = shown(x, r->task.node);
 	node->ended_ms = sl_now_ms();
 	node->changed = r->task.changed;
-	memcpy(node->note, r->task.note, sizeof node->note);
-	if (r->end.output_bytes)
-		memcpy(node->log_path, r->task.log_path, sizeof node->log_path);
+	node->note = flow_words(x->graph, "%s", r->task.note);
 	enum sl_flow_state state = r->task.outcome;
 	if (r->failed) {
 		state = r->error.code == SL_E_CANCELLED ? SL_FLOW_CANCELLED : SL_FLOW_FAILED;
@@ -397,7 +383,7 @@ static void show_end(struct execution *x, struct running *r)
 	if (state == SL_FLOW_FAILED)
 		note_failure(x, r->task.node, &r->error);
 	else if (state == SL_FLOW_CANCELLED)
-		snprintf(node->cause, sizeof node->cause, "cancelled");
+		node->cause = "cancelled";
 	settle(x, r->task.node, state);
 }
 

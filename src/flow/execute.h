@@ -7,12 +7,15 @@
 
 struct flow_plan {
 	struct flow_graph graph;
-	struct flow_decision *decisions; /* beside graph.nodes; valid unless the report's state is MAYBE */
+	struct flow_decision **decisions; /* beside graph.nodes, in its arena: of what is STALE or REUSED; else NULL */
 	struct sl_flow_report *report;   /* nodes beside graph.nodes */
 };
 
 /* `PROGRAM worker guard:TAG` is no job, but the guard over a run's commands (os/guard.h). */
 #define FLOW_GUARD "guard:"
+
+/* Decides for nodes[i], whose inputs are known, and shows it in the report. */
+int flow_plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_options *options, struct sl_error *err);
 
 /* Runs what is STALE or MAYBE, puts REUSED in place. Fills the report. Returns as sl_flow_run. */
 int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, struct sl_error *err);

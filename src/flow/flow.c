@@ -48,6 +48,27 @@ static void show_node(const struct flow_node *node, struct sl_flow_node *ret)
 	ret->name = node->name;
 	ret->kind = node->kind;
 	ret->action = ACTIONS[node->action];
+	ret->reason = ret->cause = ret->note = "";
+}
+
+int flow_plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_options *options, struct sl_error *err)
+{
+	struct flow_graph *graph = &plan->graph;
+	struct sl_flow_node *shown = &plan->report->nodes[i];
+	struct flow_decision d;
+	int rc = flow_decide(graph, i, options->force && graph->nodes[i].asked, !options->preview, &d, err);
+	if (rc)
+		return rc;
+	shown->state = d.state;
+	shown->note = *d.note ? flow_words(graph, "%s", d.note) : "";
+	shown->reason = d.state == SL_FLOW_FRESH ? "nothing changed" : flow_words(graph, "%s", d.reason);
+	if (!d.document)
+		return 0;
+	plan->decisions[i] = sl_arena_alloc(graph->arena, sizeof d);
+	if (!plan->decisions[i])
+		return sl_fail_memory(err);
+	*plan->decisions[i] = d;
+	return 0;
 }
 
 static int plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_options *options, struct sl_error *err)
@@ -56,18 +77,10 @@ static int plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_opti
 	struct sl_flow_node *shown = &plan->report->nodes[i];
 	size_t first;
 	show_node(node, shown);
-	if (!inputs_known(&plan->graph, node, plan->report->nodes, &first)) {
-		shown->state = SL_FLOW_MAYBE;
-		snprintf(shown->reason, sizeof shown->reason, "%s runs first", plan->graph.nodes[first].name);
-		return 0;
-	}
-	struct flow_decision *d = &plan->decisions[i];
-	int rc = flow_decide(&plan->graph, i, options->force && node->asked, !options->preview, d, err);
-	if (rc)
-		return rc;
-	shown->state = d->state;
-	memcpy(shown->reason, d->reason, sizeof shown->reason);
-	memcpy(shown->note, d->note, sizeof shown->note);
+	if (inputs_known(&plan->graph, node, plan->report->nodes, &first))
+		return flow_plan_node(plan, i, options, err);
+	shown->state = SL_FLOW_MAYBE;
+	shown->reason = flow_words(&plan->graph, "%s runs first", plan->graph.nodes[first].name);
 	return 0;
 }
 
@@ -75,16 +88,20 @@ static int make_plan(struct sl_store *store, struct sl_project *project, const s
 		     struct sl_flow_report *report, struct sl_error *err)
 {
 	*ret = (struct flow_plan){.report = report};
-	int rc = flow_graph_build(store, project, options->names, options->name_count, !options->preview, report->arena, &ret->graph, err);
-	if (rc)
-		return rc;
+	if (flow_graph_build(store, project, options->names, options->name_count, !options->preview, report->arena, &ret->graph, err))
+		return err->code;
 	ret->decisions = sl_arena_array(report->arena, ret->graph.count + 1, sizeof *ret->decisions);
 	report->nodes = sl_arena_array(report->arena, ret->graph.count + 1, sizeof *report->nodes);
 	report->count = ret->graph.count;
 	if (!ret->decisions || !report->nodes)
 		return sl_fail_memory(err);
+	/* One look at the database for all: a lock for each node's questions would cost more than their answers. */
+	int rc = sl_meta_begin_read(store->meta, err);
+	if (rc)
+		return rc;
 	for (size_t i = 0; !rc && i < report->count; i++)
 		rc = plan_node(ret, i, options, err);
+	sl_meta_end_read(store->meta);
 	return rc;
 }
 

@@ -40,20 +40,18 @@ const char *sl_flow_state_name(enum sl_flow_state state); /* "fresh", "reused", 
 
 enum { SL_FLOW_REASON_MAX = 256, SL_FLOW_CAUSE_MAX = 512 };
 
-/* What callbacks and reports show of a node. Texts live as long as the report (or the call of a callback). */
+/* What callbacks and reports show of a node. Texts live as long as the report, and are "" when there is nothing to say. */
 struct sl_flow_node {
 	const char *name;
 	enum sl_flow_kind kind;
 	const char *action;                /* "ingest", "sql", "run", "train", "evaluate", "gate" */
 	enum sl_flow_state state;
-	char reason[SL_FLOW_REASON_MAX];   /* why it runs, or why not: "parameter max_depth changed 6 → 8", "nothing changed" */
-	char cause[SL_FLOW_CAUSE_MAX];     /* how it ended when not well: "exit status 3", "check not_null(date) failed: 12 rows" */
-	char note[SL_FLOW_REASON_MAX];     /* what it made: "2,999,798 rows, 3f9c1a", "delay@2, auc 0.659, promoted" */
-	char log_path[SL_PATH_MAX];        /* its output, when it ran; "" */
+	const char *reason;                /* why it runs, or why not: "parameter max_depth changed 6 → 8", "nothing changed" */
+	const char *cause;                 /* how it ended when not well: "exit status 3", "check not_null(date) failed: 12 rows" */
+	const char *note;                  /* what it made: "2,999,798 rows, 3f9c1a", "delay@2, auc 0.659, promoted" */
 	struct sl_id run;                  /* text "" when it did not run */
 	int64_t started_ms, ended_ms;
 	bool changed;                      /* its output differs from the one before */
-	struct sl_error error;             /* code 0 when it did not fail */
 };
 
 /* Callbacks come on the calling thread, in order. All may be NULL. */

@@ -21,14 +21,25 @@ const struct flow_output *flow_input_from(const struct flow_graph *graph, const 
 	return input->output == FLOW_NO_OUTPUT ? NULL : &graph->nodes[input->node].outputs[input->output];
 }
 
+const char *flow_words(struct flow_graph *graph, const char *format, ...)
+{
+	char text[SL_FLOW_CAUSE_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	const char *copy = sl_arena_strdup(graph->arena, text);
+	return copy ? copy : "";
+}
+
 /* Where a readable name comes from. */
 struct place { size_t node, output; };
 
 struct builder {
 	struct flow_graph *g;
 	struct sl_map *places;     /* readable name -> struct place */
+	struct sl_map *declared;   /* name -> struct sl_dataset * of section `datasets` */
 	bool write;
-	const char *engine;        /* of SQL, asked for on first need; NULL */
 	struct sl_error *err;
 };
 
@@ -73,7 +84,7 @@ static int register_name(struct builder *b, const char *name, size_t node, size_
 static int add_output(struct builder *b, size_t at, const char *name, enum flow_output_kind kind, const char *path)
 {
 	struct flow_node *node = &b->g->nodes[at];
-	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_project_dataset(b->g->project, name) : NULL;
+	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_map_get(b->declared, name) : NULL;
 	node->outputs[node->output_count++] = (struct flow_output){.name = name, .kind = kind, .path = path, .checks = checks};
 	int rc = register_name(b, name, at, node->output_count - 1);
 	if (!rc && checks)
@@ -102,7 +113,7 @@ static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *
 	for (size_t i = 0; !rc && i < step->output_count; i++) {
 		bool table = sl_str_ends(step->outputs[i].path, ".parquet");
 		rc = add_output(b, at, step->outputs[i].name, table ? FLOW_DATASET : FLOW_FILE, step->outputs[i].path);
-		if (!rc && !table && sl_project_dataset(b->g->project, step->outputs[i].name))
+		if (!rc && !table && sl_map_has(b->declared, step->outputs[i].name))
 			rc = fail_at(b, step->mark, SL_E_INVALID, "checks look at tables, and this output is no .parquet file");
 	}
 	return rc;
@@ -207,13 +218,16 @@ static int sql_tables(struct builder *b, const struct sl_step *step, yyjson_doc 
 {
 	struct sl_hash hash;
 	char key[SL_HASH_HEX + 1];
-	int rc = b->engine ? 0 : flow_engine_version(b->g->store->meta, "sql", b->write, b->g->arena, &b->engine, b->err);
+	const char *engine;
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(64 << 20);
+	int rc = flow_engine_version(b->g, "sql", b->write, &engine, b->err);
 	if (rc)
 		return rc;
-	const char *text = sl_arena_printf(b->g->arena, "%s\n%s", b->engine, step->sql_text);
-	if (!text)
-		return sl_fail_memory(b->err);
-	sl_sha256(text, strlen(text), &hash);
+	sl_buf_printf(&text, "%s\n%s", engine, step->sql_text);
+	rc = sl_buf_check(&text, step->name, b->err);
+	if (rc)
+		return rc;
+	sl_sha256(text.data, text.len, &hash);
 	sl_hash_hex(&hash, key);
 	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
 	rc = sl_meta_query(b->g->store->meta, &stmt, b->err, "SELECT tables FROM sql_tables WHERE key = ?1", "s", key);
@@ -446,10 +460,14 @@ int flow_graph_build(struct sl_store *store, const struct sl_project *project, c
 {
 	*ret = (struct flow_graph){.project = project, .store = store, .arena = arena};
 	SL_CLEANUP(sl_map_freep) struct sl_map *places = sl_map_new(err);
-	if (!places)
+	SL_CLEANUP(sl_map_freep) struct sl_map *declared = sl_map_new(err);
+	if (!places || !declared)
 		return SL_E_NO_MEMORY;
-	struct builder b = {.g = ret, .places = places, .write = write, .err = err};
-	int rc = add_nodes(&b);
+	struct builder b = {.g = ret, .places = places, .declared = declared, .write = write, .err = err};
+	int rc = 0;
+	for (size_t i = 0; !rc && i < project->dataset_count; i++)
+		rc = sl_map_set(declared, project->datasets[i].name, &project->datasets[i], NULL, err);
+	rc = rc ? rc : add_nodes(&b);
 	rc = rc ? rc : add_inputs(&b);
 	return rc ? rc : sort(&b, names, name_count);
 }

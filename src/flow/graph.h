@@ -57,6 +57,7 @@ struct flow_graph {
 	struct sl_arena *arena;
 	struct flow_node *nodes;
 	size_t count;
+	const char *sql_engine, *train_engine; /* versions, asked for on first need; NULL */
 };
 
 /* `write`: may remember what the SQL parser found (else nothing is written). SL_E_INVALID for unknown names, tables that
@@ -64,12 +65,14 @@ struct flow_graph {
 int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count,
 		bool write, struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err);
 
+/* Words in the graph's arena; "" when memory is out: they only explain. */
+const char *flow_words(struct flow_graph *graph, const char *format, ...) SL_PRINTF(2, 3);
+
 /* What the input reads; NULL when it only orders. */
 const struct flow_output *flow_input_from(const struct flow_graph *graph, const struct flow_input *input);
 
 /* The version of the SQL engine ("sql") or of the training library ("train"), remembered so that a run with nothing to do
  * loads neither. */
-int flow_engine_version(struct sl_meta *meta, const char *engine, bool write, struct sl_arena *arena, const char **ret,
-		struct sl_error *err);
+int flow_engine_version(struct flow_graph *graph, const char *engine, bool write, const char **ret, struct sl_error *err);
 
 #endif

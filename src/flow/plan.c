@@ -151,23 +151,30 @@ int flow_decide(struct flow_graph *graph, size_t i, bool force, bool write, stru
 	struct flow_node *node = &graph->nodes[i];
 	struct sl_hash hash;
 	bool found = false, placed = false;
+	SL_AUTO_BUF struct sl_buf document = SL_BUF_INIT(64 << 20);
 	*ret = (struct flow_decision){.state = SL_FLOW_STALE};
-	int rc = flow_document_make(graph, i, write, &ret->document, err);
+	int rc = flow_document_make(graph, i, write, &document, err);
 	if (rc)
 		return rc;
-	sl_sha256(ret->document, strlen(ret->document), &hash);
+	sl_sha256(document.data, document.len, &hash);
 	sl_hash_hex(&hash, ret->fingerprint);
+	rc = force ? 0 : find_result(graph, node, ret, &found, err);
+	if (!rc && found)
+		rc = in_place(graph, node, &placed, err);
+	/* Of a large graph with little to do, most documents are only needed for their hash. */
+	if (!rc && !placed && !(ret->document = sl_arena_strdup(graph->arena, sl_buf_cstr(&document))))
+		rc = sl_fail_memory(err);
+	if (rc)
+		return rc;
 	if (force) {
 		snprintf(ret->reason, sizeof ret->reason, "asked to run whatever changed");
 		return 0;
 	}
-	rc = find_result(graph, node, ret, &found, err);
-	if (rc || !found)
-		return rc ? rc : find_reason(graph, node, ret, err);
-	rc = in_place(graph, node, &placed, err);
+	if (!found)
+		return find_reason(graph, node, ret, err);
 	ret->state = placed ? SL_FLOW_FRESH : SL_FLOW_REUSED;
 	snprintf(ret->reason, sizeof ret->reason, placed ? "nothing changed" : "made before by run %.10s", ret->run);
-	return rc || node->kind != SL_FLOW_MODEL ? rc : look_at_model(graph, node, ret, err);
+	return node->kind == SL_FLOW_MODEL ? look_at_model(graph, node, ret, err) : 0;
 }
 
 /* ---- remember and restore --------------------------------------------------------------------------------------------------------------- */

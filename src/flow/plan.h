@@ -16,7 +16,7 @@
 struct flow_decision {
 	enum sl_flow_state state;        /* FRESH, WAITING (a model), REUSED, STALE */
 	char reason[SL_FLOW_REASON_MAX];
-	const char *document;            /* canonical JSON, in the graph's arena */
+	const char *document;            /* canonical JSON, in the graph's arena; NULL: FRESH or WAITING */
 	char fingerprint[SL_HASH_HEX + 1];
 	char run[SL_ID_LEN + 1];         /* FRESH, REUSED: the run that made the result */
 	char note[SL_FLOW_REASON_MAX];   /* FRESH models: "delay@2 is the champion" */

@@ -34,8 +34,9 @@ void sl_meta_rollback(struct sl_meta *meta);
 /* commit when `rc` is 0, else rollback; returns `rc`, or what commit says: the usual last line of a function that began. */
 int sl_meta_end(struct sl_meta *meta, int rc, struct sl_error *err);
 bool sl_meta_in_transaction(const struct sl_meta *meta);
-/* A read transaction: all reads see one state until the end. Nests; inside a write transaction it does nothing; begin inside it
- * is a bug. */
+/* A read transaction: all reads see one state until the end, or until something is written inside it: that is a transaction of its
+ * own, and what is read behind it may be newer. No statement may stand open then. Nests; inside a write transaction it does
+ * nothing. */
 int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err);
 void sl_meta_end_read(struct sl_meta *meta);
 

@@ -6,7 +6,13 @@
 #include "project/shape.h"
 
 /* Everything that can be read or brought up to date; the value says what it is. */
-struct names { struct sl_loader *loader; struct sl_map *made; struct sl_name_list readable; };
+struct names { struct sl_loader *loader; struct sl_map *made, *reads; struct sl_name_list readable; /* what `reads` has, in order */ };
+
+static int add_readable(struct names *n, const char *name)
+{
+	int rc = sl_map_set(n->reads, name, n->loader, NULL, n->loader->err);
+	return rc ? rc : sl_name_list_add(n->loader, &n->readable, name);
+}
 
 static int claim(struct names *n, const char *name, struct sl_mark mark, const char *what, bool readable)
 {
@@ -15,7 +21,7 @@ static int claim(struct names *n, const char *name, struct sl_mark mark, const c
 		return sl_load_fail(n->loader, mark, SL_E_INVALID, "%s cannot be called '%s', for %s is called that", what, name, other);
 	union { const char *in; void *out; } word = {.in = what}; /* the map holds plain pointers */
 	int rc = sl_map_set(n->made, name, word.out, NULL, n->loader->err);
-	return rc || !readable ? rc : sl_name_list_add(n->loader, &n->readable, name);
+	return rc || !readable ? rc : add_readable(n, name);
 }
 
 static int claim_all(struct names *n)
@@ -31,7 +37,7 @@ static int claim_all(struct names *n)
 			if (strcmp(step->outputs[k].name, step->name) != 0)
 				rc = claim(n, step->outputs[k].name, step->mark, "an output", true);
 			else
-				rc = sl_name_list_add(n->loader, &n->readable, step->name);
+				rc = add_readable(n, step->name);
 	}
 	for (size_t i = 0; !rc && i < p->model_count; i++)
 		rc = claim(n, p->models[i].name, p->models[i].mark, "a model", false);
@@ -50,9 +56,8 @@ static int want(struct names *n, bool found, struct sl_mark mark, const char *wh
 /* "NAME", or "NAME.quarantine" of a dataset with a check that puts rows aside. */
 static bool is_readable(const struct names *n, const char *name)
 {
-	for (size_t i = 0; i < n->readable.count; i++)
-		if (strcmp(n->readable.items[i], name) == 0)
-			return true;
+	if (sl_map_has(n->reads, name))
+		return true;
 	const char *dot = strrchr(name, '.');
 	for (size_t i = 0; dot && strcmp(dot, ".quarantine") == 0 && i < n->loader->project->dataset_count; i++) {
 		const struct sl_dataset *d = &n->loader->project->datasets[i];
@@ -160,9 +165,10 @@ static int check_triggers(struct names *n)
 int sl_project_check_names(struct sl_loader *loader)
 {
 	SL_CLEANUP(sl_map_freep) struct sl_map *made = sl_map_new(loader->err);
-	if (!made)
+	SL_CLEANUP(sl_map_freep) struct sl_map *reads = sl_map_new(loader->err);
+	if (!made || !reads)
 		return SL_E_NO_MEMORY;
-	struct names n = {.loader = loader, .made = made};
+	struct names n = {.loader = loader, .made = made, .reads = reads};
 	static int (*const CHECKS[])(struct names *n) = {claim_all, check_steps, check_datasets, check_models, check_endpoints, check_triggers};
 	int rc = 0;
 	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(CHECKS); i++)

@@ -193,6 +193,30 @@ static void test_a_reader_sees_one_state(void **state)
 	sl_meta_close(other);
 }
 
+static void test_a_write_inside_reads_is_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct sl_meta *other;
+	assert_int_equal(0, sl_meta_begin_read(f->meta, &f->err));
+	assert_int_equal(0, count(f));
+	assert_int_equal(0, sl_meta_open(f->path, false, &other, &f->err));
+	assert_int_equal(1, sl_meta_exec(other, &f->err, "INSERT INTO setting VALUES ('other', '')", ""));
+	assert_int_equal(0, count(f));
+	set(f, "ours", ""); /* on top of what the reader had not seen */
+	assert_int_equal(2, count(f));
+	assert_int_equal(1, sl_meta_exec(other, &f->err, "INSERT INTO setting VALUES ('third', '')", "")); /* nothing is held */
+	assert_int_equal(2, count(f)); /* and the reads are at one state again */
+	assert_int_equal(0, sl_meta_begin(f->meta, &f->err));
+	assert_int_equal(3, count(f));
+	assert_int_equal(0, sl_meta_begin_read(f->meta, &f->err));
+	sl_meta_end_read(f->meta);
+	set(f, "fourth", "");
+	assert_int_equal(0, sl_meta_commit(f->meta, &f->err));
+	sl_meta_end_read(f->meta);
+	assert_int_equal(4, count(f));
+	sl_meta_close(other);
+}
+
 static void child_adds(const char *path, int child, int rows)
 {
 	struct sl_meta *meta;
@@ -431,7 +455,7 @@ int main(void)
 		T(test_many_built_texts),
 		T(test_transactions_nest),
 		T(test_inner_rollback_dooms_the_whole),
-		T(test_a_reader_sees_one_state),
+		T(test_a_reader_sees_one_state), T(test_a_write_inside_reads_is_its_own),
 		T(test_many_processes_write),
 		T(test_what_a_killed_process_committed_stays),
 		T(test_refuses_other_files_and_schemes),
