@@ -1,41 +1,67 @@
 /* gc: what nothing refers to.
  *
- * Roots are every hash in the store's tables; a kept object that is a JSON document (manifests, packages) keeps every hash that
+ * Roots are every hash in the store's tables; a kept object that is a document (manifests, packages, trees) keeps every hash that
  * stands in it. So the collector knows no format: what looks like a reference is one. It may keep too much, never too little. It
  * holds the lock of `sluice run`, so that no object is between being written and being named.
  */
 #include <ctype.h>
 #include <string.h>
 
-#include "base/map.h"
+#include "base/hash_set.h"
 #include "base/str.h"
+#include "data/tree.h"
 #include "op/context.h"
 #include "op/handlers.h"
 
 enum { DOCUMENT_BYTES_MAX = 64 << 20, SHOWN_MAX = 100 };
+/* Of a kept hash: nothing is known of it; it is a file of a tree, which is no document, whatever its first byte is. */
+enum { MARK_ANY = 1, MARK_FILE };
 
 struct collector {
 	struct sl_call *call;
 	struct sl_store *store;
-	struct sl_map *kept;          /* hex of what is referred to */
+	struct sl_hash_set kept;      /* what is referred to */
+	struct sl_hash *queue;        /* of it, what is to be looked into */
+	size_t queued, queue_room;
 	yyjson_mut_val *items;
 	int64_t objects, objects_kept, removed;
 	uint64_t bytes, removed_bytes;
 	bool remove;
 };
 
+static int keep_hash(struct collector *c, const struct sl_hash *hash, unsigned char mark, struct sl_error *err)
+{
+	unsigned char before = sl_hash_set_get(&c->kept, hash);
+	if (before == MARK_ANY || before == mark)
+		return 0;
+	int rc = sl_hash_set_put(&c->kept, hash, mark, err);
+	if (rc || mark == MARK_FILE)
+		return rc;
+	if (c->queued == c->queue_room) {
+		size_t room = c->queue_room ? c->queue_room * 2 : 1024;
+		struct sl_hash *queue = sl_realloc(c->queue, room * sizeof *queue, err);
+		if (!queue)
+			return SL_E_NO_MEMORY;
+		c->queue = queue;
+		c->queue_room = room;
+	}
+	c->queue[c->queued++] = *hash;
+	return 0;
+}
+
 /* Every run of exactly 64 lower-case hex digits. */
-static int keep_hashes(struct collector *c, const char *text, size_t len, struct sl_error *err)
+static int keep_hashes(struct collector *c, const char *text, size_t len, unsigned char mark, struct sl_error *err)
 {
 	for (size_t i = 0; i < len;) {
 		size_t run = 0;
+		struct sl_hash hash;
 		while (i + run < len && (isdigit((unsigned char)text[i + run]) || (text[i + run] >= 'a' && text[i + run] <= 'f')))
 			run++;
 		if (run == SL_HASH_HEX) {
 			char hex[SL_HASH_HEX + 1];
 			memcpy(hex, text + i, SL_HASH_HEX);
 			hex[SL_HASH_HEX] = 0;
-			int rc = sl_map_has(c->kept, hex) ? 0 : sl_map_set(c->kept, hex, c, NULL, err);
+			int rc = sl_hash_parse(hex, &hash) ? keep_hash(c, &hash, mark, err) : 0;
 			if (rc)
 				return rc;
 		}
@@ -60,40 +86,70 @@ static int keep_roots(struct collector *c, struct sl_error *err)
 		struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 		int rc = sl_meta_query(c->store->meta, &stmt, err, sources[i], "");
 		while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
-			rc = keep_hashes(c, sl_stmt_text(stmt, 0), strlen(sl_stmt_text(stmt, 0)), err);
+			rc = keep_hashes(c, sl_stmt_text(stmt, 0), strlen(sl_stmt_text(stmt, 0)), MARK_ANY, err);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-/* What the kept documents refer to, and what those refer to: the map grows while it is walked. */
-static int keep_referred(struct collector *c, struct sl_error *err)
+static int keep_part(void *context, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
 {
-	for (size_t i = 0; i < sl_map_count(c->kept); i++) {
-		struct sl_hash hash;
-		struct sl_file_info info;
-		char path[SL_PATH_MAX];
-		struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(DOCUMENT_BYTES_MAX);
-		if (!sl_hash_parse(sl_map_key(c->kept, i), &hash) || !sl_objects_has(c->store->objects, &hash))
-			continue;
-		int rc = sl_objects_path(c->store->objects, &hash, path, err);
-		if (!rc)
-			rc = sl_file_info(path, &info, err);
-		if (rc)
-			return rc;
-		char first = 0;
-		int fd SL_AUTO_CLOSE = -1;
-		if (!info.size_bytes || info.size_bytes > DOCUMENT_BYTES_MAX || sl_file_open(path, 0, 0, &fd, NULL) ||
-		    sl_file_read_at(fd, &first, 1, 0, path, NULL) || first != '{')
-			continue;
-		rc = sl_objects_get(c->store->objects, &hash, &text, err);
-		if (!rc)
-			rc = keep_hashes(c, text.data, text.len, err);
-		if (rc)
-			return rc;
+	(void)size_bytes;
+	return keep_hash(context, hash, MARK_FILE, err);
+}
+
+enum { STOP = 1 };
+static int first_byte(void *context, const void *data, size_t len, struct sl_error *err)
+{
+	(void)len, (void)err;
+	*(char *)context = *(const char *)data;
+	return STOP;
+}
+
+/* What a kept object refers to, when it is a document. What cannot be read is for `verify` to tell; its place is kept. */
+static int keep_referred(struct collector *c, const struct sl_hash *hash, struct sl_error *err)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(DOCUMENT_BYTES_MAX);
+	uint64_t size;
+	char first = 0;
+	if (!sl_objects_has(c->store->objects, hash))
+		return 0;
+	int rc = sl_objects_parts(c->store->objects, hash, keep_part, c, err);
+	rc = rc ? rc : sl_objects_size(c->store->objects, hash, &size, err);
+	if (rc || size > DOCUMENT_BYTES_MAX || sl_objects_read(c->store->objects, hash, first_byte, &first, NULL) != STOP)
+		return rc;
+	if (first != '{' && first != *SL_TREE_MAGIC)
+		return 0;
+	rc = sl_objects_get(c->store->objects, hash, &text, err);
+	return rc ? rc : keep_hashes(c, text.data, text.len, sl_tree_is_leaf(text.data, text.len) ? MARK_FILE : MARK_ANY, err);
+}
+
+static int keep_all_referred(struct collector *c, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < c->queued; i++) { /* grows meanwhile */
+		const struct sl_hash hash = c->queue[i];
+		rc = keep_referred(c, &hash, err);
 	}
-	return 0;
+	return rc;
+}
+
+/* Big files of trees are not looked into, but what they are made of stays. The set may be laid out anew while it is gone through:
+ * until a whole pass adds nothing. */
+static int keep_parts_of_kept(struct collector *c, struct sl_error *err)
+{
+	size_t before;
+	int rc = 0;
+	do {
+		before = c->kept.count;
+		for (size_t i = 0; !rc && i < c->kept.room; i++) {
+			const struct sl_hash hash = c->kept.hashes[i];
+			if (c->kept.marks[i] == MARK_FILE)
+				rc = sl_objects_parts(c->store->objects, &hash, keep_part, c, err);
+		}
+	} while (!rc && c->kept.count != before);
+	return rc;
 }
 
 static int visit(void *context, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
@@ -102,7 +158,7 @@ static int visit(void *context, const struct sl_hash *hash, uint64_t size_bytes,
 	char hex[SL_HASH_HEX + 1];
 	c->objects++;
 	c->bytes += size_bytes;
-	if (sl_map_has(c->kept, sl_hash_hex(hash, hex))) {
+	if (sl_hash_set_get(&c->kept, hash)) {
 		c->objects_kept++;
 		return 0;
 	}
@@ -114,7 +170,7 @@ static int visit(void *context, const struct sl_hash *hash, uint64_t size_bytes,
 	if (c->removed > SHOWN_MAX)
 		return 0;
 	yyjson_mut_val *item = sl_add_object(c->call, c->items);
-	sl_put_text(c->call, item, "object", hex);
+	sl_put_text(c->call, item, "object", sl_hash_hex(hash, hex));
 	sl_put_int(c->call, item, "size_bytes", (int64_t)size_bytes);
 	return 0;
 }
@@ -137,8 +193,8 @@ static int record(struct collector *c, struct sl_error *err)
 static int collect(struct collector *c, struct sl_error *err)
 {
 	int rc = keep_roots(c, err);
-	if (!rc)
-		rc = keep_referred(c, err);
+	rc = rc ? rc : keep_all_referred(c, err);
+	rc = rc ? rc : keep_parts_of_kept(c, err);
 	/* The entry first: a crash between leaves an entry about too much, never a removal that nobody knows of. */
 	bool remove = c->remove;
 	c->remove = false;
@@ -153,6 +209,7 @@ static int collect(struct collector *c, struct sl_error *err)
 	c->bytes = c->removed_bytes = 0;
 	c->items = yyjson_mut_arr(c->call->doc);
 	rc = sl_objects_each(c->store->objects, visit, c, err);
+	rc = rc ? rc : sl_objects_compact(c->store->objects, err);
 	return rc ? rc : sl_objects_tidy(c->store->objects, err);
 }
 
@@ -166,10 +223,9 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 		rc = sl_path_join(lock, c.store->dir, "run.lock", err);
 	if (!rc)
 		rc = sl_file_lock(lock, "sluice gc", false, &lock_fd, err);
-	struct sl_map *kept SL_CLEANUP(sl_map_freep) = rc ? NULL : sl_map_new(err);
-	c.kept = kept;
-	if (!rc)
-		rc = kept ? collect(&c, err) : SL_E_NO_MEMORY;
+	rc = rc ? rc : collect(&c, err);
+	sl_hash_set_done(&c.kept);
+	sl_free(c.queue);
 	if (rc)
 		return rc;
 	yyjson_mut_val *result = sl_call_object(call);

@@ -14,6 +14,9 @@
 
 struct sl_sys {
 	int (*open)(const char *path, int flags, mode_t mode);
+	int (*openat)(int dir_fd, const char *path, int flags, mode_t mode);
+	/* openat2: the path must stay below the folder `dir_fd`, and no part of it may be a link. ELOOP, EXDEV when it does not. */
+	int (*open_beneath)(int dir_fd, const char *path, int flags, mode_t mode);
 	int (*close)(int fd);
 	ssize_t (*read)(int fd, void *data, size_t len);
 	ssize_t (*write)(int fd, const void *data, size_t len);
@@ -21,6 +24,7 @@ struct sl_sys {
 	ssize_t (*pwrite)(int fd, const void *data, size_t len, off_t offset);
 	int (*fsync)(int fd);
 	int (*fdatasync)(int fd);
+	int (*syncfs)(int fd);
 	int (*ftruncate)(int fd, off_t len);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t len);
 	int (*rename)(const char *from, const char *to);
@@ -31,6 +35,7 @@ struct sl_sys {
 	int (*stat)(const char *path, struct stat *ret);
 	int (*lstat)(const char *path, struct stat *ret);
 	int (*fstat)(int fd, struct stat *ret);
+	int (*fstatat)(int dir_fd, const char *path, struct stat *ret, int flags);
 	int (*chmod)(const char *path, mode_t mode);
 	int (*ioctl_clone)(int to_fd, int from_fd); /* FICLONE */
 	void *(*mmap)(void *hint, size_t len, int protection, int flags, int fd, off_t offset);

@@ -242,6 +242,29 @@ static int fault_sync(int fd)
 	return 0;
 }
 
+static int keep_contents(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	snprintf(path, sizeof path, "%s/%s", (const char *)context, name);
+	if (info->is_dir)
+		return sl_dir_each(path, keep_contents, path, err);
+	keep_file(info->inode, path);
+	return 0;
+}
+
+static void keep_all_contents(const char *dir) { MUST(sl_dir_each(dir, keep_contents, (void *)(size_t)dir, NULL) == 0); }
+
+/* Every file's bytes become durable; of the folders nobody may rely on it. */
+static int fault_syncfs(int fd)
+{
+	(void)fd;
+	if (hit(FAULT_SYNC))
+		return -1;
+	if (plan.power_dir)
+		with_real_calls(keep_all_contents, plan.power_dir);
+	return 0;
+}
+
 static ssize_t fault_read(int fd, void *data, size_t len) { return hit(FAULT_READ) ? -1 : read(fd, data, len); }
 static ssize_t fault_pread(int fd, void *data, size_t len, off_t at) { return hit(FAULT_READ) ? -1 : pread(fd, data, len, at); }
 static int fault_stat(const char *path, struct stat *ret) { return hit(FAULT_READ) ? -1 : stat(path, ret); }
@@ -265,6 +288,7 @@ void fault_install(const struct fault_plan *new_plan)
 	table.write = fault_write;
 	table.pwrite = fault_pwrite;
 	table.fsync = table.fdatasync = fault_sync;
+	table.syncfs = fault_syncfs;
 	table.ftruncate = fault_ftruncate;
 	table.rename = fault_rename;
 	table.link = fault_link;

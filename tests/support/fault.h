@@ -13,7 +13,7 @@
 
 enum {
 	FAULT_WRITE = 1,  /* write, pwrite */
-	FAULT_SYNC = 2,   /* fsync, fdatasync */
+	FAULT_SYNC = 2,   /* fsync, fdatasync, syncfs */
 	FAULT_RENAME = 4,
 	FAULT_OPEN = 8,   /* for writing */
 	FAULT_CHANGE = 16, /* mkdir, rmdir, unlink, ftruncate, link, chmod */
