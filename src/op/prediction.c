@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/log.h"
-
 enum { ROWS_SHOWN = 20, READ_BYTES = 64 << 20 };
 
 struct listing {
@@ -129,7 +127,7 @@ static void put_row(struct sl_call *call, yyjson_mut_val *rows, const struct sl_
 		yyjson_mut_arr_add_real(call->doc, outputs, (double)p->outputs[row * p->output_count + o]);
 }
 
-static int find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret,
+int sl_prediction_find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret,
 	char endpoint[160], struct sl_error *err)
 {
 	char id[300];
@@ -143,7 +141,7 @@ int sl_prediction_show(
 {
 	struct sl_prediction prediction;
 	char endpoint[160], hex[SL_HASH_HEX + 1];
-	int rc = find(call, store, ref, &prediction, endpoint, err);
+	int rc = sl_prediction_find(call, store, ref, &prediction, endpoint, err);
 	if (rc)
 		return rc;
 	sl_put_text(call, out, "id", prediction.id.text);
@@ -164,7 +162,7 @@ int sl_prediction_model(struct sl_call *call, struct sl_store *store, const stru
 {
 	struct sl_prediction prediction;
 	char endpoint[160];
-	int rc = find(call, store, ref, &prediction, endpoint, err);
+	int rc = sl_prediction_find(call, store, ref, &prediction, endpoint, err);
 	if (rc)
 		return rc;
 	*ret_id = prediction.id;

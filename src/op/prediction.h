@@ -4,6 +4,7 @@
 
 #include "op/context.h"
 #include "project/ref.h"
+#include "serve/log.h"
 
 /* The newest `limit` requests of `endpoint` (NULL: of every endpoint of the project, newest first) as objects. */
 int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items,
@@ -11,6 +12,9 @@ int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char
 /* One request, or one row of it: inputs and outputs. */
 int sl_prediction_show(
 	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err);
+/* One request, or the record of it that holds the reference's row; in the call's arena. `endpoint`: its name. */
+int sl_prediction_find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret,
+	char endpoint[160], struct sl_error *err);
 /* The full id and the model package that answered. */
 int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id,
 	struct sl_hash *ret_package, struct sl_error *err);
