@@ -57,11 +57,7 @@ bool oip_is_get(struct sl_http_request *request)
 
 void oip_refuse(struct sl_endpoint_state *endpoint, struct sl_http_request *request, const struct sl_error *err)
 {
-	struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
-	if (sl_code_http_status(err->code) < 500)
-		stats->refused++;
-	else
-		stats->failed++;
+	sl_endpoint_refused(endpoint, sl_code_http_status(err->code));
 	sl_http_respond_error(request, 0, err);
 }
 

@@ -46,7 +46,7 @@ static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct s
 	if (!oip_is_method(request, SL_HTTP_POST))
 		return;
 	if (media_of(request, &media, &err)) {
-		sl_endpoint_stats(served->endpoint)->refused++;
+		sl_endpoint_refused(served->endpoint, 415);
 		sl_http_respond_error(request, 415, &err);
 		return;
 	}

@@ -101,10 +101,22 @@ static void on_head(void *context, struct sl_http_request *request)
 
 /* ---- following the registry ---- */
 
+/* In the order in which api/metrics.c gives them names. */
+static void publish_server(struct sl_oip *oip)
+{
+	struct sl_http_stats s;
+	struct sl_stats *stats = sl_serving_stats(oip->serving);
+	sl_http_server_stats(oip->server, &s);
+	const uint64_t values[] = {s.connections_accepted, s.requests, s.refusals, s.bytes_in, s.bytes_out, s.handed_over, s.adopted};
+	if (stats)
+		sl_stats_server(stats, values, SL_ARRAY_LEN(values));
+}
+
 static void look(void *context)
 {
 	struct sl_oip *oip = context;
 	struct sl_error err = {0};
+	publish_server(oip);
 	sl_serving_refresh(oip->serving);
 	if (oip->options.require_token && sl_access_refresh(oip->access, &err))
 		sl_log(SL_LOG_WARNING, "cannot look at the tokens: %s", err.message);

@@ -84,6 +84,7 @@ static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, 
 	served->version = version->version;
 	served->references = 1;
 	snprintf(served->version_text, sizeof served->version_text, "%lld", (long long)version->version);
+	served->series = sl_stats_series(serving->stats, endpoint->spec->name, served->version_text);
 	int rc = sl_package_read(serving->store->objects, &version->hash, arena, &served->package, err);
 	if (!rc)
 		rc = sl_package_load(serving->store->objects, NULL, &served->package, &served->infer, err);
@@ -182,7 +183,7 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 		return SL_E_NO_MEMORY;
 	serving->store = store;
 	serving->endpoints = sl_alloc_array(project->endpoint_count + 1, sizeof *serving->endpoints, err);
-	int rc = serving->endpoints ? 0 : SL_E_NO_MEMORY;
+	int rc = serving->endpoints ? sl_stats_open(store->dir, &serving->stats, err) : SL_E_NO_MEMORY;
 	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
 		struct sl_endpoint_state *endpoint = sl_alloc(sizeof *endpoint, err);
 		if (!endpoint) {
@@ -191,6 +192,7 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 		}
 		serving->endpoints[serving->count++] = endpoint;
 		endpoint->spec = &project->endpoints[i];
+		endpoint->unanswered = sl_stats_series(serving->stats, endpoint->spec->name, "");
 		if (endpoint->spec->log_all)
 			rc = sl_predlog_open(store, endpoint->spec, &endpoint->log, err);
 	}
@@ -228,6 +230,7 @@ void sl_serving_close(struct sl_serving *serving)
 		sl_predlog_close(serving->endpoints[i]->log);
 		sl_free(serving->endpoints[i]);
 	}
+	sl_stats_close(serving->stats);
 	sl_free(serving->endpoints);
 	sl_free(serving);
 }
@@ -322,4 +325,15 @@ int sl_serving_unload(struct sl_serving *serving, const char *name, size_t len, 
 const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint) { return endpoint->spec; }
 const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpoint) { return &endpoint->problem; }
 struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint) { return &endpoint->stats; }
+struct sl_stats *sl_serving_stats(const struct sl_serving *serving) { return serving->stats; }
+
+void sl_endpoint_refused(struct sl_endpoint_state *endpoint, int status)
+{
+	if (status < 500)
+		endpoint->stats.refused++;
+	else
+		endpoint->stats.failed++;
+	sl_stats_status(endpoint->now ? endpoint->now->series : endpoint->unanswered, status);
+}
+
 struct sl_predlog *sl_endpoint_log(const struct sl_endpoint_state *endpoint) { return endpoint->log; }

@@ -13,6 +13,7 @@
 
 #include "learn/package.h"
 #include "project/project.h"
+#include "serve/stats.h"
 #include "track/store.h"
 
 /* The columns that a request may give are slots: the model's features in their order, then the endpoint's key and time columns
@@ -31,6 +32,7 @@ struct sl_served {
 	const char *matrix;      /* the metadata shows one tensor of this name, [rows, columns]; NULL: a tensor per column */
 	size_t max_rows;         /* of one request; 0: SL_INPUTS_MAX */
 	struct sl_map *by_name;
+	struct sl_stats_series *series; /* counts its answers for /metrics; NULL: nobody asks */
 	struct sl_arena *arena;
 	unsigned references;
 };
@@ -80,6 +82,8 @@ void sl_serving_close(struct sl_serving *serving); /* every sl_served must have 
 /* Looks at the aliases (about 20 us each), or at the disk, and swaps what moved. Returns how many were swapped; never fails: what
  * went wrong is sl_endpoint_problem. Endpoints of files that are gone are gone, so no endpoint may be held over it. */
 int sl_serving_refresh(struct sl_serving *serving);
+/* The counters of a project's endpoints; NULL when files are served. */
+struct sl_stats *sl_serving_stats(const struct sl_serving *serving);
 
 size_t sl_serving_count(const struct sl_serving *serving);
 struct sl_endpoint_state *sl_serving_at(const struct sl_serving *serving, size_t i);
@@ -103,6 +107,8 @@ const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpo
 int sl_serving_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
 int sl_serving_unload(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
 
+/* Counts a request that was refused with this status. */
+void sl_endpoint_refused(struct sl_endpoint_state *endpoint, int status);
 struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint);
 /* The log that it writes; NULL with `log: none`. */
 struct sl_predlog *sl_endpoint_log(const struct sl_endpoint_state *endpoint);

@@ -31,10 +31,12 @@ struct sl_endpoint_state {
 	struct sl_error problem;
 	struct sl_hash refused;      /* the package that could not be loaded: it is not tried again */
 	struct sl_endpoint_stats stats;
+	struct sl_stats_series *unanswered; /* counts what came while no version was there */
 	struct shelf_model *files;   /* NULL: follows the registry */
 };
 
 struct sl_serving {
+	struct sl_stats *stats; /* of a project's; else NULL */
 	struct sl_store *store;
 	struct sl_endpoint_state **endpoints; /* of files: by name */
 	size_t count;

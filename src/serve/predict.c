@@ -108,6 +108,8 @@ static int encode(struct sl_inputs *rows, struct sl_error *err)
 		}
 	}
 	sl_endpoint_stats(rows->served->endpoint)->unseen += unseen;
+	if (unseen && rows->served->series)
+		sl_stats_add(&rows->served->series->unseen, unseen);
 	return 0;
 }
 
@@ -148,10 +150,23 @@ static int event_times(struct sl_inputs *rows, int64_t received_ms, const int64_
 	return 0;
 }
 
+static void count_answered(const struct sl_inputs *rows, int64_t started_ns, int64_t parsed_ns, int64_t computed_ns)
+{
+	struct sl_stats_series *series = rows->served->series;
+	int64_t logged_ns = sl_monotonic_ns();
+	sl_stats_status(series, 200);
+	sl_stats_add(&series->rows, rows->count);
+	sl_stats_time(series, SL_STATS_PARSE, parsed_ns - started_ns);
+	sl_stats_time(series, SL_STATS_COMPUTE, computed_ns - parsed_ns);
+	sl_stats_time(series, SL_STATS_LOG, logged_ns - computed_ns);
+	sl_stats_time(series, SL_STATS_REQUEST, logged_ns - started_ns);
+}
+
 int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
 {
 	struct sl_endpoint_state *endpoint = rows->served->endpoint;
 	struct sl_predlog *log = sl_endpoint_log(endpoint);
+	int64_t parsed_ns = sl_monotonic_ns();
 	const int64_t *times_ms;
 	struct sl_id id;
 	int rc = check_given(rows, err);
@@ -164,11 +179,13 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	if (rc)
 		return rc;
 	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
-	int64_t latency_us = (sl_monotonic_ns() - started_ns) / 1000;
+	int64_t computed_ns = sl_monotonic_ns(), latency_us = (computed_ns - started_ns) / 1000;
 	if (log)
 		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us,
 				       err);
 	if (rc) {
+		if (rows->served->series)
+			sl_stats_add(&rows->served->series->log_failures, 1);
 		sl_disk_hint(err, err ? err->where : "", 0);
 		return sl_error_context(err, "the prediction could not be logged");
 	}
@@ -177,6 +194,8 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	stats->rows += rows->count;
 	stats->latency_us += (uint64_t)latency_us;
 	stats->last_ms = sl_id_time_ms(&id);
+	if (rows->served->series)
+		count_answered(rows, started_ns, parsed_ns, computed_ns);
 	*ret_id = id;
 	return 0;
 }
