@@ -576,3 +576,5 @@ int sl_meta_check(struct sl_meta *meta, struct sl_error *err)
 	sl_meta_end_read(meta);
 	return rc;
 }
+
+const char *sl_meta_version(void) { return "sqlite " SQLITE_VERSION; }

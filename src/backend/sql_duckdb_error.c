@@ -151,6 +151,8 @@ static void add_hint(int code, const char *hint, struct sl_error *err)
 	else if (code == SL_E_DENIED)
 		sl_error_hint(err,
 			      "a statement reads only the datasets that it names in FROM; files and settings are out of reach");
+	else if (strstr(hint, "(Auto-Detected)") || strstr(hint, "(Set By User)"))
+		sl_error_hint(err, "is it text in columns? the reader's own settings did not fit it"); /* DuckDB lists them all */
 	else if (*hint)
 		sl_error_hint(err, "%s", hint);
 }

@@ -167,3 +167,5 @@ uint32_t sl_crc32c(uint32_t crc, const void *data, size_t len)
 		crc = crc_table[(crc ^ *p++) & 255] ^ crc >> 8;
 	return ~crc;
 }
+
+const char *sl_crypto_version(void) { return OpenSSL_version(OPENSSL_VERSION); }

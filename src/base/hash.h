@@ -36,6 +36,9 @@ void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
 /* Equal without telling by time where they differ. */
 bool sl_equal_constant_time(const void *a, const void *b, size_t len);
 
+/* The library behind SHA-256 and Ed25519: "OpenSSL 3.0.17 1 Jul 2025". */
+const char *sl_crypto_version(void);
+
 /* CRC-32C (Castagnoli), as Kafka record batches use it; start with 0. */
 uint32_t sl_crc32c(uint32_t crc, const void *data, size_t len);
 

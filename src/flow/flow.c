@@ -150,7 +150,9 @@ static int lock(struct sl_store *store, const struct sl_flow_options *options, i
 		return rc;
 	snprintf(holder, sizeof holder, "%.180s, process %ld", options->command ? options->command : "sluice run", (long)getpid());
 	rc = sl_file_lock(path, holder, options->wait, ret_fd, err);
-	return rc == SL_E_BUSY && holder_is_gone(err) ? sl_file_lock(path, holder, true, ret_fd, err) : rc;
+	if (rc == SL_E_BUSY && holder_is_gone(err))
+		rc = sl_file_lock(path, holder, true, ret_fd, err);
+	return rc == SL_E_BUSY ? sl_error_hint(err, "wait for it with --wait, or end it; what it does is then not done again") : rc;
 }
 
 static void tell_fresh(const struct sl_flow_report *report, const struct sl_flow_options *options)

@@ -22,6 +22,13 @@ void flow_gate_rows(const struct flow_graph *graph, const struct flow_node *node
 	}
 }
 
+/* Neither `evaluate` nor `validation`: the gate judges by rows that the model has seen. */
+static bool in_sample(const struct flow_task *task)
+{
+	const struct sl_model *model = task->graph->nodes[task->node].model;
+	return !*model->evaluate.data && !*sl_project_step(task->graph->project, model->from)->train.validation;
+}
+
 int flow_gate_find_champion(struct flow_task *task, struct sl_error *err)
 {
 	const struct flow_node *node = &task->graph->nodes[task->node];
@@ -57,8 +64,8 @@ static void name_failed_rule(struct flow_task *task, const char *verdict)
 	yyjson_arr_foreach(yyjson_doc_get_root(doc), i, max, rule) {
 		if (sl_json_bool(rule, "passed", true))
 			continue;
-		snprintf(task->cause, sizeof task->cause, "the gate refused it: %.200s (it has %.6g, the bar is %.6g)", sl_json_str(rule, "rule", ""),
-			 sl_json_num(rule, "value", 0), sl_json_num(rule, "bar", 0));
+		snprintf(task->cause, sizeof task->cause, "the gate refused it: %.200s (it has %.6g%s, the bar is %.6g)", sl_json_str(rule, "rule", ""),
+			 sl_json_num(rule, "value", 0), in_sample(task) ? " in-sample" : "", sl_json_num(rule, "bar", 0));
 		return;
 	}
 }
@@ -103,6 +110,8 @@ int flow_gate_commit(struct flow_task *task, struct sl_error *err)
 	rc = rc ? rc : make_version(task, package, sl_buf_cstr(&metrics), &version, err);
 	rc = rc ? rc : apply_verdict(task, version, passed, sl_buf_cstr(&verdict), sl_buf_cstr(&metrics), err);
 	rc = rc ? rc : sl_run_output(&task->graph->store->track, &task->run, "model", node->name, package, err);
+	if (!rc && in_sample(task))
+		rc = sl_run_tag(&task->graph->store->track, &task->run, "scored_on", "in-sample: the rows that it was trained on", err);
 	if (rc)
 		return rc;
 	double auc = sl_scores_get(&task->scores, "auc"), rmse = sl_scores_get(&task->scores, "rmse");
@@ -112,7 +121,7 @@ int flow_gate_commit(struct flow_task *task, struct sl_error *err)
 	else if (rmse == rmse)
 		snprintf(score, sizeof score, ", rmse %.4g", rmse);
 	task->outcome = !passed ? SL_FLOW_FAILED : node->model->promote_auto ? SL_FLOW_OK : SL_FLOW_WAITING;
-	snprintf(task->note, sizeof task->note, "%s@%lld%s, %s", node->name, (long long)version, score,
+	snprintf(task->note, sizeof task->note, "%s@%lld%s%s, %s", node->name, (long long)version, score, in_sample(task) ? " (in-sample)" : "",
 		 task->outcome == SL_FLOW_FAILED ? "refused" : task->outcome == SL_FLOW_OK ? "promoted" : "waits for approval");
 	if (!passed)
 		name_failed_rule(task, sl_buf_cstr(&verdict));

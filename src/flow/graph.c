@@ -200,6 +200,8 @@ static int analyze(struct builder *b, const struct sl_step *step, const char *ke
 	if (!doc)
 		return sl_fail_memory(b->err);
 	int rc = sl_sql_analyze(step->sql_text, *step->sql_path ? step->sql_path : step->name, doc, &tables, &params, b->err);
+	if (rc)
+		flow_place_error(b->g->project, step, b->err);
 	rc = rc ? rc : sl_json_mut_canonical(tables, &text, b->err);
 	if (rc)
 		return rc;

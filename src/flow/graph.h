@@ -75,4 +75,7 @@ const struct flow_output *flow_input_from(const struct flow_graph *graph, const 
  * loads neither. */
 int flow_engine_version(struct flow_graph *graph, const char *engine, bool write, const char **ret, struct sl_error *err);
 
+/* Turns a place inside a step's SQL or row expression ("features:1:8") into one of the project file. */
+void flow_place_error(const struct sl_project *project, const struct sl_step *step, struct sl_error *err);
+
 #endif

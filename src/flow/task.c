@@ -349,6 +349,8 @@ static void take_error(struct flow_task *task, yyjson_val *error)
 		return;
 	sl_fail_at(&task->told, code < 0 ? code : SL_E_FAILED, sl_json_str(error, "where", ""), "%s", sl_json_str(error, "message", "failed"));
 	sl_error_hint(&task->told, "%s", sl_json_str(error, "hint", ""));
+	if (node_of(task)->step)
+		flow_place_error(task->graph->project, node_of(task)->step, &task->told);
 }
 
 /* {"metric":NAME,"step":N,"value":X}, {"progress":F,"what":TEXT} or {"error":{...}}; anything else is somebody's own and is let pass. */

@@ -270,11 +270,7 @@ static int run_train(struct worker *w)
 	int rc = read_names(w, yyjson_obj_get(t, "features"), &spec.features);
 	rc = rc ? rc : find_table(w, spec.data, &request.table);
 	rc = rc ? rc : sl_learn_train(&request, &result, w->err);
-	rc = rc ? rc : add_scores(w, &result.scores);
-	const char *version = rc ? NULL : sl_trainer_version(NULL);
-	if (version && !yyjson_mut_obj_add_strcpy(w->doc, w->result, "libraries", version))
-		rc = sl_fail_memory(w->err);
-	return rc;
+	return rc ? rc : add_scores(w, &result.scores);
 }
 
 static int evaluate_one(struct worker *w, struct sl_objects *objects, const struct sl_evaluate *spec, const char *hex, struct sl_buf *json)
@@ -331,6 +327,14 @@ static int run_job(struct worker *w)
 	return rc ? rc : sl_fail(w->err, SL_E_INVALID, "there is no job of kind '%.60s'", action);
 }
 
+/* "duckdb 1.5.6, xgboost 3.2.0": what the work was done with; every job reads its rows by the first. */
+static int add_libraries(struct worker *w)
+{
+	const char *sql = sl_sql_version(NULL), *trainer = sl_str_eq(sl_json_str(w->job, "action", ""), "train") ? sl_trainer_version(NULL) : NULL;
+	const char *text = sl_arena_printf(w->arena, "%s%s%s", sql ? sql : "", sql && trainer ? ", " : "", trainer ? trainer : "");
+	return text && yyjson_mut_obj_add_str(w->doc, w->result, "libraries", text) ? 0 : sl_fail_memory(w->err);
+}
+
 static int write_result(struct worker *w, const char *path)
 {
 	SL_AUTO_BUF struct sl_buf out = SL_BUF_INIT(JOB_BYTES_MAX);
@@ -369,6 +373,7 @@ static int work(struct worker *w, const char *job_path)
 	w->staging = sl_json_str(w->job, "staging", "");
 	w->work = (struct sl_work){.memory_bytes = (uint64_t)sl_json_int(w->job, "memory", 0), .cancel = &cancel, .progress = on_progress};
 	rc = run_job(w);
+	rc = rc ? rc : add_libraries(w);
 	rc = rc ? rc : write_result(w, sl_json_str(w->job, "result", ""));
 	if (rc)
 		tell_error(w);

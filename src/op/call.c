@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "op/resolve.h"
 #include "os/disk.h"
 #include "track/store.h"
 
@@ -265,6 +266,8 @@ int sl_call_run(struct sl_call *call, struct sl_error *err)
 	int rc = call->op->handler(call, err);
 	if (rc == SL_E_NO_SPACE && err)
 		sl_disk_hint(err, *err->where == '/' ? err->where : call->store ? call->store->dir : call->dir, 0);
+	if (rc == SL_E_NOT_FOUND && err)
+		sl_resolve_suggest(call, err);
 	if (!rc && !call->result && !call->raw)
 		return sl_fail(err, SL_E_BUG, "%s made no result", call->op->name);
 	return rc;

@@ -119,7 +119,7 @@ int sl_op_diff(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = describe(call, store, sl_call_text(call, "b"), &ref[1], b, err);
 	if (!rc && ref[0].kind != ref[1].kind)
-		rc = sl_fail(err, SL_E_INVALID, "a %s cannot be compared with a %s", sl_ref_kind_name(ref[0].kind),
+		rc = sl_fail(err, SL_E_INVALID, "%s cannot be compared with %s", sl_ref_kind_phrase(ref[0].kind),
 			sl_ref_kind_name(ref[1].kind));
 	if (rc)
 		return rc;

@@ -61,7 +61,7 @@ static const struct listing STORED[] = {
 		" ORDER BY to_ms DESC LIMIT ?2",
 		"no monitor window has closed yet"},
 	{"events",
-		"SELECT seq AS seq, kind AS kind, subject AS subject, from_ms AS \"from:time\", to_ms AS \"to:time\", made_ms "
+		"SELECT seq AS seq, kind AS kind, subject AS subject, nullif(from_ms, 0) AS \"from:time\", nullif(to_ms, 0) AS \"to:time\", made_ms "
 			"AS \"made:time\" FROM event"
 		" ORDER BY seq DESC LIMIT ?1",
 		NULL, "no events yet"},

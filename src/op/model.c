@@ -51,7 +51,7 @@ int sl_op_promote(struct sl_call *call, struct sl_error *err)
 	int rc = sl_call_store(call, &store, err);
 	if (!rc)
 		rc = sl_ref_parse(sl_call_text(call, "model"), &ref, err);
-	if (!rc && !ref.version[0]) {
+	if (!rc && !ref.version[0] && !(rc = sl_model_find(&store->track, ref.name, "", &version, err))) {
 		sl_fail(err, SL_E_INVALID, "promote needs a version: %s@N", ref.name);
 		return sl_error_hint(err, "sluice ls models %s", ref.name);
 	}
@@ -79,6 +79,10 @@ int sl_op_rollback(struct sl_call *call, struct sl_error *err)
 	if (!rc && ref.version[0])
 		rc = sl_fail(err, SL_E_INVALID, "rollback takes a model, not a version; sluice promote %s moves to one",
 			sl_call_text(call, "model"));
+	if (rc)
+		return rc;
+	struct sl_model_version newest;
+	rc = sl_model_find(&store->track, ref.name, "", &newest, err); /* a name that nobody knows is not one without history */
 	if (rc)
 		return rc;
 	int64_t before = present_version(store, ref.name, alias);

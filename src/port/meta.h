@@ -71,4 +71,7 @@ int sl_meta_int(struct sl_meta *meta, int64_t fallback, int64_t *ret, struct sl_
 /* Structure and every page's checksum; SL_E_CORRUPT names the page and what is wrong. */
 int sl_meta_check(struct sl_meta *meta, struct sl_error *err);
 
+/* "sqlite 3.54.0" */
+const char *sl_meta_version(void);
+
 #endif

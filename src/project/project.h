@@ -99,6 +99,7 @@ struct sl_step {
 	size_t output_count;
 	const char *sql_path;          /* SQL: file relative to the project; "" when the text is given in place */
 	const char *sql_text;          /* SQL: the text itself, also when it came from the file */
+	struct sl_mark sql_mark;       /* SQL: where the text, or its file's name, stands */
 	struct sl_names argv;          /* RUN: program and arguments; a single text becomes {"/bin/sh","-c",text} */
 	struct sl_names code;          /* RUN: files that count as its code; relative arguments that name files are added by themselves */
 	struct sl_train train;

@@ -78,6 +78,17 @@ static int read_max(struct sl_loader *loader, const struct sl_yaml *node, void *
 	return read_bound(loader, node, &check->max, &check->has_max);
 }
 
+static const char *set_kind(const struct sl_value *value)
+{
+	switch (value->type) {
+	case SL_VALUE_BOOL: return "truth value";
+	case SL_VALUE_INT:
+	case SL_VALUE_DOUBLE: return "number";
+	case SL_VALUE_TIME: return "time";
+	default: return "text";
+	}
+}
+
 static int read_values(struct sl_loader *loader, const struct sl_yaml *node, void *target)
 {
 	struct sl_check *check = &((struct check_read *)target)->check;
@@ -94,6 +105,9 @@ static int read_values(struct sl_loader *loader, const struct sl_yaml *node, voi
 		rc = sl_load_value(loader, node->entries[i].value, &check->values[i]);
 		if (!rc && (check->values[i].type == SL_VALUE_JSON || check->values[i].type == SL_VALUE_NULL))
 			rc = sl_load_fail(loader, node->entries[i].value->mark, SL_E_INVALID, "a value of a set is a text, number, time, true or false");
+		if (!rc && set_kind(&check->values[i]) != set_kind(&check->values[0]))
+			rc = sl_load_fail(loader, node->entries[i].value->mark, SL_E_INVALID, "the values of a set are of one kind, and the first is a %s",
+					  set_kind(&check->values[0]));
 	}
 	return rc;
 }
@@ -182,8 +196,38 @@ static int unknown_check(struct sl_loader *loader, const struct sl_yaml *key)
 	return sl_load_suggest(loader, key->text, names, count);
 }
 
+/* A column may be called 5, but who writes 5 without quotes more likely mistook the check. */
+static int want_column_name(struct sl_loader *loader, const struct sl_yaml *node)
+{
+	long long integer;
+	double number;
+	bool truth;
+	int rc = sl_load_resolve(loader, node, &node);
+	if (rc || node->kind != SL_YAML_SCALAR || !node->plain)
+		return rc;
+	if (!sl_yaml_int(node, &integer) && !sl_yaml_double(node, &number) && !sl_yaml_bool(node, &truth))
+		return 0;
+	sl_load_fail(loader, node->mark, SL_E_INVALID, "a column's name is wanted here, not %.100s", node->text);
+	return sl_error_hint(loader->err, "if the column is called so, quote it: '%.100s'", node->text);
+}
+
+static int want_column_names(struct sl_loader *loader, const struct sl_yaml *node)
+{
+	const struct sl_yaml *inner = node->kind != SL_YAML_MAP ? NULL : sl_yaml_get(node, "columns") ? sl_yaml_get(node, "columns") : sl_yaml_get(node, "column");
+	node = inner ? inner : node;
+	int rc = node->kind == SL_YAML_SCALAR ? want_column_name(loader, node) : 0;
+	for (size_t i = 0; !rc && node->kind == SL_YAML_LIST && i < node->count; i++)
+		rc = want_column_name(loader, node->entries[i].value);
+	return rc;
+}
+
 static int read_check_body(struct sl_loader *loader, const struct check_kind *kind, const struct sl_yaml *node, struct check_read *read)
 {
+	long long integer;
+	if (kind->kind != SL_CHECK_SQL && kind->kind != SL_CHECK_COLUMNS && want_column_names(loader, node))
+		return SL_E_INVALID;
+	if (kind->kind == SL_CHECK_SQL && sl_yaml_int(node, &integer))
+		return sl_load_fail(loader, node->mark, SL_E_INVALID, "'sql' wants a query or a .sql file, not %s", node->text);
 	if (kind->kind == SL_CHECK_COLUMNS)
 		return read_typed_columns(loader, node, &read->check);
 	if (node->kind == SL_YAML_MAP)
@@ -211,6 +255,26 @@ static int name_check(struct sl_loader *loader, const struct check_kind *kind, c
 	return check->name ? 0 : sl_load_memory(loader);
 }
 
+/* Bounds of one kind, and in order. */
+static int check_bounds(struct sl_loader *loader, const struct check_kind *kind, const struct sl_check *check)
+{
+	const struct sl_value *min = &check->min, *max = &check->max;
+	bool min_time = check->has_min && min->type == SL_VALUE_TIME, max_time = check->has_max && max->type == SL_VALUE_TIME;
+	if (kind->kind == SL_CHECK_ROWS) {
+		if ((check->has_min && (min->type != SL_VALUE_INT || min->i < 0)) || (check->has_max && (max->type != SL_VALUE_INT || max->i < 0)))
+			return sl_load_fail(loader, check->mark, SL_E_INVALID, "'rows' counts: its bounds are whole numbers from 0");
+	}
+	if (!check->has_min || !check->has_max)
+		return 0;
+	if (min_time != max_time)
+		return sl_load_fail(loader, check->mark, SL_E_INVALID, "'min' and 'max' must be of one kind: two numbers or two times");
+	double low = min->type == SL_VALUE_DOUBLE ? min->d : (double)min->i, high = max->type == SL_VALUE_DOUBLE ? max->d : (double)max->i;
+	if (low <= high)
+		return 0;
+	sl_load_fail(loader, check->mark, SL_E_INVALID, "'min' is greater than 'max': no value can pass");
+	return sl_error_hint(loader->err, "exchange them");
+}
+
 static int finish_check(struct sl_loader *loader, const struct check_kind *kind, struct check_read *read)
 {
 	struct sl_check *check = &read->check;
@@ -235,6 +299,8 @@ static int finish_check(struct sl_loader *loader, const struct check_kind *kind,
 	bool bounded = kind->kind == SL_CHECK_BETWEEN || kind->kind == SL_CHECK_ROWS;
 	if (bounded && !check->has_min && !check->has_max)
 		return sl_load_fail(loader, check->mark, SL_E_INVALID, "'%s' needs 'min', 'max' or both", kind->name);
+	if (bounded && check_bounds(loader, kind, check))
+		return SL_E_INVALID;
 	if (by_row && check->columns.count == 0)
 		return sl_load_fail(loader, check->mark, SL_E_INVALID, "'%s' names no column", kind->name);
 	return name_check(loader, kind, given, check);

@@ -185,6 +185,7 @@ static int read_sql(struct sl_loader *loader, const struct sl_yaml *node, void *
 {
 	struct sl_step *step = target;
 	step->kind = SL_STEP_SQL;
+	step->sql_mark = node->mark;
 	if (node->kind != SL_YAML_SCALAR || sl_yaml_is_null(node))
 		return sl_load_fail(loader, node->mark, SL_E_INVALID, "'sql' wants a .sql file or the query itself");
 	if (!sl_str_ends(node->text, ".sql")) {

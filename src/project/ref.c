@@ -14,6 +14,16 @@ static const char *const KINDS[] = {
 
 const char *sl_ref_kind_name(enum sl_ref_kind kind) { return KINDS[kind]; }
 
+const char *sl_ref_kind_phrase(enum sl_ref_kind kind)
+{
+	static const char *const PHRASES[] = {
+		[SL_REF_ANY] = "a name", [SL_REF_DATASET] = "a dataset", [SL_REF_MODEL] = "a model", [SL_REF_RUN] = "a run",
+		[SL_REF_PREDICTION] = "a prediction", [SL_REF_STEP] = "a step", [SL_REF_ENDPOINT] = "an endpoint", [SL_REF_SOURCE] = "a source",
+		[SL_REF_MONITOR] = "a monitor", [SL_REF_TRIGGER] = "a trigger", [SL_REF_FILE] = "a file",
+	};
+	return PHRASES[kind];
+}
+
 /* A kind is a lower-case word before the first ':'; anything else before it belongs to the name ("C:", a time). */
 static int parse_kind(const char **text, enum sl_ref_kind *ret, struct sl_error *err)
 {

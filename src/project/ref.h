@@ -18,5 +18,6 @@ struct sl_ref {
 /* Pure text: nothing is looked up. Refuses what is longer, has control characters, or an unknown kind (with the nearest). */
 int sl_ref_parse(const char *text, struct sl_ref *ret, struct sl_error *err);
 const char *sl_ref_kind_name(enum sl_ref_kind kind);
+const char *sl_ref_kind_phrase(enum sl_ref_kind kind); /* "a model", "an endpoint" */
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "port/meta.h"
 #include "track/run.h"
 
 enum { GIT_TIMEOUT_MS = 10000 };
@@ -100,6 +101,13 @@ static bool add_cpu(yyjson_mut_doc *doc, yyjson_mut_val *into)
 	return yyjson_mut_obj_add_strcpy(doc, into, "cpu", name);
 }
 
+/* Those of this process. What a step's worker loads besides (DuckDB, XGBoost) stands with the step's run. */
+static bool add_libraries(yyjson_mut_doc *doc, yyjson_mut_val *into)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, into, "libraries");
+	return list && yyjson_mut_arr_add_str(doc, list, sl_meta_version()) && yyjson_mut_arr_add_str(doc, list, sl_crypto_version());
+}
+
 int sl_environment_json(const char *project_dir, struct sl_buf *out, struct sl_buf *ret_diff, struct sl_error *err)
 {
 	struct utsname host;
@@ -114,7 +122,7 @@ int sl_environment_json(const char *project_dir, struct sl_buf *out, struct sl_b
 		  yyjson_mut_obj_add_str(doc, o, "version", SLUICE_VERSION) &&
 		  yyjson_mut_obj_add_str(doc, o, "host", host.nodename) && yyjson_mut_obj_add_str(doc, o, "os", os) &&
 		  yyjson_mut_obj_add_str(doc, o, "machine", host.machine) &&
-		  yyjson_mut_obj_add_int(doc, o, "cpus", sysconf(_SC_NPROCESSORS_ONLN)) && add_cpu(doc, o) &&
+		  yyjson_mut_obj_add_int(doc, o, "cpus", sysconf(_SC_NPROCESSORS_ONLN)) && add_cpu(doc, o) && add_libraries(doc, o) &&
 		  add_git(project_dir, doc, o, ret_diff ? ret_diff : &own_diff);
 	if (!ok)
 		return sl_fail_memory(err);

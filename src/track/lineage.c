@@ -480,7 +480,7 @@ static int find_root(struct walk *walk, struct sl_store *store, const struct sl_
 	case SL_REF_FILE: return root_file(walk, ref, err);
 	default: break;
 	}
-	sl_fail(err, SL_E_INVALID, "a %s has no lineage of its own", sl_ref_kind_name(ref->kind));
+	sl_fail(err, SL_E_INVALID, "%s has no lineage of its own", sl_ref_kind_phrase(ref->kind));
 	return sl_error_hint(err, "ask for a prediction, model, dataset, run, step, source or file");
 }
 

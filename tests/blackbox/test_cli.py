@@ -245,3 +245,17 @@ def test_interrupt_ends_a_run_and_its_steps(small):
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 1
     assert small.json("ls", "runs")["items"][-1]["status"] in ("cancelled", "killed")
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest(small):
+    small.sluice("run")
+    for command in ("show model:mm", "log fitt", "why dataset:claen", "promote mm", "promote mm@1", "rollback mm", "approve mm",
+                    "predict mm data/raw.csv", "check cleann", "show step:fitt", "show endpoint:ee"):
+        told = small.sluice(*command.split(), status=2).stderr
+        assert "did you mean '" in told, (command, told)
+
+
+def test_a_data_event_has_no_time_of_1970(small):
+    small.sluice("run")
+    events = small.json("ls", "events")["items"]
+    assert events and all(not event.get("from") and not event.get("to") for event in events if event["kind"] == "data")

@@ -1,5 +1,6 @@
 """`sluice run` as its users meet it: only what changed runs, mistakes are told with their place, and nothing is half done."""
 import os
+import random
 import signal
 import time
 
@@ -89,7 +90,7 @@ def test_a_second_run_at_once_is_refused_and_says_who_holds_it(chain):
     process, log = chain.start("run", "slow")
     wait_until(lambda: "slow" in log.read_text(), what="the start of the slow step")
     second = chain.sluice("run", status=4)
-    assert str(process.pid) in second.stderr
+    assert str(process.pid) in second.stderr and "--wait" in second.stderr
     process.send_signal(signal.SIGINT)
     process.wait(30)
 
@@ -168,8 +169,33 @@ MISTAKES = {
     "duplicate key": ("project: x\nproject: y\n", "sluice.yaml:2:1", ""),
     "broken": ("project: [x\n", "sluice.yaml:", ""),
     "cycle": ("project: x\nsteps:\n  a: {sql: 'select * from b'}\n  b: {sql: 'select * from a'}\n", "sluice.yaml:", ""),
+    "broken SQL": ("project: x\nsources: {r: f.csv}\nsteps:\n  a: {sql: 'selec 1 from r'}\n", "sluice.yaml:4:12: at 1:1 of its SQL", ""),
     "missing file": ("project: x\nsteps:\n  a: {sql: sql/none.sql}\n", "sluice.yaml:3", ""),
 }
+
+WRONG_CHECKS = {
+    "between: {column: a, min: 5, max: 1}": (":6:", "'min' is greater than 'max'"),
+    "between: {column: a, min: 2001-05-01, max: 5}": (":6:", "of one kind"),
+    "between: {column: 5, min: 1}": (":6:", "column's name"),
+    "not_null: 5": (":6:19: ", "quote it"),
+    "unique: [a, true]": (":6:21: ", "quote it"),
+    "rows: {min: -5}": (":6:", "whole numbers"),
+    "rows: {max: 1.5}": (":6:", "whole numbers"),
+    "rows: {min: 2001-01-01}": (":6:", "whole numbers"),
+    "rows: {min: 10, max: 5}": (":6:", "greater"),
+    "in_set: {column: a, values: [1, b]}": (":6:41: ", "of one kind"),
+    "sql: 5": (":6:14: ", "query"),
+}
+
+
+@pytest.mark.parametrize("check", WRONG_CHECKS)
+def test_a_wrong_argument_of_a_check_is_told_with_its_place(project, check):
+    place, words = WRONG_CHECKS[check]
+    project.sluice("init")
+    project.write("f.csv", "a\n1\n")
+    project.write("sluice.yaml", f"project: x\nsources: {{f: f.csv}}\ndatasets:\n  f:\n    checks:\n      - {check}\n")
+    done = project.sluice("run", status=2)
+    assert f"sluice.yaml{place}" in done.stderr and words in done.stderr
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -181,6 +207,43 @@ def test_a_mistake_is_told_with_its_place_and_starts_nothing(project, name):
     done = project.sluice("run", status=2)
     assert done.stderr.startswith("error: ") and place in done.stderr and near in done.stderr
     assert not list((project.root / ".sluice" / "runs").iterdir())
+
+
+def test_an_error_inside_a_statement_is_told_with_its_place(project):
+    """SQL in place, and the expressions of a train step: the project file's line, not a text of ours."""
+    project.sluice("init")
+    project.write("f.csv", "a,t\n1,0\n2,1\n")
+    head = "project: x\nsources: {r: f.csv}\nsteps:\n"
+    project.write("sluice.yaml", head + "  a:\n    sql: |\n      select a,\n        nope from r\n")
+    assert "error: sluice.yaml:5:10: a: at 2:3 of its SQL: " in project.sluice("run", status=1).stderr
+    project.write("sluice.yaml", head + "  fit: {train: {algorithm: xgboost, data: r, where: 'nope > 1', target: t, features: [a]}}\n")
+    assert "error: sluice.yaml:4:8: fit: " in project.sluice("run", status=1).stderr
+
+
+def test_bytes_that_are_no_csv_are_refused_without_the_readers_innards(project):
+    project.sluice("init")
+    project.write("sluice.yaml", "project: x\nsources:\n  raw: raw.csv\n")
+    project.write("raw.csv", random.Random(3).randbytes(100_000))
+    told = project.sluice("run", status=1).stderr
+    assert "raw.csv" in told and "objects" not in told and "Auto-Detected" not in told and "strict_mode" not in told
+
+
+def test_a_gate_on_the_training_rows_says_so(project):
+    project.sluice("init")
+    project.write("f.csv", "a,t\n" + "".join(f"{i},{i % 2}\n" for i in range(100)))
+    project.write("sluice.yaml", "project: x\nsources: {r: f.csv}\nsteps:\n"
+                  "  fit: {train: {algorithm: xgboost, data: r, target: t, features: [a], rounds: 2}}\nmodels:\n  m: {from: fit, gate: ['auc >= 2']}\n")
+    assert "in-sample" in project.sluice("run", status=1).stderr
+    project.write("sluice.yaml", (project.root / "sluice.yaml").read_text().replace("rounds: 2", "rounds: 2, validation: 'a >= 80'"))
+    assert "in-sample" not in project.sluice("run", status=1).stderr.rpartition("error: ")[2]
+
+
+def test_a_run_records_the_libraries_that_it_used(chain):
+    states(chain)
+    run = chain.json("show", "run:" + chain.json("show", "step:upper")["runs"][0]["id"])
+    whole = chain.json("show", "run:" + next(run["id"] for run in chain.json("ls", "runs")["items"] if run["kind"] == "run"))
+    assert run["tags"]["libraries"].startswith("duckdb ")
+    assert [library.split()[0] for library in whole["environment"]["libraries"]] == ["sqlite", "OpenSSL"]
 
 
 def test_a_broken_line_is_told_with_row_and_column(chain):
