@@ -6,7 +6,7 @@
 #include "api/html.h"
 #include "api/metrics.h"
 #include "api/page.h"
-#include "api/pool.h"
+#include "track/pool.h"
 #include "base/str.h"
 #include "op/access.h"
 #include "op/context.h"

@@ -46,6 +46,7 @@ struct sl_meta {
 	int depth, read_depth;     /* of begin, of begin_read */
 	bool doomed;               /* an inner level rolled back: nothing more may happen until the outermost ends */
 	int wal_frames;            /* after this handle's last commit */
+	int wal_frames_max;        /* beyond, a commit copies the log into the database */
 	int64_t busy_since_ns;
 };
 
@@ -121,7 +122,7 @@ static int after_commit(void *context, sqlite3 *db, const char *name, int frames
 {
 	struct sl_meta *meta = context;
 	meta->wal_frames = frames;
-	if (frames >= WAL_FRAMES)
+	if (frames >= meta->wal_frames_max)
 		sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	return SQLITE_OK;
 }
@@ -235,6 +236,7 @@ int sl_meta_open(const char *url, bool create, struct sl_meta **ret, struct sl_e
 	struct sl_meta *meta = sl_alloc(sizeof *meta, err);
 	if (!meta)
 		return SL_E_NO_MEMORY;
+	meta->wal_frames_max = WAL_FRAMES;
 	int rc = path_of_url(url, meta->path, err);
 	if (!rc && !(meta->statements = sl_map_new(err)))
 		rc = SL_E_NO_MEMORY;
@@ -348,6 +350,28 @@ int sl_meta_end(struct sl_meta *meta, int rc, struct sl_error *err)
 		return sl_meta_commit(meta, err);
 	sl_meta_rollback(meta);
 	return rc;
+}
+
+int sl_meta_save(struct sl_meta *meta, struct sl_error *err)
+{
+	assert(meta->depth == 1);
+	return (int)sl_meta_exec(meta, err, "SAVEPOINT part", NULL);
+}
+
+int sl_meta_keep(struct sl_meta *meta, struct sl_error *err) { return (int)sl_meta_exec(meta, err, "RELEASE part", NULL); }
+
+int sl_meta_undo(struct sl_meta *meta, struct sl_error *err)
+{
+	int rc = (int)sl_meta_exec(meta, err, "ROLLBACK TO part", NULL);
+	return rc ? rc : sl_meta_keep(meta, err);
+}
+
+int sl_meta_tune(struct sl_meta *meta, int cache_kib, int log_frames, struct sl_error *err)
+{
+	char sql[64];
+	snprintf(sql, sizeof sql, "PRAGMA cache_size=-%d", cache_kib);
+	meta->wal_frames_max = log_frames;
+	return exec(meta, sql, "cannot set up", err);
 }
 
 int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err)

@@ -41,6 +41,45 @@ bool sl_id_parse(const char *text, struct sl_id *ret)
 	return true;
 }
 
+void sl_id_hex(const struct sl_id *id, char out[SL_ID_HEX + 1])
+{
+	static const char HEX[] = "0123456789abcdef";
+	/* 26 digits of 5 bits are 130: the first two bits are 0. */
+	unsigned bits = 0, have = 0, at = 0;
+	for (int i = 0; i < SL_ID_LEN; i++) {
+		bits = bits << 5 | (unsigned)digit(id->text[i]);
+		for (have += i ? 5 : 3; have >= 4; have -= 4)
+			out[at++] = HEX[bits >> (have - 4) & 15];
+	}
+	out[SL_ID_HEX] = 0;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool sl_id_parse_hex(const char *hex, struct sl_id *ret)
+{
+	struct sl_id id = {0};
+	unsigned bits = 0, have = 2, at = 0;
+	for (int i = 0; i < SL_ID_HEX; i++) {
+		int d = hex_digit(hex[i]);
+		if (d < 0)
+			return false;
+		bits = bits << 4 | (unsigned)d;
+		for (have += 4; have >= 5; have -= 5)
+			id.text[at++] = ALPHABET[bits >> (have - 5) & 31];
+	}
+	if (hex[SL_ID_HEX])
+		return false;
+	*ret = id;
+	return true;
+}
+
 int64_t sl_id_time_ms(const struct sl_id *id)
 {
 	uint64_t t = 0;

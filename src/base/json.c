@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,23 @@ void sl_json_string(struct sl_buf *out, const char *text, size_t len)
 		i += n;
 	}
 	sl_buf_char(out, '"');
+}
+
+void sl_json_double(struct sl_buf *out, double value)
+{
+	if (!isfinite(value)) {
+		sl_buf_str(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+		return;
+	}
+	char space[256]; /* what yyjson asks for, from the stack */
+	yyjson_alc alc;
+	yyjson_val number = {0};
+	size_t len;
+	yyjson_alc_pool_init(&alc, space, sizeof space);
+	yyjson_set_real(&number, value);
+	char *text = yyjson_val_write_opts(&number, 0, &alc, &len, NULL);
+	assert(text);
+	sl_buf_add(out, text, len);
 }
 
 static int canonical_number(yyjson_val *value, struct sl_buf *out, struct sl_error *err)

@@ -36,6 +36,9 @@ int sl_json_write(yyjson_mut_val *value, bool pretty, struct sl_buf *out, struct
 /* Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 void sl_json_string(struct sl_buf *out, const char *text, size_t len);
 
+/* Appends a number in its shortest round-trip form; NaN and infinities, which JSON lacks, as "NaN", "Infinity", "-Infinity". */
+void sl_json_double(struct sl_buf *out, double value);
+
 /* Member `name` as text or number, or the fallback when it is absent or of another type. */
 const char *sl_json_str(yyjson_val *object, const char *name, const char *fallback);
 int64_t sl_json_int(yyjson_val *object, const char *name, int64_t fallback);

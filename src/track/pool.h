@@ -1,6 +1,6 @@
 /* Opened stores of one project, lent to one thread at a time. */
-#ifndef SL_API_POOL_H
-#define SL_API_POOL_H
+#ifndef SL_TRACK_POOL_H
+#define SL_TRACK_POOL_H
 
 #include <pthread.h>
 

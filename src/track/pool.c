@@ -1,4 +1,4 @@
-#include "api/pool.h"
+#include "track/pool.h"
 
 void sl_store_pool_init(struct sl_store_pool *pool, const char *project_dir)
 {

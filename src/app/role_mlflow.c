@@ -1,0 +1,35 @@
+#include "app/role.h"
+#include "app/supervisor.h"
+#include "mlflow/server.h"
+#include "os/sys.h"
+
+struct mlflow_role {
+	struct sl_role *role;
+	struct sl_mlflow *mlflow;
+};
+
+static void stop(void *context)
+{
+	struct mlflow_role *self = context;
+	sl_mlflow_drain(self->mlflow, SL_ROLE_DRAIN_MS, sl_role_stopped, self->role);
+}
+
+int sl_role_mlflow(struct sl_role *role, struct sl_error *err)
+{
+	struct mlflow_role self = {.role = role};
+	struct sl_mlflow_options options = {
+		.project_dir = role->project->dir, .listen_fd = -1, .adopt_socket = SL_ROLE_MLFLOW_SOCKET,
+		.api_socket = SL_ROLE_API_SOCKET,
+	};
+	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
+	sl_sys->unlink(SL_ROLE_MLFLOW_SOCKET);
+	int rc = sl_mlflow_new(role->loop, &options, &self.mlflow, err);
+	if (rc)
+		return rc;
+	role->stop = stop;
+	role->context = &self;
+	sl_role_ready();
+	sl_loop_run(role->loop);
+	sl_mlflow_free(self.mlflow);
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* The table of everything that MLflow's protocol has here: method, path, permission, handler. What is not in it does not exist,
+ * and what has no permission in it is refused.
+ *
+ * A path is served below /api/<version> and /ajax-api/<version>, as MLflow does; "{}" matches one segment, a "{*}" at the end the
+ * rest with its slashes. */
+#ifndef SL_MLFLOW_ROUTE_H
+#define SL_MLFLOW_ROUTE_H
+
+#include "mlflow/call.h"
+#include "net/http.h"
+
+enum sl_ml_permit { SL_ML_DENY, SL_ML_OPEN, SL_ML_VIEW, SL_ML_EDIT, SL_ML_MANAGE };
+
+/* How a handler runs:
+ *   READ   at once, on the loop, over a handle that sees what is committed: point look-ups of microseconds
+ *   SLOW   likewise on a pool thread: what walks
+ *   WRITE  on the loop in the transaction that all writes of this turn share; answered when that is on disk
+ *   OWN    start() has the request before its body and answers by itself: streams */
+enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_OWN };
+
+/* 0 with call->out filled (empty counts as {}), or an error. */
+typedef int sl_ml_handler(struct sl_ml_call *call, struct sl_error *err);
+
+enum { SL_ML_ANY_PREFIX = 0, SL_ML_V2 = 2, SL_ML_V3 = 3 };
+struct sl_ml_route {
+	int version;               /* SL_ML_V2, SL_ML_V3; 0: the path stands as it is, without a prefix */
+	enum sl_http_method method;
+	const char *path;
+	enum sl_ml_permit permit;
+	enum sl_ml_kind kind;
+	sl_ml_handler *handler;    /* of READ, SLOW, WRITE */
+	void (*start)(struct sl_ml_call *call); /* of OWN: finishes call->request, then sl_mlflow_call_free */
+	const char *content_type;  /* of the answer; NULL: application/json */
+};
+
+/* Each part of the face lists its own; ends with a NULL path. */
+extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[], sl_ml_routes_runs[], sl_ml_routes_metrics[];
+
+/* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
+const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,
+	const char *parts[SL_ML_PARTS_MAX]);
+/* True for a path that belongs to this face, served or not: another role's requests are handed over by it. */
+bool sl_ml_is_path(const char *path);
+/* Every route in turn, for tests and documentation; NULL behind the last. */
+const struct sl_ml_route *sl_ml_route_at(size_t i);
+
+#endif
