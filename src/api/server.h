@@ -23,6 +23,8 @@ struct sl_api_options {
 	const char *adopt_socket;                           /* where other roles hand connections to us */
 	const char *infer_socket;                           /* of the role that answers predictions; NULL: none */
 	bool (*is_infer_path)(const char *path);            /* which paths those are */
+	const char *mlflow_socket;                          /* of the role that speaks MLflow's protocol; NULL: none */
+	bool (*is_mlflow_path)(const char *path);
 };
 
 struct sl_api;

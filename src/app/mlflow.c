@@ -7,6 +7,7 @@
 #include "net/tls.h"
 #include "op/context.h"
 #include "op/handlers.h"
+#include "op/token.h"
 
 enum { DRAIN_MS = 5000 };
 
@@ -56,7 +57,7 @@ static int listen_and_run(struct sl_call *call, struct serving *serving, struct 
 
 int sl_op_mlflow(struct sl_call *call, struct sl_error *err)
 {
-	char dir[SL_PATH_MAX];
+	char dir[SL_PATH_MAX], store_dir[SL_PATH_MAX];
 	struct serving serving = {0};
 	int rc = sl_net_bind_check(sl_call_text(call, "host"), false, false, err);
 	if (!rc)
@@ -65,6 +66,10 @@ int sl_op_mlflow(struct sl_call *call, struct sl_error *err)
 		rc = sl_dir_make(dir, err);
 	if (!rc)
 		rc = sl_store_create(dir, err);
+	if (!rc)
+		rc = sl_path_join(store_dir, dir, ".sluice", err);
+	if (!rc)
+		rc = sl_token_create(store_dir, err);
 	if (!rc)
 		rc = sl_loop_new(&serving.loop, err);
 	struct sl_mlflow_options options = {

@@ -52,6 +52,7 @@ static const struct role {
 } ROLES[] = {
 	{"api", sl_role_api, true},
 	{"infer", sl_role_infer, true},
+	{"mlflow", sl_role_mlflow, true},
 	{"tls", sl_role_tls, true},
 	{"worker", sl_role_worker, false},
 };

@@ -13,6 +13,7 @@ enum { SL_ROLE_DRAIN_MS = 8000 };
  * have 107 bytes only. */
 #define SL_ROLE_API_SOCKET "api.sock"
 #define SL_ROLE_INFER_SOCKET "infer.sock"
+#define SL_ROLE_MLFLOW_SOCKET "mlflow.sock"
 
 /* How the server is reached, the same for every role. */
 struct sl_role_access {
@@ -39,6 +40,7 @@ void sl_role_stopped(void *role);
 
 int sl_role_api(struct sl_role *role, struct sl_error *err);
 int sl_role_infer(struct sl_role *role, struct sl_error *err);
+int sl_role_mlflow(struct sl_role *role, struct sl_error *err);
 int sl_role_tls(struct sl_role *role, struct sl_error *err);
 int sl_role_worker(struct sl_role *role, struct sl_error *err);
 

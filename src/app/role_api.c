@@ -2,6 +2,7 @@
 
 #include "api/server.h"
 #include "app/supervisor.h"
+#include "mlflow/server.h"
 #include "oip/server.h"
 #include "os/sys.h"
 
@@ -29,6 +30,8 @@ int sl_role_api(struct sl_role *role, struct sl_error *err)
 		.adopt_socket = SL_ROLE_API_SOCKET,
 		.infer_socket = role->project->endpoint_count ? SL_ROLE_INFER_SOCKET : NULL,
 		.is_infer_path = sl_oip_is_path,
+		.mlflow_socket = SL_ROLE_MLFLOW_SOCKET,
+		.is_mlflow_path = sl_mlflow_is_path,
 	};
 	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
 	sl_sys->unlink(SL_ROLE_API_SOCKET);

@@ -18,6 +18,8 @@ int sl_role_mlflow(struct sl_role *role, struct sl_error *err)
 {
 	struct mlflow_role self = {.role = role};
 	struct sl_mlflow_options options = {
+		.require_token = role->access.require_token,
+		.hosts = role->access.hosts, .host_count = role->access.host_count,
 		.project_dir = role->project->dir, .listen_fd = -1, .adopt_socket = SL_ROLE_MLFLOW_SOCKET,
 		.api_socket = SL_ROLE_API_SOCKET,
 	};

@@ -179,11 +179,12 @@ static int prepare_store(struct sl_call *call, struct sl_project **project, char
 	return rc ? rc : sl_token_create(store_dir, err);
 }
 
-static size_t choose_roles(const struct sl_project *project, bool tls, const char *roles[4])
+static size_t choose_roles(const struct sl_project *project, bool tls, const char *roles[5])
 {
 	size_t count = 0;
 	roles[count++] = "api";
 	roles[count++] = "worker";
+	roles[count++] = "mlflow";
 	if (project->endpoint_count)
 		roles[count++] = "infer";
 	if (tls)
@@ -194,7 +195,7 @@ static size_t choose_roles(const struct sl_project *project, bool tls, const cha
 int sl_op_up(struct sl_call *call, struct sl_error *err)
 {
 	static struct report report;
-	const char *roles[4];
+	const char *roles[5];
 	struct role_args args = {0};
 	struct sl_project *project;
 	char store_dir[SL_PATH_MAX];

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "net/http_server.h"
+#include "op/access.h"
 #include "record/record.h"
 #include "track/store.h"
 
@@ -23,6 +24,7 @@ struct sl_ml_call {
 	const struct sl_ml_route *route;
 	const char *parts[SL_ML_PARTS_MAX]; /* what the route's {...} matched, decoded */
 	struct sl_arena *arena;        /* the request's */
+	struct sl_caller caller;       /* for the ledger */
 	struct sl_record record;       /* over `store`: in a write its open transaction, else a committed state */
 	struct sl_store *store;
 	struct sl_buf out;             /* the answer's JSON */

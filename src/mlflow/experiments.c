@@ -113,13 +113,13 @@ static int delete_tag(struct sl_ml_call *call, struct sl_error *err)
 }
 
 const struct sl_ml_route sl_ml_routes_experiments[] = {
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/create", SL_ML_EDIT, SL_ML_WRITE, create, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_GET, "/mlflow/experiments/get", SL_ML_VIEW, SL_ML_READ, get, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_GET, "/mlflow/experiments/get-by-name", SL_ML_VIEW, SL_ML_READ, get_by_name, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/update", SL_ML_EDIT, SL_ML_WRITE, update, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/delete", SL_ML_MANAGE, SL_ML_WRITE, delete, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/restore", SL_ML_MANAGE, SL_ML_WRITE, restore, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/set-experiment-tag", SL_ML_EDIT, SL_ML_WRITE, set_tag, NULL, NULL},
-	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/delete-experiment-tag", SL_ML_EDIT, SL_ML_WRITE, delete_tag, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/create", SL_PERMIT_RUN, SL_ML_WRITE, create, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_GET, "/mlflow/experiments/get", SL_PERMIT_VIEW, SL_ML_READ, get, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_GET, "/mlflow/experiments/get-by-name", SL_PERMIT_VIEW, SL_ML_READ, get_by_name, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/update", SL_PERMIT_RUN, SL_ML_WRITE, update, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/delete", SL_PERMIT_EDIT, SL_ML_WRITE, delete, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/restore", SL_PERMIT_EDIT, SL_ML_WRITE, restore, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/set-experiment-tag", SL_PERMIT_RUN, SL_ML_WRITE, set_tag, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_POST, "/mlflow/experiments/delete-experiment-tag", SL_PERMIT_RUN, SL_ML_WRITE, delete_tag, NULL, NULL},
 	{0},
 };

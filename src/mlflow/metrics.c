@@ -77,6 +77,6 @@ static int get_history(struct sl_ml_call *call, struct sl_error *err)
 }
 
 const struct sl_ml_route sl_ml_routes_metrics[] = {
-	{SL_ML_V2, SL_HTTP_GET, "/mlflow/metrics/get-history", SL_ML_VIEW, SL_ML_SLOW, get_history, NULL, NULL},
+	{SL_ML_V2, SL_HTTP_GET, "/mlflow/metrics/get-history", SL_PERMIT_VIEW, SL_ML_SLOW, get_history, NULL, NULL},
 	{0},
 };

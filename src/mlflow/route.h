@@ -8,8 +8,11 @@
 
 #include "mlflow/call.h"
 #include "net/http.h"
+#include "op/op.h"
 
-enum sl_ml_permit { SL_ML_DENY, SL_ML_OPEN, SL_ML_VIEW, SL_ML_EDIT, SL_ML_MANAGE };
+/* In place of a permission (op/op.h), for what whoever reaches the address may ask: health, version. VIEW looks, RUN logs, EDIT
+ * deletes and changes the registry. NONE is refused. */
+#define SL_ML_OPEN SL_PERMIT_COUNT
 
 /* How a handler runs:
  *   READ   at once, on the loop, over a handle that sees what is committed: point look-ups of microseconds
@@ -26,7 +29,7 @@ struct sl_ml_route {
 	int version;               /* SL_ML_V2, SL_ML_V3; 0: the path stands as it is, without a prefix */
 	enum sl_http_method method;
 	const char *path;
-	enum sl_ml_permit permit;
+	enum sl_permission permit;
 	enum sl_ml_kind kind;
 	sl_ml_handler *handler;    /* of READ, SLOW, WRITE */
 	void (*start)(struct sl_ml_call *call); /* of OWN: finishes call->request, then sl_mlflow_call_free */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "mlflow/route.h"
+#include "op/access.h"
 #include "record/experiment.h"
 #include "track/pool.h"
 
@@ -25,6 +26,7 @@ struct sl_mlflow {
 	char project_dir[SL_PATH_MAX], artifact_root[SL_PATH_MAX], artifacts_destination[SL_PATH_MAX];
 	struct sl_store *writer, *reader;
 	struct sl_store_pool pool;
+	struct sl_access *access;
 	struct sl_timer *timer;
 	/* The writes of this turn, in order; their transaction is open while there is one. */
 	struct sl_ml_call *first, **last;
@@ -131,8 +133,10 @@ static void write_call(struct sl_ml_call *call)
 		rc = sl_meta_begin(call->store->meta, &call->error);
 		mlflow->open = !rc;
 	}
-	if (!rc)
+	if (!rc) {
+		sl_ledger_set_actor(call->store->ledger, call->caller.actor);
 		rc = run_write(call, &call->error);
+	}
 	if (rc) {
 		finish(call, rc);
 		return;
@@ -229,12 +233,27 @@ static void refuse_unknown(struct sl_ml_call *call)
 	sl_mlflow_refuse(call, &err);
 }
 
-/* The one place that says who may do what; without a permission in the table nobody may. */
-static int permit(const struct sl_ml_route *route, struct sl_error *err)
+/* The one place that says who may do what; without a permission in the table nobody may. 0 or the HTTP status of the refusal. */
+static int permit(struct sl_ml_call *call, struct sl_error *err)
 {
-	if (route->permit != SL_ML_DENY)
+	struct sl_mlflow *mlflow = call->server;
+	const char *authorization = sl_http_request_header(call->request, "authorization");
+	if (call->route->permit == SL_ML_OPEN)
 		return 0;
-	return sl_fail(err, SL_E_DENIED, "Permission denied");
+	if (call->route->permit == SL_PERMIT_NONE) {
+		sl_fail(err, SL_E_DENIED, "Permission denied");
+		return 403;
+	}
+	snprintf(call->caller.actor, sizeof call->caller.actor, "%s", SL_ACTOR_ANYBODY);
+	if (!mlflow->options.require_token && !authorization)
+		return 0;
+	if (sl_access_is_named(mlflow->access, authorization) && sl_access_refresh(mlflow->access, err))
+		return 503;
+	int status = sl_access_check(mlflow->access, call->route->permit, authorization, &call->caller, err);
+	if (status == 401 && !mlflow->options.require_token) /* credentials of another server that were left in the environment */
+		return 0;
+	call->error_code = status == 401 ? "UNAUTHENTICATED" : "PERMISSION_DENIED";
+	return status;
 }
 
 static struct sl_ml_call *new_call(struct sl_mlflow *mlflow, struct sl_http_request *request)
@@ -275,7 +294,7 @@ static void on_head(void *context, struct sl_http_request *request)
 	request->user = call;
 	if (!call->route)
 		refuse_unknown(call);
-	else if (permit(call->route, &err))
+	else if ((call->status = permit(call, &err)))
 		sl_mlflow_refuse(call, &err);
 	else if (call->route->kind == SL_ML_OWN)
 		call->route->start(call);
@@ -345,7 +364,9 @@ static int open_stores(struct sl_mlflow *mlflow, struct sl_error *err)
 		rc = sl_meta_tune(mlflow->reader->meta, READER_CACHE_KIB, LOG_FRAMES, err);
 	if (rc)
 		return rc;
-	sl_ledger_set_actor(mlflow->writer->ledger, "mlflow:anonymous");
+	rc = sl_access_open(mlflow->reader->meta, mlflow->writer->dir, mlflow->options.require_token, &mlflow->access, err);
+	if (rc)
+		return rc;
 	struct sl_record record = record_over(mlflow, mlflow->writer);
 	return sl_experiments_prepare(&record, err);
 }
@@ -421,6 +442,7 @@ void sl_mlflow_free(struct sl_mlflow *mlflow)
 	sl_http_server_free(mlflow->http);
 	sl_timer_free(mlflow->timer);
 	sl_store_pool_done(&mlflow->pool);
+	sl_access_close(mlflow->access);
 	sl_store_close(mlflow->reader);
 	sl_store_close(mlflow->writer);
 	sl_free(mlflow);

@@ -24,6 +24,7 @@ struct sl_mlflow_options {
 	int listen_fd;                 /* ours from now on; -1: none */
 	const char *adopt_socket;      /* where other roles hand connections to us; NULL: nowhere */
 	const char *api_socket;        /* of the role that answers the other paths; NULL: those are 404 */
+	bool require_token;            /* else whoever reaches the address, which then is loopback, may do all, as with MLflow */
 	const char *const *hosts;      /* further Host headers that are ours */
 	size_t host_count;
 };

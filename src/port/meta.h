@@ -34,11 +34,6 @@ void sl_meta_rollback(struct sl_meta *meta);
 /* commit when `rc` is 0, else rollback; returns `rc`, or what commit says: the usual last line of a function that began. */
 int sl_meta_end(struct sl_meta *meta, int rc, struct sl_error *err);
 bool sl_meta_in_transaction(const struct sl_meta *meta);
-<<<<<<< HEAD
-/* A read transaction: all reads see one state until the end, or until something is written inside it: that is a transaction of its
- * own, and what is read behind it may be newer. No statement may stand open then. Nests; inside a write transaction it does
- * nothing. */
-=======
 /* Inside a write transaction: a mark to which a failed part of it can be taken back while the rest goes on, for a writer that
  * commits what many asked for at once. save sets it; keep or undo ends it, once each. Marks do not nest, and between them
  * nothing begins. undo fails when the whole transaction is lost (disk full), which its commit then says too. */
@@ -48,9 +43,9 @@ int sl_meta_undo(struct sl_meta *meta, struct sl_error *err);
 /* How much this handle may use for pages (2 MiB at first), and after how many 4 KiB frames of the log its commits copy them into
  * the database (256 at first): for a process that writes all the time. */
 int sl_meta_tune(struct sl_meta *meta, int cache_kib, int log_frames, struct sl_error *err);
-/* A read transaction: all reads see one state until the end. Nests; inside a write transaction it does nothing; begin inside it
- * is a bug. */
->>>>>>> e2e9d5a (wip)
+/* A read transaction: all reads see one state until the end, or until something is written inside it: that is a transaction of its
+ * own, and what is read behind it may be newer. No statement may stand open then. Nests; inside a write transaction it does
+ * nothing. */
 int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err);
 void sl_meta_end_read(struct sl_meta *meta);
 

@@ -131,7 +131,7 @@ static bool is_later(const struct sl_rec_metric *m, const struct series *series)
 	return (isnan(m->value) ? 0 : m->value) > (isnan(series->value) ? 0 : series->value);
 }
 
-static double finite(double value)
+static double bounded(double value)
 {
 	return isinf(value) ? value > 0 ? DBL_MAX : -DBL_MAX : value;
 }
@@ -140,7 +140,7 @@ static int insert_series(struct sl_record *record, int64_t run, const struct sl_
 	struct sl_error *err)
 {
 	static const char SQL[] = "INSERT INTO rec_series(run, name, step, time_ms, value) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
-	*series = (struct series){.name = m->name, .step = m->step, .time_ms = m->time_ms, .value = finite(m->value)};
+	*series = (struct series){.name = m->name, .step = m->step, .time_ms = m->time_ms, .value = bounded(m->value)};
 	if (isnan(m->value)) /* the types say how many arguments follow */
 		return sl_meta_int(record->meta, 0, &series->id, err, SQL, "isiin", run, m->name, m->step, m->time_ms);
 	return sl_meta_int(record->meta, 0, &series->id, err, SQL, "isiid", run, m->name, m->step, m->time_ms, series->value);
@@ -165,7 +165,7 @@ static int find_series(struct sl_record *record, int64_t run, const struct sl_re
 
 static int insert_point(struct sl_record *record, const struct series *series, const struct sl_rec_metric *m, struct sl_error *err)
 {
-	double value = isnan(m->value) ? (double)INFINITY : finite(m->value);
+	double value = isnan(m->value) ? (double)INFINITY : bounded(m->value);
 	return from_rows(sl_meta_exec(record->meta, err,
 		"INSERT INTO rec_point(series, time_ms, step, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", "iiid", series->id,
 		m->time_ms, m->step, value));
@@ -180,7 +180,7 @@ static int insert_model_metric(struct sl_record *record, int64_t run, const stru
 		return from_rows(sl_meta_exec(record->meta, err, SQL, "ssiiissn", m->model, m->name, m->time_ms, m->step, run,
 			m->dataset_name, m->dataset_digest));
 	return from_rows(sl_meta_exec(record->meta, err, SQL, "ssiiissd", m->model, m->name, m->time_ms, m->step, run, m->dataset_name,
-		m->dataset_digest, finite(m->value)));
+		m->dataset_digest, bounded(m->value)));
 }
 
 static int store_latest(struct sl_record *record, const struct series *series, struct sl_error *err)
@@ -202,7 +202,7 @@ static int put_metric(struct sl_record *record, int64_t run, const struct sl_rec
 	if (!rc && is_later(m, series)) {
 		series->step = m->step;
 		series->time_ms = m->time_ms;
-		series->value = finite(m->value);
+		series->value = bounded(m->value);
 		series->changed = true;
 	}
 	return rc;

@@ -172,7 +172,7 @@ static int check_run(struct facts *facts, struct sl_stmt *row, struct sl_error *
 static int check_runs(struct facts *facts, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	int rc = sl_meta_query(facts->verify->store->meta, &stmt, err, "SELECT id, status, ended_ms, record FROM run ORDER BY id",
+	int rc = sl_meta_query(facts->verify->store->meta, &stmt, err, "SELECT id, status, ended_ms, record FROM run WHERE kind <> 'logged' ORDER BY id",
 			       NULL);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
 		rc = check_run(facts, stmt, err);
@@ -270,20 +270,6 @@ static int check_leftovers(struct facts *facts)
 /* One part after the other; damage in one does not keep the next from being looked at. */
 static int check_all(struct facts *facts, struct sl_error *err)
 {
-<<<<<<< HEAD
-=======
-	static const struct {
-		const char *sql;
-		check_row *check;
-	} PARTS[] = {
-		{"SELECT id, status, ended_ms, record FROM run WHERE kind <> 'logged' ORDER BY id", check_run},
-		{"SELECT dataset, hash, run FROM dataset_version ORDER BY seq", check_dataset},
-		{"SELECT model, version, hash, run, status, gate, metrics FROM model_version ORDER BY model, version",
-		 check_model},
-		{"SELECT model, alias, version FROM model_alias ORDER BY model, alias", check_alias},
-		{"SELECT model, alias, version FROM alias_move ORDER BY seq", check_move},
-	};
->>>>>>> e2e9d5a (wip)
 	struct sl_error why = {0};
 	int rc = learn(facts, &why), part = rc ? 0 : check_runs(facts, &why);
 	bool whole = !part;
