@@ -38,6 +38,7 @@ struct job {
 	int status;
 	const char *content_type;
 	struct sl_buf body;
+	char location[100];              /* of a call that goes on; "": done */
 	volatile int cancelled;
 };
 
@@ -82,6 +83,7 @@ static int answer_call(struct job *job, struct sl_call *call)
 	if (rc)
 		return rc;
 	job->content_type = "application/json";
+	snprintf(job->location, sizeof job->location, "%s", call->location ? call->location : "");
 	if (call->raw)
 		sl_buf_str(&job->body, call->raw);
 	else
@@ -150,6 +152,14 @@ static void respond_failed_page(struct job *job)
 		.content_type = "text/html; charset=utf-8", .body = text.data, .body_len = text.len});
 }
 
+static void respond_done(struct job *job)
+{
+	const struct sl_http_header location = {"Location", job->location};
+	bool goes_on = job->location[0];
+	sl_http_respond(job->request, &(struct sl_http_response){.status = goes_on ? 202 : 200, .content_type = job->content_type,
+		.headers = &location, .header_count = goes_on, .body = sl_buf_cstr(&job->body), .body_len = job->body.len});
+}
+
 static void on_done(void *context)
 {
 	struct job *job = context;
@@ -160,8 +170,7 @@ static void on_done(void *context)
 	else if (job->error.code)
 		sl_http_respond_error(job->request, 0, &job->error);
 	else
-		sl_http_respond(job->request, &(struct sl_http_response){.status = 200, .content_type = job->content_type,
-			.body = sl_buf_cstr(&job->body), .body_len = job->body.len});
+		respond_done(job);
 	free_job(job);
 }
 

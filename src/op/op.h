@@ -114,6 +114,7 @@ struct sl_call {
 	yyjson_mut_val *result;
 	bool failed;
 	int exit_status;                       /* of the process, when not 0 */
+	const char *location;                  /* over HTTP: 202, and where to look for what becomes of it; NULL: done */
 	const char *raw;                       /* the result as finished text instead (a schema); in the arena; NULL: none */
 	const volatile int *cancel;
 	struct sl_op_progress progress;

@@ -7,18 +7,13 @@
 #include "op/flow_json.h"
 #include "op/handlers.h"
 #include "op/pins.h"
+#include "op/words.h"
 
-struct request {
-	const char **names, **overrides;
-	size_t name_count, override_count;
-};
-
-/* Words with '=' (or Hydra's marks in front) are overrides, all others names. */
-static int split(struct sl_call *call, struct request *ret, struct sl_error *err)
+int sl_run_words(struct sl_call *call, struct sl_run_words *ret, struct sl_error *err)
 {
 	size_t count;
 	const char *const *words = sl_call_list(call, "what", &count);
-	*ret = (struct request){.names = sl_arena_array(call->arena, count + 1, sizeof *ret->names),
+	*ret = (struct sl_run_words){.names = sl_arena_array(call->arena, count + 1, sizeof *ret->names),
 		.overrides = sl_arena_array(call->arena, count + 1, sizeof *ret->overrides)};
 	if (!ret->names || !ret->overrides)
 		return sl_fail_memory(err);
@@ -77,7 +72,7 @@ static void on_ended(void *context, const struct sl_flow_node *node)
 			node->note[0] ? ", " : "", took);
 }
 
-static void fill_options(struct sl_call *call, const struct request *request, struct sl_flow_options *options)
+static void fill_options(struct sl_call *call, const struct sl_run_words *request, struct sl_flow_options *options)
 {
 	*options = (struct sl_flow_options){
 		.names = request->names,
@@ -114,10 +109,10 @@ int sl_op_run(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_project *project;
-	struct request request;
+	struct sl_run_words request;
 	struct sl_flow_options options;
 	struct sl_flow_report report = {0};
-	int rc = split(call, &request, err);
+	int rc = sl_run_words(call, &request, err);
 	if (!rc)
 		rc = sl_call_store(call, &store, err);
 	bool settle = !sl_call_flag(call, "dry-run");
