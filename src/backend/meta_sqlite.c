@@ -90,6 +90,8 @@ static int fail(struct sl_meta *meta, int rc, const char *doing, struct sl_error
 		return sl_error_hint(err, "put back the store from a backup; 'sluice verify' lists all that is damaged");
 	if (code == SL_E_BUSY)
 		return sl_error_hint(err, "another process has been writing for %d s", BUSY_WAIT_MS / 1000);
+	if ((rc & 0xff) == SQLITE_READONLY)
+		return sl_error_hint(err, "this folder can only be read: ls, show, log, why, diff, sql, status, verify and run -n work, what changes something does not");
 	return code == SL_E_NO_SPACE ? sl_disk_hint(err, meta->path, 0) : code;
 }
 

@@ -72,18 +72,22 @@ static int check_page(const unsigned char *page, sqlite3_int64 offset)
 	return SQLITE_IOERR_DATA;
 }
 
-/* SQLite reads the first 100 bytes, or a few of them, before it knows the page size; all else is whole pages. Another size
- * comes from a header whose page size was damaged. */
+/* SQLite reads the first 100 bytes, or a few of them, before it knows the page size; then whole pages, and of the pages of a long
+ * value only as much as is wanted, past its cache. Another size comes from a header whose page size was damaged. */
 static int read_page(sqlite3_file *real, void *data, int len, sqlite3_int64 offset)
 {
-	int rc = real->pMethods->xRead(real, data, len, offset);
-	if (rc != SQLITE_OK || (len <= 100 && offset + len <= 100))
-		return rc;
-	if (len != PAGE || offset % PAGE) {
+	unsigned char page[PAGE];
+	if (len <= 100 && offset + len <= 100)
+		return real->pMethods->xRead(real, data, len, offset);
+	if (len > PAGE || offset % PAGE) {
 		snprintf(fault, sizeof fault, "page 1");
 		return SQLITE_IOERR_DATA;
 	}
-	return check_page(data, offset);
+	int rc = real->pMethods->xRead(real, len == PAGE ? data : page, PAGE, offset);
+	if (rc != SQLITE_OK || len == PAGE)
+		return rc == SQLITE_OK ? check_page(data, offset) : rc;
+	memcpy(data, page, (size_t)len);
+	return check_page(page, offset);
 }
 
 static int write_page(sqlite3_file *real, const void *data, int len, sqlite3_int64 offset)

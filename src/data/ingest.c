@@ -116,23 +116,36 @@ static int add_file(struct sl_store *store, const struct sl_project *project, co
 	return 0;
 }
 
-static int remember_new(struct sl_meta *meta, const struct sl_ingest_job *job, const struct sl_file_seen *seen,
+static int remember_all(struct sl_meta *meta, const struct sl_ingest_job *job, const struct sl_file_seen *seen,
 			struct sl_error *err)
 {
-	bool some = false;
-	int rc;
+	int rc = sl_meta_begin(meta, err);
 
-	for (size_t i = 0; i < job->file_count; i++)
-		some |= seen[i].is_new;
-	if (!some)
-		return 0;
-	if ((rc = sl_meta_begin(meta, err)) < 0)
+	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < job->file_count && rc == 0; i++)
 		rc = sl_file_remember(meta, job->files[i].path, &job->files[i].hash, &seen[i], err);
 	if (rc == 0)
 		return sl_meta_commit(meta, err);
 	sl_meta_rollback(meta);
+	return rc;
+}
+
+/* What is remembered only spares reading the file again: on a read-only or full disk it is not, and who only looks (`status`,
+ * `run -n`) still gets an answer. */
+static int remember_new(struct sl_meta *meta, const struct sl_ingest_job *job, const struct sl_file_seen *seen,
+			struct sl_error *err)
+{
+	struct sl_error why = {0};
+	bool some = false;
+
+	for (size_t i = 0; i < job->file_count; i++)
+		some |= seen[i].is_new;
+	int rc = some ? remember_all(meta, job, seen, &why) : 0;
+	if (rc == 0 || rc == SL_E_IO || rc == SL_E_NO_SPACE)
+		return 0;
+	if (err)
+		*err = why;
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 #include "op/tables.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -47,7 +48,15 @@ static const struct record_table {
 
 int sl_tables_folder(struct sl_tables *tables, struct sl_store *store, struct sl_error *err)
 {
-	return tables->folder[0] ? 0 : sl_dir_make_temporary(store->tmp_dir, "sql-", tables->folder, err);
+	const char *other = getenv("TMPDIR");
+	if (tables->folder[0])
+		return 0;
+	int rc = sl_dir_make_temporary(store->tmp_dir, "sql-", tables->folder, err);
+	if (rc == SL_E_IO) /* a store that can only be read is looked at with tables elsewhere */
+		rc = sl_dir_make_temporary(other && *other ? other : "/tmp", "sluice-sql-", tables->folder, err);
+	if (rc)
+		tables->folder[0] = 0;
+	return rc;
 }
 
 void sl_tables_done(struct sl_tables *tables)

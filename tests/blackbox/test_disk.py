@@ -32,6 +32,9 @@ class SmallDisk(Project):
         with open(self.root / "ballast", "ab") as ballast:
             os.posix_fallocate(ballast.fileno(), ballast.tell(), max(size, 1))
 
+    def set_writable(self, yes):
+        subprocess.run(["mount", "-o", "remount," + ("rw" if yes else "ro"), str(self.root)], check=True)
+
     def make_room(self):
         (self.root / "ballast").unlink(missing_ok=True)
 
@@ -111,4 +114,26 @@ def test_a_prediction_that_cannot_be_logged_is_not_answered(small):
         assert server.post("/invocations", json=rows).status_code == 200
     answered = {answer.headers["X-Sluice-Prediction-Id"].encode() for answer in answers if answer.status_code == 200}
     assert answered <= {record.key for record in log_of(small, "m")}
+    small.sluice("verify")
+
+
+LOOKING = ["ls datasets", "ls runs", "ls events", "ls ledger", "show raw", "show model:m", "log said", "why m", "why m --down", "diff raw raw", "status", "run -n",
+           "schema", "sql select+count(*)+from+raw", "sql select+count(*)+from+runs"]
+CHANGING = ["run", "run --force raw", "rollback m", "gc --yes", "up --port 0", "init"]
+
+
+def test_a_read_only_project_is_looked_at_and_not_changed(small, tmp_path):
+    small.sluice("run")
+    small.write("raw.csv", (small.root / "raw.csv").read_text() + "9999,1,1,1\n")
+    small.set_writable(False)
+    looked = [(small.sluice(*[word.replace("+", " ") for word in command.split()], status=None), command) for command in LOOKING]
+    failed = [(command, done.stderr[-400:]) for done, command in looked if done.returncode]
+    assert not failed, "\n".join(f"{command}: {told}" for command, told in failed)
+    assert small.json("run", "-n")["steps"][0]["state"] == "stale"
+    small.sluice("predict", "m", "raw.csv", "-o", tmp_path / "out.csv")
+    for command in CHANGING:
+        told = small.sluice(*command.split(), status=3).stderr
+        assert "read-only" in told.lower() or "readonly" in told, (command, told)
+    small.set_writable(True)
+    small.sluice("run")
     small.sluice("verify")

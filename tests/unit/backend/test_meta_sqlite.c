@@ -424,6 +424,24 @@ static void test_a_flipped_bit_in_the_log_is_never_an_answer(void **state)
 	assert_int_equal(0, read_all(f));
 }
 
+/* SQLite reads the pages of a long value past its cache, and only as far as it must. */
+static void test_a_long_value_comes_back_from_the_database_file(void **state)
+{
+	struct fixture *f = *state;
+	static char value[50001];
+	for (size_t len = 4000; len < sizeof value; len += 4001) {
+		memset(value, 'a' + (int)(len % 26), len);
+		value[len] = 0;
+		set(f, "long", value);
+		sl_meta_exec(f->meta, &f->err, "PRAGMA wal_checkpoint(TRUNCATE)", ""); /* what is in the log is read from there */
+		struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+		assert_int_equal(0, sl_meta_query(f->meta, &stmt, &f->err, "SELECT value FROM setting WHERE name = 'long'", ""));
+		if (sl_stmt_step(stmt, &f->err) != 1)
+			fail_msg("%zu bytes: %s: %s", len, f->err.where, f->err.message);
+		assert_string_equal(value, sl_stmt_text(stmt, 0));
+	}
+}
+
 static void test_freed_pages_are_no_damage(void **state)
 {
 	struct fixture *f = *state;
@@ -462,6 +480,7 @@ int main(void)
 		T(test_an_emptied_log_keeps_its_room),
 		T(test_a_flipped_bit_in_the_database_is_named),
 		T(test_a_flipped_bit_in_the_log_is_never_an_answer),
+		T(test_a_long_value_comes_back_from_the_database_file),
 		T(test_freed_pages_are_no_damage),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
