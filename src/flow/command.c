@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "flow/queue.h"
 #include "flow/task.h"
 #include "flow/tree.h"
 
@@ -231,6 +232,17 @@ static int add_own_variable(struct variables *v, const char *pair)
 	return add(v, sl_arena_strdup(v->task->arena, sl_buf_cstr(&out)));
 }
 
+/* Numbers of the GPUs that it may use, in the way that their libraries read. */
+static int offer_gpus(struct variables *v)
+{
+	char text[32 + FLOW_GPUS_MAX * 3] = "CUDA_VISIBLE_DEVICES=";
+	size_t n = strlen(text);
+	for (int i = 0; i < FLOW_GPUS_MAX; i++)
+		if (v->task->gpus >> i & 1)
+			n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", text[n - 1] == '=' ? "" : ",", i);
+	return v->task->gpus ? add(v, sl_arena_strdup(v->task->arena, text)) : 0;
+}
+
 /* Ours first, then the caller's without what is set anew: the first of a name wins. */
 int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 {
@@ -245,6 +257,7 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 	rc = rc ? rc : add_named(&v, "SLUICE_RUN", "", task->run.text);
 	rc = rc ? rc : add_named(&v, "SLUICE_PROJECT", "", task->graph->project->dir);
 	rc = rc ? rc : add(&v, "SLUICE_EVENTS_FD=3");
+	rc = rc ? rc : offer_gpus(&v);
 	size_t own = v.count;
 	for (char **e = environ; !rc && *e; e++) {
 		bool replaced = strncmp(*e, "SLUICE_", 7) == 0; /* also keeps secrets of other steps out */

@@ -63,6 +63,8 @@ struct sl_flow_events {
 	void (*metric)(void *context, const struct sl_flow_node *node, const char *name, int64_t step, double value);
 	/* A line of the node's own output; not called for more than 1,000 lines a second. */
 	void (*line)(void *context, const struct sl_flow_node *node, const char *line, size_t len);
+	/* An attempt failed (node->cause), and another one follows after `wait_ms`. */
+	void (*again)(void *context, const struct sl_flow_node *node, int64_t wait_ms);
 	void (*ended)(void *context, const struct sl_flow_node *node); /* also for nodes that did not run */
 	void *context;
 };

@@ -34,6 +34,7 @@ struct flow_task {
 	const char **argv, **env;    /* of the child */
 	const char *work_dir;
 	int64_t timeout_ms;
+	uint64_t gpus;               /* bit n: GPU n is the command's */
 	/* Collected from the child's JSON lines. */
 	struct sl_metric *metrics;
 	size_t metric_count, metric_room, metrics_written, metrics_dropped;

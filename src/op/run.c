@@ -58,6 +58,12 @@ static void on_metric(void *context, const struct sl_flow_node *node, const char
 	sl_call_advance(context, node->name, -2, what); /* -2: the fraction stays */
 }
 
+static void on_again(void *context, const struct sl_flow_node *node, int64_t wait_ms)
+{
+	char wait[SL_TIME_TEXT];
+	sl_call_line(context, "%-8s %s: %s; again in %s", "failed", node->name, node->cause, sl_duration_format(wait_ms, wait));
+}
+
 static void on_ended(void *context, const struct sl_flow_node *node)
 {
 	char took[SL_TIME_TEXT];
@@ -85,7 +91,7 @@ static void fill_options(struct sl_call *call, const struct sl_run_words *reques
 		.command = command_text(call),
 		.cancel = call->cancel,
 		.events =
-			{.started = on_started, .progress = on_progress, .metric = on_metric, .ended = on_ended, .context = call},
+			{.started = on_started, .progress = on_progress, .metric = on_metric, .again = on_again, .ended = on_ended, .context = call},
 	};
 }
 

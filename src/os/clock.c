@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "os/sys.h"
 
@@ -37,4 +38,10 @@ int sl_id_new(struct sl_id *ret, struct sl_error *err)
 		sl_id_make(last_ms, last, ret);
 	pthread_mutex_unlock(&lock);
 	return rc;
+}
+
+void sl_pause(int64_t duration_ms)
+{
+	const struct timespec pause = {.tv_sec = duration_ms / 1000, .tv_nsec = duration_ms % 1000 * 1000000};
+	nanosleep(&pause, NULL);
 }

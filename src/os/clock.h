@@ -13,4 +13,7 @@ int sl_random(void *data, size_t len, struct sl_error *err);
 /* A new ULID; ids made by one process are strictly increasing. */
 int sl_id_new(struct sl_id *ret, struct sl_error *err);
 
+/* Waits so long, or until a signal arrives. */
+void sl_pause(int64_t duration_ms);
+
 #endif

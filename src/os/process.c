@@ -21,44 +21,9 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/guard.h"
+#include "os/process_internal.h"
 #include "os/process_tree.h"
 #include "os/sys.h"
-
-enum { EVENTS_FD = 3, READ_BYTES = 64 << 10, WITHOUT_PIDFD_MS = 20 };
-enum pipe_kind { PIPE_OUT, PIPE_ERR, PIPE_EVENTS, PIPE_COUNT };
-
-struct input { int fd; struct sl_buf line; bool skipping; /* the rest of a JSON line that was too long */ };
-
-struct sl_process {
-	struct sl_processes *set;
-	struct sl_process *next;
-	pid_t pid;
-	int pidfd;                    /* -1: the kernel has none */
-	char tag[128];
-	struct input inputs[PIPE_COUNT];
-	char *log_path;               /* NULL: none, or it was opened */
-	bool has_log;
-	int log_fd;                   /* -1: none, not yet open, or its end was reached */
-	uint64_t log_left;
-	char now[SL_TIME_TEXT];       /* of the piece that was read last */
-	struct sl_buf log;            /* lines of one reading, written at once */
-	int64_t started_ns, deadline_ns, kill_ns; /* monotonic; 0: none */
-	int64_t timeout_ms, grace_ms;
-	void (*on_line)(void *context, char stream, const char *line, size_t len);
-	void (*on_event)(void *context, const char *line, size_t len);
-	void *context;
-	struct sl_process_end end;
-	bool exited;
-};
-
-struct sl_processes {
-	struct sl_processes *next;    /* of all_sets */
-	struct sl_process *first;
-	size_t running;
-	struct sl_guard guard;
-	int null_fd;
-	char *piece; /* READ_BYTES */
-};
 
 /* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `guard`, `exited` and `pid` of each. */
 static struct sl_processes *all_sets;
@@ -334,7 +299,7 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 	if (!p)
 		return NULL;
 	*p = (struct sl_process){.set = set, .pidfd = -1, .log_fd = -1, .log_left = o->log_max_bytes ? o->log_max_bytes : SL_PROCESS_LOG_MAX,
-				 .timeout_ms = o->timeout_ms, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
+				 .timeout_ms = o->timeout_ms, .memory_bytes = o->memory_bytes, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
 				 .on_event = o->on_event, .context = o->context};
 	snprintf(p->tag, sizeof p->tag, "%s", o->tag);
 	sl_buf_init(&p->log, READ_BYTES * 4);
@@ -372,143 +337,46 @@ int sl_process_start(struct sl_processes *set, const struct sl_process_options *
 	p->started_ns = sl_monotonic_ns();
 	p->deadline_ns = p->timeout_ms ? p->started_ns + p->timeout_ms * 1000000 : 0;
 	set->running++;
+	if (!set->oom_known) /* 0.1 ms, while the first child works */
+		set->oom_kills = sl_process_oom_kills();
+	set->oom_known = true;
 	*ret = p;
 	return 0;
 }
 
-/* ---- output ---------------------------------------------------------------------------------------------------------------- */
-
-static void flush_log(struct sl_process *p)
-{
-	size_t len = p->log.len, fits = len < p->log_left ? len : (size_t)p->log_left;
-	if (p->log_fd >= 0 && len) {
-		if (fits && sl_file_write_all(p->log_fd, p->log.data, fits, "log", NULL))
-			fits = 0; /* a full disk must not stop the step: its output is dropped and counted */
-		p->log_left -= fits;
-		p->end.dropped_bytes += len - fits;
-		if (fits < len)
-			sl_file_close(&p->log_fd);
-	}
-	sl_buf_clear(&p->log);
-}
-
-/* At the first line: most steps of a large run say nothing, and a folder and a file for each would cost more than the step. */
-static void open_log(struct sl_process *p)
-{
-	char *slash = strrchr(p->log_path, '/');
-	if (slash && slash > p->log_path) {
-		*slash = 0;
-		sl_dir_make(p->log_path, NULL); /* what fails here fails again in the next line */
-		*slash = '/';
-	}
-	sl_file_open(p->log_path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &p->log_fd, NULL);
-	sl_free(SL_TAKE(p->log_path));
-}
-
-static void put_line(struct sl_process *p, int kind, const char *line, size_t len)
-{
-	if (kind == PIPE_EVENTS) {
-		if (p->on_event && len)
-			p->on_event(p->context, line, len);
-		return;
-	}
-	const char stream[] = {' ', kind == PIPE_OUT ? 'o' : 'e', ' ', 0};
-	if (p->on_line)
-		p->on_line(p->context, stream[1], line, len);
-	if (p->log_path)
-		open_log(p);
-	if (p->log_fd < 0) {
-		p->end.dropped_bytes += p->has_log ? len + 1 : 0;
-		return;
-	}
-	sl_buf_str(&p->log, p->now);
-	sl_buf_str(&p->log, stream);
-	sl_buf_add(&p->log, line, len);
-	sl_buf_char(&p->log, '\n');
-	if (p->log.len > READ_BYTES)
-		flush_log(p);
-}
-
-/* Adds to the line that is being collected; a full one is cut (output) or dropped (JSON). */
-static void collect(struct sl_process *p, int kind, const char *data, size_t len)
-{
-	struct input *in = &p->inputs[kind];
-	while (len && !in->skipping) {
-		size_t room = in->line.max - in->line.len, n = len < room ? len : room;
-		sl_buf_add(&in->line, data, n);
-		data += n;
-		len -= n;
-		if (in->line.failed || (len && kind == PIPE_EVENTS)) {
-			in->skipping = kind == PIPE_EVENTS;
-			p->end.dropped_events += kind == PIPE_EVENTS;
-			sl_buf_clear(&in->line);
-			len = in->skipping ? 0 : len;
-		} else if (len) {
-			put_line(p, kind, in->line.data, in->line.len);
-			sl_buf_clear(&in->line);
-		}
-	}
-}
-
-static void split_lines(struct sl_process *p, int kind, const char *data, size_t len)
-{
-	struct input *in = &p->inputs[kind];
-	for (const char *end; len && (end = memchr(data, '\n', len));) {
-		size_t n = (size_t)(end - data);
-		if (in->line.len == 0 && !in->skipping && n <= in->line.max) {
-			put_line(p, kind, data, n);
-		} else {
-			collect(p, kind, data, n);
-			if (!in->skipping)
-				put_line(p, kind, sl_buf_cstr(&in->line), in->line.len);
-		}
-		sl_buf_clear(&in->line);
-		in->skipping = false;
-		data = end + 1;
-		len -= n + 1;
-	}
-	collect(p, kind, data, len);
-}
-
-/* Reads one piece; false at the end or when nothing is there. */
-static bool read_piece(struct sl_process *p, int kind)
-{
-	struct input *in = &p->inputs[kind];
-	if (in->fd < 0)
-		return false;
-	ssize_t n = sl_sys->read(in->fd, p->set->piece, READ_BYTES);
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n > 0) {
-		sl_time_format(sl_now_ms(), p->now);
-		p->end.output_bytes += kind == PIPE_EVENTS ? 0 : (uint64_t)n;
-		split_lines(p, kind, p->set->piece, (size_t)n);
-		flush_log(p);
-		return true;
-	}
-	if (n == 0 || errno != EAGAIN) {
-		if (in->line.len && !in->skipping)
-			put_line(p, kind, in->line.data, in->line.len);
-		sl_buf_clear(&in->line);
-		flush_log(p);
-		sl_file_close(&in->fd);
-	}
-	return false;
-}
-
 /* ---- ends ------------------------------------------------------------------------------------------------------------------- */
+
+static void describe_memory(struct sl_process *p)
+{
+	struct sl_process_end *e = &p->end;
+	bool of_child = e->out_of_memory == SL_MEMORY_OF_CHILD;
+	double limit = of_child ? (double)p->memory_bytes : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+	snprintf(e->cause, sizeof e->cause, of_child ? "out of memory at %.3g of %.3g GB, its limit" : "killed by the kernel: out of memory at %.3g of %.3g GB",
+		 (double)e->peak_bytes / 1e9, limit / 1e9);
+}
 
 static void describe(struct sl_process *p)
 {
 	struct sl_process_end *e = &p->end;
 	char time[SL_TIME_TEXT];
-	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped;
-	if (e->timed_out)
+	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped && !e->out_of_memory;
+	/* A shell tells of a killed child by its status. */
+	bool killed = e->signal == SIGKILL || e->exit_status == 128 + SIGKILL;
+	int64_t kills = killed && !e->timed_out && !e->stopped && !e->out_of_memory ? sl_process_oom_kills() : -1;
+	if (kills > p->set->oom_kills) {
+		e->out_of_memory = SL_MEMORY_OF_MACHINE;
+		e->ok = false;
+		p->set->oom_kills = kills;
+	}
+	if (e->out_of_memory)
+		describe_memory(p);
+	else if (e->timed_out)
 		snprintf(e->cause, sizeof e->cause, "timed out after %s", sl_duration_format(p->timeout_ms, time));
 	else if (e->stopped)
 		snprintf(e->cause, sizeof e->cause, "cancelled");
 	else if (e->signal == SIGKILL)
-		snprintf(e->cause, sizeof e->cause, "killed by SIGKILL (somebody's, or the kernel's when memory ran out)");
+		snprintf(e->cause, sizeof e->cause, "killed by SIGKILL%s", kills >= 0 ? " (somebody's: the kernel had memory)" :
+			 " (somebody's, or the kernel's when memory ran out)");
 	else if (e->signal)
 		snprintf(e->cause, sizeof e->cause, "killed by SIG%s", sigabbrev_np(e->signal) ? sigabbrev_np(e->signal) : "NAL");
 	else if (e->exit_status)
@@ -527,11 +395,12 @@ static void finish(struct sl_process *p)
 	mark_exited(p);
 	p->end.survivors = kill_orphans();
 	for (int i = 0; i < PIPE_COUNT; i++)
-		while (read_piece(p, i))
+		while (sl_process_read(p, i))
 			;
 	p->end.user_ms = used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000;
 	p->end.system_ms = used.ru_stime.tv_sec * 1000 + used.ru_stime.tv_usec / 1000;
-	p->end.max_rss_kb = used.ru_maxrss;
+	if (p->end.peak_bytes < (uint64_t)used.ru_maxrss << 10)
+		p->end.peak_bytes = (uint64_t)used.ru_maxrss << 10;
 	describe(p);
 }
 
@@ -544,6 +413,21 @@ void sl_process_stop(struct sl_process *process)
 	kill(-process->pid, SIGTERM);
 }
 
+/* The time of the next look. */
+static int64_t look_at_memory(struct sl_process *p, int64_t now)
+{
+	if (now < p->memory_ns || p->end.out_of_memory)
+		return p->memory_ns;
+	uint64_t used = sl_tree_memory(p->pid, p->memory_bytes);
+	p->end.peak_bytes = used > p->end.peak_bytes ? used : p->end.peak_bytes;
+	p->memory_ns = now + SL_PROCESS_MEMORY_MS * INT64_C(1000000);
+	if (used > p->memory_bytes) {
+		p->end.out_of_memory = SL_MEMORY_OF_CHILD;
+		p->kill_ns = now; /* without grace: it would go on growing */
+	}
+	return p->memory_ns;
+}
+
 /* Sends what is due by now; the time until the next thing is due, -1 when nothing is. */
 static int act_on_time(struct sl_processes *set, int timeout_ms)
 {
@@ -551,6 +435,10 @@ static int act_on_time(struct sl_processes *set, int timeout_ms)
 	for (struct sl_process *p = set->first; p; p = p->next) {
 		if (p->exited)
 			continue;
+		if (p->memory_bytes) {
+			int64_t look = look_at_memory(p, now);
+			next = look < next ? look : next;
+		}
 		if (p->deadline_ns && now >= p->deadline_ns && !p->kill_ns) {
 			p->end.timed_out = true;
 			p->kill_ns = now + p->grace_ms * 1000000;
@@ -613,7 +501,7 @@ int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_proces
 			error = errno;
 			for (size_t i = 0; ready > 0 && i < n; i++)
 				if (fds[i].revents && who[i].kind < PIPE_COUNT)
-					read_piece(who[i].process, who[i].kind);
+					sl_process_read(who[i].process, who[i].kind);
 		}
 		sl_free(fds);
 		sl_free(who);

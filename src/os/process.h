@@ -25,8 +25,13 @@ enum {
 	SL_PROCESS_LINE_MAX = 8 << 10,        /* longer lines of output are cut into several */
 	SL_PROCESS_EVENT_MAX = 1 << 20,       /* a longer JSON line is dropped whole */
 	SL_PROCESS_GRACE_MS = 5000,           /* from SIGTERM to SIGKILL */
+	SL_PROCESS_MEMORY_MS = 100,
 	SL_PROCESS_CAUSE_MAX = 256,
 };
+
+/* Whether memory ran out: the limit of `memory_bytes` was passed, or the kernel killed it because the machine (or our container) had no
+ * more, which its counter of such kills proves. */
+enum sl_memory { SL_MEMORY_ENOUGH, SL_MEMORY_OF_CHILD, SL_MEMORY_OF_MACHINE };
 #define SL_PROCESS_LOG_MAX ((uint64_t)64 << 20)
 /* Name of the environment variable that marks a child and all below it. */
 #define SL_PROCESS_TAG "SLUICE_PROCESS"
@@ -42,6 +47,7 @@ struct sl_process_options {
 	const char *log_path;           /* made with its folder at the first line; NULL: output is only counted and passed to on_line */
 	uint64_t log_max_bytes;         /* 0: SL_PROCESS_LOG_MAX; what comes behind is counted and dropped */
 	int64_t timeout_ms;             /* 0: none */
+	uint64_t memory_bytes;          /* of the child and all below it, looked at every SL_PROCESS_MEMORY_MS; beyond, they are killed. 0: none */
 	int64_t grace_ms;               /* 0: SL_PROCESS_GRACE_MS */
 	/* Called inside wait. `stream` is 'o' or 'e'; without the line end. All may be NULL. */
 	void (*on_line)(void *context, char stream, const char *line, size_t len);
@@ -56,8 +62,12 @@ struct sl_process_end {
 	bool timed_out, stopped;
 	unsigned survivors;             /* processes it left behind, which were killed */
 	uint64_t output_bytes, dropped_bytes, dropped_events;
-	int64_t user_ms, system_ms, max_rss_kb;
-	char cause[SL_PROCESS_CAUSE_MAX]; /* in words: "exit status 3", "killed by SIGSEGV", "timed out after 5 s"; "" when ok */
+	int64_t user_ms, system_ms;
+	uint64_t peak_bytes;            /* the most that one process of it had resident, or that all had when looked at */
+	enum sl_memory out_of_memory;
+	/* In words: "exit status 3", "killed by SIGSEGV", "timed out after 5 s", "killed by the kernel: out of memory at 3.9 of 4.0 GB";
+	 * "" when ok. */
+	char cause[SL_PROCESS_CAUSE_MAX];
 };
 
 int sl_processes_new(struct sl_processes **ret, struct sl_error *err);

@@ -56,6 +56,42 @@ static size_t list_children(pid_t pid, pid_t *out, size_t max)
 	return count;
 }
 
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t resident(pid_t pid)
+{
+	char path[64], text[256];
+	unsigned long long pages = 0;
+	snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+	return read_proc(path, text, sizeof text) && sscanf(text, "%*s %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* With a share of each page that others have too: after a fork most are. */
+static uint64_t proportional(pid_t pid)
+{
+	char path[64], text[4096];
+	unsigned long long kb = 0;
+	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+	const char *line = read_proc(path, text, sizeof text) ? strstr(text, "\nPss:") : NULL;
+	return line && sscanf(line, "\nPss: %llu", &kb) == 1 ? kb << 10 : resident(pid);
+}
+
+static uint64_t sum_below(pid_t root, uint64_t (*of)(pid_t pid), int depth)
+{
+	pid_t children[256];
+	size_t count = depth < DEPTH_MAX ? list_children(root, children, sizeof children / sizeof *children) : 0;
+	uint64_t sum = of(root);
+	for (size_t i = 0; i < count; i++)
+		sum += sum_below(children[i], of, depth + 1);
+	return sum;
+}
+
+uint64_t sl_tree_memory(pid_t root, uint64_t limit_bytes)
+{
+	uint64_t most = sum_below(root, resident, 0);
+	return most <= limit_bytes ? most : sum_below(root, proportional, 0);
+}
+
 bool sl_tree_tag(pid_t pid, char *out, size_t size)
 {
 	static const char NAME[] = SL_PROCESS_TAG "=";

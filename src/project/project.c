@@ -48,6 +48,7 @@ static int read_nothing(struct sl_loader *loader, const struct sl_yaml *node, vo
 static const struct sl_row PROJECT_ROWS[] = {
 	{"project", SL_ROW_REF, offsetof(struct sl_project, name), .required = true, .about = "the project's name"},
 	{"params", SL_ROW_OTHER, .read = read_nothing, .schema = "{\"type\":\"object\"}", .about = "name: value; used as $name, overridden as name=value"},
+	{"resources", SL_ROW_OTHER, .read = sl_read_resources, .schema = SL_AMOUNTS_SCHEMA, .about = "what there is of what steps need: gpu, db ..."},
 	{"sources", SL_ROW_OTHER, .read = sl_read_sources, .schema = SECTION_SCHEMA("source"), .about = "where data comes from"},
 	{"datasets", SL_ROW_OTHER, .read = sl_read_datasets, .schema = SECTION_SCHEMA("dataset"), .about = "checks of sources and of what steps make"},
 	{"steps", SL_ROW_OTHER, .read = sl_read_steps, .schema = SECTION_SCHEMA("step"), .about = "what makes datasets, models and files"},
@@ -78,6 +79,7 @@ static int read_file(struct sl_loader *loader, const char *const *overrides, siz
 		rc = sl_param_override(loader, overrides[i]);
 	rc = rc ? rc : sl_shape_read(loader, &sl_shape_project, root, p);
 	rc = rc ? rc : sl_project_check_names(loader);
+	rc = rc ? rc : sl_project_check_resources(loader);
 	return rc ? rc : sl_params_check_used(loader);
 }
 
@@ -133,6 +135,7 @@ LOOKUP(dataset, sl_dataset)
 LOOKUP(model, sl_model)
 LOOKUP(endpoint, sl_endpoint)
 LOOKUP(monitor, sl_monitor)
+LOOKUP(resource, sl_amount)
 LOOKUP(param, sl_param)
 
 /* ---- schema ------------------------------------------------------------------------------------------------------------------ */

@@ -91,6 +91,19 @@ struct sl_evaluate {
 
 struct sl_output { const char *name, *path; };
 
+/* When a step that failed is tried again (docs/steps.md). Without exits, signals and texts every failure of its process counts. */
+struct sl_retry {
+	int64_t times, machine;          /* attempts after the first: for the step's own failures, and for those of the machine */
+	int64_t wait_ms, longest_wait_ms;
+	double factor;
+	int *exits, *signals;
+	size_t exit_count, signal_count;
+	struct sl_names texts;
+	bool on_timeout;
+};
+/* So many of a resource: what a step needs, what the project has. */
+struct sl_amount { const char *name; int64_t amount; };
+
 struct sl_step {
 	const char *name;
 	enum sl_step_kind kind;
@@ -106,9 +119,14 @@ struct sl_step {
 	struct sl_evaluate evaluate;
 	int64_t timeout_ms;            /* 0: 24 h */
 	uint64_t memory_bytes;         /* 0: the engine's default */
+	double cpu;                    /* processors that it keeps busy */
+	int64_t priority;              /* higher ones start first */
+	struct sl_amount *needs;       /* of the project's resources */
+	size_t need_count;
+	struct sl_retry retry;
 	struct sl_names params;        /* parameters that the definition, its expressions and its SQL text use; RUN: and those under `params` */
 	struct sl_names environment;   /* RUN: "NAME=value" */
-	const char *definition;        /* canonical JSON, resolved; secrets by name */
+	const char *definition;        /* canonical JSON, resolved; secrets by name; without what only says how it is run */
 	struct sl_mark mark;
 };
 
@@ -168,6 +186,7 @@ struct sl_project {
 	const char *dir, *file;        /* absolute folder; absolute path of sluice.yaml */
 	const char *name;
 	struct sl_param *params; size_t param_count;
+	struct sl_amount *resources; size_t resource_count;
 	struct sl_source *sources; size_t source_count;
 	struct sl_dataset *datasets; size_t dataset_count;
 	struct sl_step *steps; size_t step_count;
@@ -191,6 +210,7 @@ const struct sl_dataset *sl_project_dataset(const struct sl_project *project, co
 const struct sl_model *sl_project_model(const struct sl_project *project, const char *name);
 const struct sl_endpoint *sl_project_endpoint(const struct sl_project *project, const char *name);
 const struct sl_monitor *sl_project_monitor(const struct sl_project *project, const char *name);
+const struct sl_amount *sl_project_resource(const struct sl_project *project, const char *name);
 const struct sl_param *sl_project_param(const struct sl_project *project, const char *name);
 
 /* The JSON Schema of the file, for editors (`sluice schema`). */

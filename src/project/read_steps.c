@@ -298,7 +298,12 @@ static const struct sl_row STEP_ROWS[] = {
 	 .about = "run: parameters it reads from its environment or params.json"},
 	{"env", SL_ROW_OTHER, .read = read_environment, .schema = "{\"type\":\"object\"}", .about = "run: environment variables"},
 	{"timeout", SL_ROW_DURATION, STEP(timeout_ms), .about = "24h when not given"},
-	{"memory", SL_ROW_BYTES, STEP(memory_bytes), .about = "limit of the engine"},
+	{"memory", SL_ROW_BYTES, STEP(memory_bytes), .about = "limit: of the engine; of a command with all that it starts"},
+	{"cpu", SL_ROW_NUMBER, STEP(cpu), .min = 0, .max = 4096, .about = "processors that it keeps busy; 1 when not given"},
+	{"needs", SL_ROW_OTHER, .read = sl_read_needs, .schema = SL_AMOUNTS_SCHEMA, .about = "of the project's resources, name: number"},
+	{"priority", SL_ROW_INT, STEP(priority), .min = -1000, .max = 1000, .about = "of steps that are ready, the one with the higher priority starts first; 0"},
+	{"retry", SL_ROW_OTHER, .read = sl_read_retry, .shape = &sl_shape_retry, .schema = "{\"type\":[\"integer\",\"string\"]}",
+	 .about = "attempts after a failure: a number, or when and how"},
 };
 const struct sl_shape sl_shape_step = SL_SHAPE("a step", STEP_ROWS);
 enum { STEP_KINDS = 4, STEP_RUN_FIRST = 4, STEP_RUN_LAST = 8 }; /* rows: what it is, and what only `run` may have */
@@ -330,6 +335,9 @@ static int define_step(struct sl_loader *loader, const struct sl_yaml *node, str
 	loader->secrets_allowed = false;
 	if (rc)
 		return rc;
+	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry"}; /* not what */
+	for (size_t i = 0; i < SL_ARRAY_LEN(HOW); i++)
+		yyjson_mut_obj_remove_key(value, HOW[i]);
 	yyjson_mut_val *train = yyjson_mut_obj_get(value, "train");
 	if (step->kind == SL_STEP_TRAIN && train) {
 		yyjson_mut_val *features = yyjson_mut_arr_with_strcpy(doc, step->train.features.items, step->train.features.count);
@@ -363,7 +371,7 @@ static int add_inputs(struct sl_loader *loader, struct sl_step *step)
 static int read_step(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct sl_step *step = element;
-	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .mark = node->mark,
+	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .cpu = 1, .mark = node->mark,
 				 .train = {.algorithm = "", .data = "", .where = "", .validation = "", .target = "", .weight = "", .task = "", .options = "{}"},
 				 .evaluate = {.model = "", .data = "", .where = "", .target = "", .weight = ""}};
 	int rc = sl_shape_read(loader, &sl_shape_step, node, step);

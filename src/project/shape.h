@@ -67,6 +67,13 @@ int sl_read_models(struct sl_loader *loader, const struct sl_yaml *node, void *p
 int sl_read_endpoints(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_read_monitors(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_read_triggers(struct sl_loader *loader, const struct sl_yaml *node, void *project);
+/* Parts of a step that say how it is run, and section `resources` (read_policy.c). */
+#define SL_AMOUNTS_SCHEMA "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"integer\",\"string\"]}}"
+extern const struct sl_shape sl_shape_retry;
+int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_resources(struct sl_loader *loader, const struct sl_yaml *node, void *project);
+int sl_project_check_resources(struct sl_loader *loader);
 int sl_read_evaluate(struct sl_loader *loader, const struct sl_yaml *node, struct sl_evaluate *ret, bool of_model);
 
 /* Every name that a definition mentions must exist, and what is declared must be used (check_names.c). */

@@ -1,0 +1,141 @@
+/* How a step is run, which is no part of what it makes: `retry` and `needs` of a step, section `resources`. */
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "project/shape.h"
+
+/* ---- retry ------------------------------------------------------------------------------------------------------------ */
+
+struct retry_read { struct sl_retry retry; struct sl_names exits, signals; };
+
+#define RETRY(member) offsetof(struct retry_read, retry.member)
+static const struct sl_row RETRY_ROWS[] = {
+	{"times", SL_ROW_INT, RETRY(times), .min = 0, .max = 1000, .about = "attempts after the first, for failures of the step's own"},
+	{"wait", SL_ROW_DURATION, RETRY(wait_ms), .about = "before the second attempt; 1s when not given"},
+	{"factor", SL_ROW_NUMBER, RETRY(factor), .min = 1, .max = 100, .about = "each further wait is so many times the one before; 2 when not given"},
+	{"longest", SL_ROW_DURATION, RETRY(longest_wait_ms), .about = "no wait is longer; 10m when not given"},
+	{"exit", SL_ROW_NAMES, offsetof(struct retry_read, exits), .about = "only after these exit statuses"},
+	{"signal", SL_ROW_NAMES, offsetof(struct retry_read, signals), .about = "only after these signals: TERM, SEGV"},
+	{"text", SL_ROW_NAMES, RETRY(texts), .about = "only after a line of output, or an error, that contains one of these"},
+	{"timeout", SL_ROW_BOOL, RETRY(on_timeout), .about = "also after a timeout, when 'exit', 'signal' or 'text' is given"},
+	{"machine", SL_ROW_INT, RETRY(machine), .min = 0, .max = 1000,
+	 .about = "attempts after failures of the machine (memory out, no process to be had), which 'times' does not count; 0 when not given"},
+};
+const struct sl_shape sl_shape_retry = SL_SHAPE("'retry'", RETRY_ROWS);
+
+static int read_exits(struct sl_loader *loader, const struct sl_yaml *node, struct retry_read *read)
+{
+	struct sl_retry *retry = &read->retry;
+	retry->exits = sl_arena_array(loader->arena, read->exits.count + 1, sizeof *retry->exits);
+	if (!retry->exits)
+		return sl_load_memory(loader);
+	for (size_t i = 0; i < read->exits.count; i++) {
+		int64_t status;
+		if (!sl_str_int(read->exits.items[i], &status) || status < 1 || status > 255)
+			return sl_load_fail(loader, sl_yaml_get(node, "exit")->mark, SL_E_INVALID, "an exit status is a number from 1 to 255, not '%.100s'",
+					    read->exits.items[i]);
+		retry->exits[retry->exit_count++] = (int)status;
+	}
+	return 0;
+}
+
+static int signal_number(const char *name)
+{
+	name += strncmp(name, "SIG", 3) == 0 ? 3 : 0;
+	for (int s = 1; s < NSIG; s++)
+		if (sigabbrev_np(s) && strcmp(sigabbrev_np(s), name) == 0)
+			return s;
+	return 0;
+}
+
+static int read_signals(struct sl_loader *loader, const struct sl_yaml *node, struct retry_read *read)
+{
+	struct sl_retry *retry = &read->retry;
+	retry->signals = sl_arena_array(loader->arena, read->signals.count + 1, sizeof *retry->signals);
+	if (!retry->signals)
+		return sl_load_memory(loader);
+	for (size_t i = 0; i < read->signals.count; i++) {
+		int number = signal_number(read->signals.items[i]);
+		if (!number)
+			return sl_load_fail(loader, sl_yaml_get(node, "signal")->mark, SL_E_INVALID, "'%.100s' is no signal, as TERM or SEGV",
+					    read->signals.items[i]);
+		retry->signals[retry->signal_count++] = number;
+	}
+	return 0;
+}
+
+int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct sl_step *step = target;
+	struct retry_read read = {.retry = {.wait_ms = 1000, .longest_wait_ms = 600 * 1000, .factor = 2}};
+	int rc = sl_load_resolve(loader, node, &node);
+	if (!rc && node->kind == SL_YAML_SCALAR) /* retry: 3 */
+		rc = sl_row_read(loader, &RETRY_ROWS[0], node, &read);
+	else if (!rc)
+		rc = sl_shape_read(loader, &sl_shape_retry, node, &read);
+	rc = rc ? rc : read_exits(loader, node, &read);
+	rc = rc ? rc : read_signals(loader, node, &read);
+	step->retry = read.retry;
+	return rc;
+}
+
+/* ---- resources -------------------------------------------------------------------------------------------------------- */
+
+static int read_amounts(struct sl_loader *loader, const struct sl_yaml *node, const char *what, struct sl_amount **ret, size_t *ret_count)
+{
+	int rc = sl_load_want_map(loader, node, what);
+	struct sl_amount *amounts = rc ? NULL : sl_arena_array(loader->arena, node->count + 1, sizeof *amounts);
+	if (!rc && !amounts)
+		return sl_load_memory(loader);
+	for (size_t i = 0; !rc && i < node->count; i++) {
+		const struct sl_yaml *key = node->entries[i].key, *value;
+		long long number = 0;
+		rc = sl_load_resolve(loader, node->entries[i].value, &value);
+		if (!rc && (!sl_name_valid(key->text) || strcmp(key->text, "cpu") == 0 || strcmp(key->text, "memory") == 0))
+			rc = sl_load_fail(loader, key->mark, SL_E_INVALID, "a resource cannot be called '%.100s'", key->text);
+		if (!rc && (!sl_yaml_int(value, &number) || number < 0 || number > 1000000))
+			rc = sl_load_fail(loader, value->mark, SL_E_INVALID, "'%.100s' wants a whole number from 0 to 1000000", key->text);
+		amounts[i] = (struct sl_amount){key->text, number};
+	}
+	*ret = amounts;
+	*ret_count = rc ? 0 : node->count;
+	return rc;
+}
+
+int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct sl_step *step = target;
+	return read_amounts(loader, node, "'needs'", &step->needs, &step->need_count);
+}
+
+int sl_read_resources(struct sl_loader *loader, const struct sl_yaml *node, void *project)
+{
+	struct sl_project *p = project;
+	return read_amounts(loader, node, "'resources'", &p->resources, &p->resource_count);
+}
+
+int sl_project_check_resources(struct sl_loader *loader)
+{
+	const struct sl_project *p = loader->project;
+	for (size_t i = 0; i < p->step_count; i++)
+		for (size_t k = 0; k < p->steps[i].need_count; k++) {
+			const struct sl_amount *need = &p->steps[i].needs[k], *has = sl_project_resource(p, need->name);
+			if (has && need->amount <= has->amount)
+				continue;
+			struct sl_name_list names = {0};
+			for (size_t r = 0; r < p->resource_count; r++)
+				if (sl_name_list_add(loader, &names, p->resources[r].name))
+					return SL_E_NO_MEMORY;
+			sl_load_fail(loader, p->steps[i].mark, SL_E_INVALID, "step '%s' needs %lld of '%.100s', and there are %lld", p->steps[i].name,
+				     (long long)need->amount, need->name, has ? (long long)has->amount : 0);
+			if (has || !names.count)
+				return sl_error_hint(loader->err, "the section 'resources' says how many there are: resources: {%.100s: %lld}", need->name,
+						     (long long)need->amount);
+			return sl_load_suggest(loader, need->name, names.items, names.count);
+		}
+	return 0;
+}
