@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "backend/meta_vfs.h"
+#include "backend/meta_wal.h"
 #include "base/embedded.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -227,7 +228,9 @@ static int open_at_path(struct sl_meta *meta, bool create, struct sl_error *err)
 	if (rc && (rc != SL_E_NOT_FOUND || !create))
 		return rc;
 	bool empty = rc == SL_E_NOT_FOUND || info.size_bytes == 0;
-	rc = open_database(meta, create, err);
+	rc = empty ? 0 : sl_wal_check(meta->path, err);
+	if (!rc)
+		rc = open_database(meta, create, err);
 	if (!rc && empty)
 		rc = lay_out(meta, err);
 	return rc ? rc : migrate(meta, err);

@@ -111,23 +111,20 @@ static int write_proof(const struct prover *p, int64_t seq, const struct sl_hash
 	return sl_buf_check(out, "proof", err);
 }
 
-static int prove_locked(struct prover *p, int64_t seq, struct sl_buf *out, struct sl_error *err)
+static int prove(struct prover *p, int *fd, int64_t seq, struct sl_buf *out, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_LEDGER_CHECKPOINT_MAX);
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	struct sl_checkpoint checkpoint;
 	struct sl_hash leaf, root;
 	size_t len;
-	int rc = sl_ledger_read_checkpoint(p->ledger, &text, &checkpoint, err);
+	int rc = sl_ledger_lock_to_prove(p->ledger, fd, &text, &checkpoint, err);
 	if (rc)
 		return rc;
 	if (seq < 0 || (uint64_t)seq >= checkpoint.size)
 		return sl_fail(err, SL_E_NOT_FOUND, "the ledger has %llu published entries, none is number %lld",
 			       (unsigned long long)checkpoint.size, (long long)seq);
 	p->size = checkpoint.size;
-	rc = sl_ledger_mend(p->ledger, &checkpoint, err);
-	if (rc)
-		return rc;
 	rc = sl_meta_query(p->ledger->meta, &stmt, err, "SELECT entry FROM ledger_entry WHERE seq = ?1", "i", seq);
 	if (!rc && (rc = sl_stmt_step(stmt, err)) == 0)
 		return sl_fail(err, SL_E_CORRUPT, "ledger_entry row %lld is missing", (long long)seq);
@@ -154,9 +151,7 @@ int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, struct sl_buf *out, s
 		return SL_E_NO_MEMORY;
 	p->ledger = ledger;
 	sl_buf_init(&p->tile, SL_LEDGER_TILE_BYTES);
-	int rc = sl_ledger_lock(ledger, &fd, err);
-	if (!rc)
-		rc = prove_locked(p, seq, out, err);
+	int rc = prove(p, &fd, seq, out, err);
 	sl_buf_done(&p->tile);
 	return rc;
 }
