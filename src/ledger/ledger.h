@@ -37,6 +37,11 @@ const char *sl_ledger_actor(struct sl_ledger *ledger);
 /* Appends the public key as key.pub holds it, without the line end. */
 void sl_ledger_public_key(struct sl_ledger *ledger, struct sl_buf *out);
 
+/* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not
+ * pay. 1 when there is none: such a machine can verify and append, and somebody with the key publishes. SL_E_CORRUPT when it is not
+ * the public key's other half. */
+int sl_ledger_check_key(struct sl_ledger *ledger, struct sl_error *err);
+
 /* Builds tiles from committed rows and signs a checkpoint when something is new; never inside a transaction (asserted). Cheap
  * when nothing is (a small file and one row are read: 30 us). Without the private key it does nothing. */
 int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err);

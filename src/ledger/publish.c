@@ -412,7 +412,7 @@ int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err)
 		rc = count_rows(ledger, &rows, err);
 	if (rc || rows == claimed)
 		return rc;
-	rc = sl_ledger_load_secret(ledger, err);
+	rc = sl_ledger_check_key(ledger, err);
 	if (rc)
 		return rc > 0 ? 0 : rc;
 	rc = sl_ledger_lock(ledger, &fd, err);
