@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,8 +20,11 @@ enum {
 	FRAME = FRAME_HEADER + SL_VFS_PAGE_BYTES,
 	INDEX_HEADER = 48, /* of the shared-memory file, twice */
 	AT_INIT = 12, AT_LAST_FRAME = 16, AT_SALTS = 32, AT_CHECKSUM = 40, AT_COPIED = 96, INDEX_READ = 100,
+	AT_OPEN_LOCK = 128, /* held by whoever has the database open */
 	TRIES = 5,
 };
+
+#define RESTORE "put back sluice.db and sluice.db-wal from one backup, and remove sluice.db-shm"
 
 struct sum {
 	uint32_t a, b;
@@ -28,7 +32,7 @@ struct sum {
 
 /* What is committed, by the shared-memory file. */
 struct committed {
-	bool known;
+	bool known, in_use;
 	uint32_t frames, copied; /* so many of them are in the database as well */
 	unsigned char salts[8];
 	unsigned char bytes[INDEX_READ];
@@ -100,6 +104,8 @@ static int read_committed(const char *path, struct committed *ret, struct sl_err
 	int rc = sl_file_open(shm, O_RDONLY, 0, &fd, err);
 	if (rc)
 		return rc == SL_E_NOT_FOUND ? 0 : rc;
+	struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = AT_OPEN_LOCK, .l_len = 1};
+	ret->in_use = fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
 	ssize_t n = read_at(fd, ret->bytes, sizeof ret->bytes, 0, shm, err);
 	if (n < 0)
 		return (int)n;
@@ -153,10 +159,16 @@ static int look(struct log *log, uint32_t number, struct sl_error *err)
 
 static int bad_frame(const struct log *log, uint32_t number, struct sl_error *err)
 {
+	char end;
+	if (sl_sys->pread(log->fd, &end, 1, (off_t)frame_at(number) + FRAME - 1) == 0) {
+		sl_fail_at(err, SL_E_CORRUPT, log->path, "ends before frame %u, which was committed: it was cut, or is an older copy",
+			   number);
+		return sl_error_hint(err, RESTORE);
+	}
 	sl_fail_at(err, SL_E_CORRUPT, log->path,
 		   "frame %u (byte %llu) is not what was written: its checksum differs, and what was committed in and behind it is lost",
 		   number, (unsigned long long)frame_at(number));
-	return sl_error_hint(err, "put back sluice.db with its log from a backup");
+	return sl_error_hint(err, RESTORE);
 }
 
 /* Without knowledge of what is committed: behind the bad frame `number` there is the end of its transaction, and then a frame that goes
@@ -201,10 +213,10 @@ static int check_once(struct log *log, const struct committed *committed, struct
 		return 0;
 	sl_fail_at(err, SL_E_CORRUPT, log->path, "its header (byte 0 to 31) is missing or not what was written, and %u frames were committed",
 		   committed->frames);
-	return sl_error_hint(err, "put back sluice.db with its log from a backup");
+	return sl_error_hint(err, RESTORE);
 }
 
-int sl_wal_check(const char *path, struct sl_error *err)
+static int check_log(const char *path, struct sl_error *err)
 {
 	struct committed committed, again;
 	struct log *log SL_AUTO_FREE = sl_alloc(sizeof *log, err);
@@ -214,7 +226,7 @@ int sl_wal_check(const char *path, struct sl_error *err)
 	if (snprintf(log->path, sizeof log->path, "%s-wal", path) >= (int)sizeof log->path)
 		return sl_fail_at(err, SL_E_TOO_LARGE, path, "path is too long");
 	int rc = read_committed(path, &committed, err);
-	for (int i = 0; i < TRIES && !rc; i++) {
+	for (int i = 0; i < TRIES && !rc && !committed.in_use; i++) {
 		rc = check_once(log, &committed, err);
 		if (rc != SL_E_CORRUPT)
 			break;
@@ -227,4 +239,23 @@ int sl_wal_check(const char *path, struct sl_error *err)
 	}
 	sl_file_close(&log->fd);
 	return rc;
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int open_count;
+
+int sl_wal_enter(const char *path, struct sl_error *err)
+{
+	pthread_mutex_lock(&lock);
+	int rc = open_count ? 0 : check_log(path, err);
+	open_count += rc == 0;
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+void sl_wal_leave(void)
+{
+	pthread_mutex_lock(&lock);
+	open_count--;
+	pthread_mutex_unlock(&lock);
 }
