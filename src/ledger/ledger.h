@@ -58,8 +58,9 @@ struct sl_ledger_report {
 /* Proves rows = tiles = root = signature. Returns SL_E_CORRUPT with ret->bad filled when not. */
 int sl_ledger_verify(struct sl_ledger *ledger, struct sl_ledger_report *ret, struct sl_error *err);
 
-/* Inclusion proof (RFC 6962 section 2.1.1) of entry `seq` in the present checkpoint: JSON
- * {"checkpoint","entry","path":[hex...],"root","seq","size"}; checked before it is given out. */
-int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, struct sl_buf *out, struct sl_error *err);
+/* Proof of entry `seq` in the present checkpoint (RFC 6962 section 2.1.1), and, when `since` has the text of an older one, that the
+ * tree of that is the beginning of this (section 2.1.2): one line of JSON, docs/formats/proof.md, checked before it is given out.
+ * SL_E_CORRUPT when the ledger is no continuation of `since`. */
+int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, const struct sl_buf *since, struct sl_buf *out, struct sl_error *err);
 
 #endif

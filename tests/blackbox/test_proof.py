@@ -1,8 +1,12 @@
 """Proof: a flipped bit anywhere in a store is named by `verify`, and no read lies about it; a store that cannot be written is proved too."""
+import importlib.util
+import json
 import os
+import pathlib
 import shutil
 import struct
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -172,3 +176,66 @@ def test_a_store_that_cannot_be_written_is_proved(copy):
     tile.unlink()
     done = subprocess.run(mount + [PROGRAM, "verify"], env=copy.environment, capture_output=True, text=True)
     assert done.returncode == 3 and "the tile is missing" in done.stdout, done.stderr
+
+
+CHECK = pathlib.Path(__file__).parents[2] / "tools" / "check_proof.py"
+
+
+def check(*arguments):
+    done = subprocess.run([sys.executable, CHECK, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_entry_is_proved_without_the_program(whole, tmp_path):
+    ledger, proof = whole.root / ".sluice" / "ledger", tmp_path / "x.proof"
+    size = int((ledger / "checkpoint").read_text().split("\n")[1])
+    for entry in (0, 1, size // 2, size - 1, "model:trip@champion", "dataset:rows", "run:" + whole.json("ls", "runs")["items"][0]["id"]):
+        whole.sluice("verify", "--prove", entry, "--out", proof)
+        ok, text = check(proof, "--key", ledger / "key.pub")
+        assert ok and f"one of the {size}" in text, text
+    whole.sluice("verify", "--prove", size, status=2)
+    whole.sluice("verify", "--prove", "model:nobody", status=2)
+
+
+def test_a_tampered_proof_is_refused(whole, tmp_path):
+    text, proof = whole.sluice("verify", "--prove", 5).stdout, tmp_path / "x.proof"
+    for at in range(0, len(text) - 1, 3):
+        changed = text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1:]
+        proof.write_text(changed)
+        ok, why = check_here(changed)
+        assert not ok, f"byte {at}: {changed[max(0, at - 20):at + 20]!r}: {why}"
+    proof.write_text(text)
+    other = tmp_path / "key.pub"
+    other.write_text((whole.root / ".sluice/ledger/key.pub").read_text().replace("+", "x+", 1))
+    assert not check(proof, "--key", other)[0]
+
+
+def check_here(text):
+    """The same check within this process: a thousand of them."""
+    spec = importlib.util.spec_from_file_location("check_proof", CHECK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return True, module.check(json.loads(text), None, None)
+    except (module.Bad, ValueError, KeyError, TypeError, AttributeError) as why:
+        return False, str(why)
+
+
+def test_two_checkpoints_are_consistent_or_not(copy, tmp_path):
+    checkpoint, old, proof = copy.root / ".sluice/ledger/checkpoint", tmp_path / "old", tmp_path / "x.proof"
+    for turn in range(6):  # sizes of many shapes
+        shutil.copy(checkpoint, old)
+        copy.sluice("run", f"rounds={20 + turn}")
+        copy.sluice("verify", "--prove", 3, "--since", old, "--out", proof)
+        ok, text = check(proof, "--since", old)
+        assert ok and "go on from the first" in text, text
+        tampered = json.loads(proof.read_text())
+        tampered["consistency"]["path"][0] = "00" * 32
+        assert not check_here(json.dumps(tampered))[0]
+        tampered["consistency"]["path"] = []
+        assert not check_here(json.dumps(tampered))[0]
+    assert not check(proof, "--since", checkpoint)[0]  # of another one it says nothing
+    older = old.read_text().split("\n")
+    old.write_text("\n".join([older[0], older[1], older[2][::-1]] + older[3:]))
+    assert copy.sluice("verify", "--prove", 3, "--since", old, status=3).stderr
