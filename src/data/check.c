@@ -1,6 +1,7 @@
 /* Running checks: plan them, count failing rows of all in one statement, look at those that need more, put rows aside, judge. */
 #include "data/check.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,37 +13,56 @@
 
 static bool counts_rows(const struct sl_checking *c) { return c->fails && !c->settled; }
 
-/* SELECT count(*), and for each check the rows that it looks at and those of them that fail. Checks without quarantine look at
- * rows that stay. */
-static int count_rows(struct sl_check_worker *w, struct sl_error *err)
+/* SELECT count(*), for each check the rows that it looks at and those of them that fail, and its numbers. Checks without
+ * quarantine look at rows that stay. */
+static void counting_sql(const struct sl_check_worker *w, struct sl_buf *out)
 {
-	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
-	int64_t *counts = sl_arena_array(w->arena, 2 * w->job->count + 1, sizeof *counts);
-	size_t column = 1;
-
-	if (!counts)
-		return sl_fail_memory(err);
-	sl_buf_str(&text, "SELECT count(*)");
+	sl_buf_str(out, "SELECT count(*)");
 	for (size_t i = 0; i < w->job->count; i++) {
 		const struct sl_checking *c = &w->checks[i];
 		const char *stays = c->check->quarantine ? "false" : w->put_aside;
 		if (counts_rows(c))
-			sl_buf_printf(&text, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))",
-				      c->where, stays, c->where, c->fails, stays);
+			sl_buf_printf(out, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))", c->where, stays,
+				      c->where, c->fails, stays);
+		for (size_t k = 0; k < SL_ARRAY_LEN(c->numbers) && !c->settled && c->numbers[k]; k++)
+			sl_buf_printf(out, ", (%s)::DOUBLE", c->numbers[k]);
 	}
-	sl_buf_printf(&text, " FROM %s", w->source);
-	int rc = sl_buf_check(&text, "the checks", err);
-	for (size_t i = 0; i < w->job->count; i++)
-		column += counts_rows(&w->checks[i]) ? 2 : 0;
-	if (rc < 0 || (rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), counts, column, err)) < 0)
-		return rc;
-	w->rows = (uint64_t)counts[0];
-	column = 1;
-	for (size_t i = 0; i < w->job->count; i++)
-		if (counts_rows(&w->checks[i])) {
-			w->checks[i].result->considered = (uint64_t)counts[column++];
-			w->checks[i].result->failing = (uint64_t)counts[column++];
+	sl_buf_printf(out, " FROM (SELECT *, NOT (%s) AS %s FROM %s)", w->put_aside, w->stays_name, w->source);
+}
+
+static double number_at(const struct sl_sql_column *column) { return column->valid && !column->valid[0] ? NAN : column->doubles[0]; }
+
+static void take_counts(struct sl_check_worker *w, const struct sl_sql_column *columns)
+{
+	size_t at = 0;
+
+	w->rows = (uint64_t)columns[at++].ints[0];
+	for (size_t i = 0; i < w->job->count; i++) {
+		struct sl_checking *c = &w->checks[i];
+		if (counts_rows(c)) {
+			c->result->considered = (uint64_t)columns[at++].ints[0];
+			c->result->failing = (uint64_t)columns[at++].ints[0];
 		}
+		for (size_t k = 0; k < SL_ARRAY_LEN(c->numbers) && !c->settled && c->numbers[k]; k++)
+			c->got[k] = number_at(&columns[at++]);
+	}
+}
+
+static int count_rows(struct sl_check_worker *w, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
+	const struct sl_sql_column *columns;
+	size_t rows;
+
+	counting_sql(w, &text);
+	int rc = sl_buf_check(&text, "the checks", err);
+	if (rc < 0 || (rc = sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, err)) < 0
+	    || (rc = sl_sql_next(result, &columns, &rows, err)) < 0)
+		return rc;
+	if (rc == 0)
+		return sl_fail(err, SL_E_BUG, "the checks gave no row of counts");
+	take_counts(w, columns);
 	return 0;
 }
 
@@ -114,15 +134,17 @@ static int show_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl
 	sl_buf_str(&text, "SELECT file_index, file_row_number, ");
 	values_sql(w, &text);
 	sl_buf_printf(&text, " FROM %s AS t ", w->source);
-	if (c->key) {
-		sl_buf_printf(&find, "SELECT %s, count(*) AS rows FROM ", c->key);
-		sl_sql_quote_name(&find, w->job->dataset);
-		sl_buf_printf(&find, " WHERE %s GROUP BY ALL HAVING count(*) > 1", c->where);
+	if (*c->positions) {
+		if (c->key) {
+			sl_buf_printf(&find, "SELECT %s, count(*) AS rows FROM ", c->key);
+			sl_sql_quote_name(&find, w->job->dataset);
+			sl_buf_printf(&find, " WHERE %s GROUP BY ALL HAVING count(*) > 1", c->where);
+		}
 		sl_buf_printf(
 			&text,
 			"SEMI JOIN %s AS s ON s.sl_i = t.file_index AND s.sl_r = t.file_row_number ORDER BY file_index, "
 			"file_row_number",
-			c->repeats);
+			c->positions);
 	} else {
 		sl_buf_str(&find, "SELECT * FROM ");
 		sl_sql_quote_name(&find, w->job->dataset);
@@ -239,21 +261,30 @@ static bool enough_pass(const struct sl_check *check, const struct sl_check_resu
 static int judge_rows(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows, struct sl_error *err)
 {
 	const struct sl_check *check = c->check;
-	double min = check->min.type == SL_VALUE_DOUBLE ? check->min.d : (double)check->min.i;
-	double max = check->max.type == SL_VALUE_DOUBLE ? check->max.d : (double)check->max.i;
 	char have[32], bound[32];
 
 	c->result->considered = rows;
-	if (check->has_min && (double)rows < min)
-		c->result->message = sl_arena_printf(w->arena, "%s rows, at least %s are asked for", sl_grouped(rows, have),
-						     sl_grouped((uint64_t)min, bound));
-	else if (check->has_max && (double)rows > max)
-		c->result->message = sl_arena_printf(w->arena, "%s rows, at most %s are asked for", sl_grouped(rows, have),
-						     sl_grouped((uint64_t)max, bound));
-	else
+	c->result->has_observed = true;
+	c->result->observed = (double)rows;
+	sl_grouped(rows, have);
+	if (*check->other) {
+		int64_t others;
+		SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(1 << 16);
+		if (!sl_check_other(w, c, err))
+			return c->settled ? 0 : SL_E_NO_MEMORY;
+		sl_buf_str(&text, "SELECT count(*) FROM ");
+		sl_sql_quote_name(&text, check->other);
+		int rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), &others, 1, err);
+		if (rc < 0 || (uint64_t)others == rows)
+			return rc;
+		return sl_check_settle(w, c, err, "%s rows, and '%s' has %s", have, check->other, sl_grouped((uint64_t)others, bound));
+	}
+	if (sl_check_within(check, (double)rows))
 		return 0;
-	c->result->state = check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
-	return c->result->message ? 0 : sl_fail_memory(err);
+	bool low = check->has_min && (double)rows <= sl_check_bound(&check->min);
+	sl_grouped((uint64_t)sl_check_bound(low ? &check->min : &check->max), bound);
+	return sl_check_settle(w, c, err, "%s rows, %s %s are asked for", have,
+			       low ? check->above ? "more than" : "at least" : check->below ? "less than" : "at most", bound);
 }
 
 static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows, struct sl_error *err)
@@ -265,6 +296,12 @@ static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows
 		return 0;
 	if (c->check->kind == SL_CHECK_ROWS)
 		return judge_rows(w, c, rows, err);
+	if (c->check->kind == SL_CHECK_MOST_COMMON)
+		return sl_check_most_common(w, c, err);
+	if (c->check->kind == SL_CHECK_DISTRIBUTION)
+		return sl_check_distance(w, c, err);
+	if (c->numbers[0])
+		return sl_check_judge_number(w, c, err);
 	if (!result->failing)
 		return 0;
 	result->quarantined = c->check->quarantine ? result->failing : 0;
@@ -274,7 +311,7 @@ static int judge(struct sl_check_worker *w, struct sl_checking *c, uint64_t rows
 		result->state = c->check->warn_only ? SL_CHECK_WARNED : SL_CHECK_FAILED;
 	if (!result->message)
 		return sl_fail_memory(err);
-	return c->check->kind == SL_CHECK_SQL ? 0 : show_rows(w, c, err);
+	return c->fails || *c->positions ? show_rows(w, c, err) : 0;
 }
 
 /* ---- all
@@ -296,9 +333,11 @@ static int prepare(struct sl_check_worker *w, struct sl_check_report *report, st
 
 	w->checks = sl_arena_array(w->arena, job->count + 1, sizeof *w->checks);
 	report->results = sl_arena_array(w->arena, job->count + 1, sizeof *report->results);
+	w->changed = sl_arena_array(w->arena, job->table.column_count + 1, sizeof *w->changed);
 	w->reason_name = free_name(w, "reason");
 	w->raw_name = free_name(w, "raw");
-	if (!paths || !w->checks || !report->results || !w->reason_name || !w->raw_name)
+	w->stays_name = free_name(w, "sl_stays");
+	if (!paths || !w->checks || !w->changed || !report->results || !w->reason_name || !w->raw_name || !w->stays_name)
 		return sl_fail_memory(err);
 	for (size_t i = 0; i < job->count; i++) {
 		const struct sl_check *check = &job->checks[i];
@@ -308,7 +347,7 @@ static int prepare(struct sl_check_worker *w, struct sl_check_report *report, st
 							      .rows = "[]",
 							      .sql = "",
 							      .mark = check->mark};
-		w->checks[i] = (struct sl_checking){.check = check, .result = &report->results[i], .repeats = ""};
+		w->checks[i] = (struct sl_checking){.check = check, .result = &report->results[i], .positions = ""};
 	}
 	for (size_t i = 0; i < job->table.file_count; i++)
 		paths[i] = job->table.files[i].path;
@@ -324,26 +363,58 @@ static int prepare(struct sl_check_worker *w, struct sl_check_report *report, st
 	return w->source && w->columns ? 0 : SL_E_NO_MEMORY;
 }
 
+enum { PREVIOUS_MAX = 2 };
+
+/* This table, those that checks name, and the version before as "NAME@previous". */
+static int list_tables(struct sl_check_worker *w, struct sl_sql_table *tables, size_t *ret_count, struct sl_error *err)
+{
+	const struct sl_check_job *job = w->job;
+	const char **paths = sl_arena_array(w->arena, job->table.file_count + 1, sizeof *paths);
+	const char *previous = sl_arena_printf(w->arena, "%s@previous", job->dataset);
+
+	if (!paths || !previous)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < job->table.file_count; i++)
+		paths[i] = job->table.files[i].path;
+	tables[0] = (struct sl_sql_table){.name = job->dataset, .paths = paths, .path_count = job->table.file_count};
+	*ret_count = 1;
+	for (size_t i = 0; i < job->table_count; i++)
+		if (strcmp(job->tables[i].name, job->dataset) != 0)
+			tables[(*ret_count)++] = job->tables[i];
+	if (job->previous) {
+		tables[*ret_count] = *job->previous;
+		tables[(*ret_count)++].name = previous;
+	}
+	return 0;
+}
+
 static int open_session(struct sl_check_worker *w, struct sl_error *err)
 {
 	const struct sl_check_job *job = w->job;
-	size_t count = job->table.file_count;
-	const char **paths = sl_arena_array(w->arena, count, sizeof *paths);
+	struct sl_sql_table *tables = sl_arena_array(w->arena, job->table_count + PREVIOUS_MAX, sizeof *tables);
 	const char *raw = job->broken.file_count ? job->broken.files[0].path : NULL;
+	struct sl_sql_options options = {.tables = tables, .raw_paths = &raw, .raw_path_count = raw ? 1 : 0, .write_dir = w->staging};
+	int rc = tables ? list_tables(w, tables, &options.table_count, err) : sl_fail_memory(err);
 
-	if (!paths)
-		return sl_fail_memory(err);
-	for (size_t i = 0; i < count; i++)
-		paths[i] = job->table.files[i].path;
-	const struct sl_sql_table table = {.name = job->dataset, .paths = paths, .path_count = count};
-	struct sl_sql_options options = {.tables = &table,
-					 .table_count = 1,
-					 .raw_paths = &raw,
-					 .raw_path_count = raw ? 1 : 0,
-					 .write_dir = w->staging};
-	int rc = sl_engine_open(&w->engine, &options, w->work, "checking", err);
+	rc = rc < 0 ? rc : sl_engine_open(&w->engine, &options, w->work, "checking", err);
 	w->engine.params = job->params;
 	w->engine.param_count = job->param_count;
+	return rc;
+}
+
+static int find_positions(struct sl_check_worker *w, struct sl_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < w->job->count && rc == 0; i++) {
+		enum sl_check_kind kind = w->checks[i].check->kind;
+		if (w->checks[i].settled)
+			continue;
+		if (kind == SL_CHECK_UNIQUE)
+			rc = sl_check_unique(w, i, err);
+		else if (kind == SL_CHECK_INCREASING || kind == SL_CHECK_DECREASING)
+			rc = sl_check_order(w, i, err);
+	}
 	return rc;
 }
 
@@ -355,9 +426,7 @@ static int run(struct sl_check_worker *w, struct sl_check_report *report, struct
 	if ((rc = prepare(w, report, err)) < 0 || (rc = open_session(w, err)) < 0 || (rc = sl_check_plan(w, err)) < 0
 	    || (rc = count_rows(w, err)) < 0)
 		return rc;
-	for (size_t i = 0; i < job->count && rc == 0; i++)
-		if (w->checks[i].key && !w->checks[i].settled)
-			rc = sl_check_unique(w, i, err);
+	rc = find_positions(w, err);
 	report->rows = report->clean_rows = w->rows;
 	if (rc < 0 || (rc = sl_check_separate(w, report, err)) < 0 || (rc = run_queries(w, err)) < 0)
 		return rc;

@@ -21,6 +21,15 @@ struct sl_check_job {
 	const struct sl_sql_param *params; /* bound in `where` and queries; those that none uses are fine */
 	size_t param_count;
 	struct sl_staged broken;  /* lines that ingest put aside (file, line, reason, raw); file_count 0: none */
+	/* What checks compare with. */
+	const struct sl_sql_table *tables;   /* other datasets that they name, under their names */
+	size_t table_count;
+	const struct sl_sql_table *previous; /* the version before; NULL: none */
+	const struct sl_data_column *previous_columns;
+	size_t previous_column_count;
+	const char *const *profiles;         /* of earlier versions as JSON, the newest first */
+	size_t profile_count;
+	int64_t now_ms;                      /* the time that `fresh` measures from; 0: the clock's */
 	struct sl_sql *sql;       /* a session that may read the table, for its profile when there are no checks; NULL: one is opened */
 };
 
@@ -33,6 +42,8 @@ struct sl_check_result {
 	uint64_t considered;      /* rows that it looked at (`where`) */
 	uint64_t failing;         /* of them */
 	uint64_t quarantined;     /* put aside by this check */
+	bool has_observed;        /* a finite number was measured: */
+	double observed;          /* the mean, the distance of distributions, an age in seconds ... (docs/checks.md) */
 	const char *message;      /* "17 of 3,000,000 rows", "column 'delay' is DOUBLE, not BIGINT"; "" when nothing fails */
 	const char *rows;         /* JSON array of at most SL_CHECK_ROWS_SHOWN failing rows: {"row":N,"values":{...}} */
 	const char *sql;          /* a SELECT that finds the failing rows; "" when there is none */

@@ -5,11 +5,6 @@
 
 #include "data/check.h"
 
-static const char *const KINDS[] = {
-	[SL_CHECK_COLUMNS] = "columns", [SL_CHECK_NOT_NULL] = "not_null", [SL_CHECK_UNIQUE] = "unique",
-	[SL_CHECK_BETWEEN] = "between", [SL_CHECK_IN_SET] = "in_set",	  [SL_CHECK_REGEX] = "regex",
-	[SL_CHECK_ROWS] = "rows",	[SL_CHECK_SQL] = "sql",
-};
 static const char *const VALUES[] = {
 	[SL_VALUE_NULL] = "null", [SL_VALUE_BOOL] = "bool", [SL_VALUE_INT] = "int",   [SL_VALUE_DOUBLE] = "double",
 	[SL_VALUE_TEXT] = "text", [SL_VALUE_TIME] = "time", [SL_VALUE_JSON] = "json",
@@ -50,29 +45,50 @@ static yyjson_mut_val *value_json(yyjson_mut_doc *doc, const struct sl_value *va
 	return yyjson_mut_obj_add_strcpy(doc, root, "text", value->text ? value->text : "") ? root : NULL;
 }
 
-static yyjson_mut_val *check_json(yyjson_mut_doc *doc, const struct sl_check *check)
+static bool put_double(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, double value)
 {
-	yyjson_mut_val *root = yyjson_mut_obj(doc), *values = yyjson_mut_arr(doc);
-	char mostly[64];
+	char digits[64];
 
-	snprintf(mostly, sizeof mostly, "%a", check->mostly);
-	for (size_t i = 0; i < check->value_count; i++)
-		if (!yyjson_mut_arr_add_val(values, value_json(doc, &check->values[i])))
-			return NULL;
-	yyjson_mut_obj_add_str(doc, root, "kind", KINDS[check->kind]);
-	yyjson_mut_obj_add_strcpy(doc, root, "name", check->name);
-	yyjson_mut_obj_add_val(doc, root, "columns", names_json(doc, &check->columns));
-	yyjson_mut_obj_add_val(doc, root, "types", names_json(doc, &check->types));
+	snprintf(digits, sizeof digits, "%a", value);
+	return yyjson_mut_obj_add_strcpy(doc, object, name, digits);
+}
+
+static void put_rules(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct sl_check *check)
+{
 	if (check->has_min)
 		yyjson_mut_obj_add_val(doc, root, "min", value_json(doc, &check->min));
 	if (check->has_max)
 		yyjson_mut_obj_add_val(doc, root, "max", value_json(doc, &check->max));
-	yyjson_mut_obj_add_val(doc, root, "values", values);
+	yyjson_mut_obj_add_bool(doc, root, "above", check->above);
+	yyjson_mut_obj_add_bool(doc, root, "below", check->below);
 	yyjson_mut_obj_add_strcpy(doc, root, "text", check->text);
-	yyjson_mut_obj_add_strcpy(doc, root, "mostly", mostly);
+	yyjson_mut_obj_add_strcpy(doc, root, "other", check->other);
+	put_double(doc, root, "number", check->number);
+	put_double(doc, root, "tolerance", check->tolerance);
+	yyjson_mut_obj_add_int(doc, root, "span", check->span);
+	yyjson_mut_obj_add_val(doc, root, "at", value_json(doc, &check->at));
+	yyjson_mut_obj_add_bool(doc, root, "strict", check->strict);
+	yyjson_mut_obj_add_bool(doc, root, "ordered", check->ordered);
+	put_double(doc, root, "mostly", check->mostly);
 	yyjson_mut_obj_add_strcpy(doc, root, "where", check->where);
 	yyjson_mut_obj_add_bool(doc, root, "warn", check->warn_only);
 	yyjson_mut_obj_add_bool(doc, root, "quarantine", check->quarantine);
+}
+
+static yyjson_mut_val *check_json(yyjson_mut_doc *doc, const struct sl_check *check)
+{
+	yyjson_mut_val *root = yyjson_mut_obj(doc), *values = yyjson_mut_arr(doc);
+
+	for (size_t i = 0; i < check->value_count; i++)
+		if (!yyjson_mut_arr_add_val(values, value_json(doc, &check->values[i])))
+			return NULL;
+	yyjson_mut_obj_add_str(doc, root, "kind", sl_check_kind_name(check->kind));
+	yyjson_mut_obj_add_strcpy(doc, root, "name", check->name);
+	yyjson_mut_obj_add_val(doc, root, "columns", names_json(doc, &check->columns));
+	yyjson_mut_obj_add_val(doc, root, "types", names_json(doc, &check->types));
+	yyjson_mut_obj_add_val(doc, root, "keys", names_json(doc, &check->keys));
+	yyjson_mut_obj_add_val(doc, root, "values", values);
+	put_rules(doc, root, check);
 	yyjson_mut_obj_add_strcpy(doc, root, "definition", check->definition ? check->definition : "{}");
 	yyjson_mut_obj_add_int(doc, root, "line", check->mark.line);
 	return yyjson_mut_obj_add_int(doc, root, "column", check->mark.column) ? root : NULL;
@@ -121,11 +137,51 @@ static int parse_value(yyjson_val *object, struct sl_arena *arena, struct sl_val
 	return ret->text ? 0 : -1;
 }
 
+static double double_of(yyjson_val *object, const char *name)
+{
+	double value = 0;
+
+	sscanf(sl_json_str(object, name, "0"), "%la", &value);
+	return value;
+}
+
+static int parse_rules(yyjson_val *object, struct sl_arena *arena, struct sl_check *ret)
+{
+	yyjson_val *min = yyjson_obj_get(object, "min"), *max = yyjson_obj_get(object, "max"), *at = yyjson_obj_get(object, "at");
+
+	ret->has_min = min;
+	ret->has_max = max;
+	ret->above = sl_json_bool(object, "above", false);
+	ret->below = sl_json_bool(object, "below", false);
+	ret->text = text_of(object, "text", arena);
+	ret->other = text_of(object, "other", arena);
+	ret->number = double_of(object, "number");
+	ret->tolerance = double_of(object, "tolerance");
+	ret->span = sl_json_int(object, "span", 0);
+	ret->strict = sl_json_bool(object, "strict", false);
+	ret->ordered = sl_json_bool(object, "ordered", false);
+	ret->mostly = double_of(object, "mostly");
+	ret->where = text_of(object, "where", arena);
+	ret->warn_only = sl_json_bool(object, "warn", false);
+	ret->quarantine = sl_json_bool(object, "quarantine", false);
+	if (!ret->text || !ret->other || !ret->where)
+		return -1;
+	return (min && parse_value(min, arena, &ret->min) < 0) || (max && parse_value(max, arena, &ret->max) < 0)
+			|| (at && parse_value(at, arena, &ret->at) < 0) ? -1 : 0;
+}
+
+static int find_kind(const char *name)
+{
+	for (int kind = 0; kind < SL_CHECK_KINDS; kind++)
+		if (strcmp(sl_check_kind_name((enum sl_check_kind)kind), name) == 0)
+			return kind;
+	return -1;
+}
+
 static int parse_check(yyjson_val *object, struct sl_arena *arena, struct sl_check *ret)
 {
-	yyjson_val *values = yyjson_obj_get(object, "values"), *min = yyjson_obj_get(object, "min"),
-		   *max = yyjson_obj_get(object, "max"), *item;
-	int kind = find_word(KINDS, SL_ARRAY_LEN(KINDS), sl_json_str(object, "kind", ""));
+	yyjson_val *values = yyjson_obj_get(object, "values"), *item;
+	int kind = find_kind(sl_json_str(object, "kind", ""));
 	size_t i, count;
 
 	if (kind < 0)
@@ -133,22 +189,14 @@ static int parse_check(yyjson_val *object, struct sl_arena *arena, struct sl_che
 	*ret = (struct sl_check){
 		.kind = (enum sl_check_kind)kind,
 		.name = text_of(object, "name", arena),
-		.has_min = min,
-		.has_max = max,
-		.text = text_of(object, "text", arena),
-		.mostly = 1,
-		.where = text_of(object, "where", arena),
-		.warn_only = sl_json_bool(object, "warn", false),
-		.quarantine = sl_json_bool(object, "quarantine", false),
 		.definition = text_of(object, "definition", arena),
 		.mark = {.line = (int)sl_json_int(object, "line", 0), .column = (int)sl_json_int(object, "column", 0)},
 		.values = sl_arena_array(arena, yyjson_arr_size(values) + 1, sizeof *ret->values),
 	};
-	sscanf(sl_json_str(object, "mostly", "1"), "%la", &ret->mostly);
-	if (!ret->name || !ret->text || !ret->where || !ret->definition || !ret->values
-	    || (min && parse_value(min, arena, &ret->min) < 0) || (max && parse_value(max, arena, &ret->max) < 0)
+	if (!ret->name || !ret->definition || !ret->values || parse_rules(object, arena, ret) < 0
 	    || parse_names(yyjson_obj_get(object, "columns"), arena, &ret->columns) < 0
-	    || parse_names(yyjson_obj_get(object, "types"), arena, &ret->types) < 0)
+	    || parse_names(yyjson_obj_get(object, "types"), arena, &ret->types) < 0
+	    || parse_names(yyjson_obj_get(object, "keys"), arena, &ret->keys) < 0)
 		return -1;
 	yyjson_arr_foreach(values, i, count, item)
 		if (parse_value(item, arena, &ret->values[ret->value_count++]) < 0)
@@ -192,6 +240,8 @@ yyjson_mut_val *sl_check_result_json(yyjson_mut_doc *doc, const struct sl_check_
 	yyjson_mut_obj_add_real(doc, root, "share",
 				result->considered ? (double)result->failing / (double)result->considered : 0);
 	yyjson_mut_obj_add_uint(doc, root, "quarantined", result->quarantined);
+	if (result->has_observed)
+		yyjson_mut_obj_add_real(doc, root, "observed", result->observed);
 	yyjson_mut_obj_add_strcpy(doc, root, "message", result->message);
 	yyjson_mut_obj_add_val(doc, root, "rows", shown);
 	yyjson_mut_obj_add_strcpy(doc, root, "sql", result->sql);
@@ -237,6 +287,8 @@ static int parse_result(yyjson_val *object, struct sl_arena *arena, struct sl_ch
 		.considered = (uint64_t)sl_json_int(object, "considered", 0),
 		.failing = (uint64_t)sl_json_int(object, "failing", 0),
 		.quarantined = (uint64_t)sl_json_int(object, "quarantined", 0),
+		.has_observed = yyjson_obj_get(object, "observed"),
+		.observed = sl_json_num(object, "observed", 0),
 		.message = text_of(object, "message", arena),
 		.rows = sl_arena_strdup(arena, sl_buf_cstr(&rows)),
 		.sql = text_of(object, "sql", arena),

@@ -4,23 +4,23 @@
 
 #include "data/check_worker.h"
 
-static bool separates(const struct sl_checking *c) { return c->check->quarantine && !c->settled && (c->fails || *c->repeats); }
+static bool separates(const struct sl_checking *c) { return c->check->quarantine && !c->settled && (c->fails || *c->positions); }
 
 void sl_check_rows_kept(const struct sl_check_worker *w, struct sl_buf *out)
 {
 	sl_buf_printf(out, "%s AS t", w->source);
 	/* ANTI JOIN and not NOT EXISTS, which reads the table three times. */
 	for (size_t i = 0; i < w->job->count; i++)
-		if (separates(&w->checks[i]) && *w->checks[i].repeats)
+		if (separates(&w->checks[i]) && *w->checks[i].positions)
 			sl_buf_printf(out, " ANTI JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number",
-				      w->checks[i].repeats, i, i, i);
+				      w->checks[i].positions, i, i, i);
 	sl_buf_printf(out, " WHERE NOT (%s)", w->put_aside);
 }
 
 /* The names of all checks that put the row aside: concat_ws leaves nulls out. */
 static void reason_sql(const struct sl_check_worker *w, struct sl_buf *out)
 {
-	sl_buf_str(out, "concat_ws('; '");
+	sl_buf_str(out, "concat_ws('; ', NULL"); /* at least one argument, also when no row can be put aside */
 	for (size_t i = 0; i < w->job->count; i++) {
 		const struct sl_checking *c = &w->checks[i];
 		if (!separates(c))
@@ -47,12 +47,12 @@ static void quarantine_sql(const struct sl_check_worker *w, struct sl_buf *out)
 	sl_sql_quote_name(out, w->raw_name);
 	sl_buf_printf(out, ", file_index AS sl_i, file_row_number AS sl_r FROM %s AS t", w->source);
 	for (size_t i = 0; i < w->job->count; i++)
-		if (separates(&w->checks[i]) && *w->checks[i].repeats)
+		if (separates(&w->checks[i]) && *w->checks[i].positions)
 			sl_buf_printf(out, " LEFT JOIN %s AS s%zu ON s%zu.sl_i = t.file_index AND s%zu.sl_r = t.file_row_number",
-				      w->checks[i].repeats, i, i, i);
+				      w->checks[i].positions, i, i, i);
 	sl_buf_printf(out, " WHERE (%s)", w->put_aside);
 	for (size_t i = 0; i < w->job->count; i++)
-		if (separates(&w->checks[i]) && *w->checks[i].repeats)
+		if (separates(&w->checks[i]) && *w->checks[i].positions)
 			sl_buf_printf(out, " OR s%zu.sl_r IS NOT NULL", i);
 }
 
@@ -101,20 +101,45 @@ static int write_quarantine(struct sl_check_worker *w, bool some, struct sl_stag
 	return 0;
 }
 
+/* The columns of the version: the file's, but for those that a schema rule makes others. */
+static int clean_columns(struct sl_check_worker *w, struct sl_staged *ret, struct sl_buf *out, struct sl_error *err)
+{
+	size_t count = w->job->table.column_count;
+
+	ret->columns = sl_arena_array(w->arena, count + 1, sizeof *ret->columns);
+	ret->column_count = 0;
+	if (!ret->columns)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const struct sl_check_column *changed = &w->changed[i];
+		struct sl_data_column *column = &ret->columns[ret->column_count];
+		if (changed->dropped)
+			continue;
+		*column = w->job->table.columns[i];
+		sl_buf_str(out, ret->column_count++ ? ", " : "");
+		sl_buf_printf(out, changed->sql ? "%s AS " : "%s", changed->sql ? changed->sql : "");
+		sl_sql_quote_name(out, column->name);
+		column->type = changed->sql ? changed->type : column->type;
+	}
+	return ret->column_count ? 0 : sl_fail(err, SL_E_FAILED, "the schema rule of '%s' leaves no column", w->job->dataset);
+}
+
 static int write_clean(struct sl_check_worker *w, struct sl_check_report *report, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
 	int64_t rows;
 
-	sl_buf_printf(&text, "SELECT %s FROM ", w->columns);
+	report->clean = w->job->table;
+	sl_buf_str(&text, "SELECT ");
+	int rc = clean_columns(w, &report->clean, &text, err);
+	sl_buf_str(&text, " FROM ");
 	sl_check_rows_kept(w, &text);
 	const char *path = sl_arena_printf(w->arena, "%s/clean.parquet", w->staging);
 	struct sl_staged_file *file = sl_arena_alloc(w->arena, sizeof *file);
-	int rc = path && file ? sl_buf_check(&text, "a check", err) : sl_fail_memory(err);
+	rc = rc < 0 ? rc : path && file ? sl_buf_check(&text, "a check", err) : sl_fail_memory(err);
 	if (rc < 0 || (rc = sl_engine_write(&w->engine, sl_buf_cstr(&text), path, &rows, err)) < 0)
 		return rc;
 	*file = (struct sl_staged_file){.path = path, .rows = (uint64_t)rows};
-	report->clean = w->job->table;
 	report->clean.files = file;
 	report->clean.file_count = 1;
 	report->clean_rows = (uint64_t)rows;
@@ -132,10 +157,12 @@ int sl_check_separate(struct sl_check_worker *w, struct sl_check_report *report,
 		wanted |= w->checks[i].check->quarantine;
 		some |= separates(&w->checks[i]) && w->checks[i].result->failing;
 	}
-	if (!wanted || !w->staging)
+	if ((!wanted && !w->reshaped) || !w->staging)
 		return 0;
-	if (some && (rc = write_clean(w, report, err)) < 0)
+	if ((some || w->reshaped) && (rc = write_clean(w, report, err)) < 0)
 		return rc;
+	if (!wanted)
+		return 0;
 	report->quarantined_rows = report->rows - report->clean_rows + broken;
 	return write_quarantine(w, some || broken, &report->quarantine, err);
 }

@@ -1,5 +1,6 @@
-/* Checks as SQL. Every text of the user's is quoted; only `where` and the query of a `sql` check are SQL of the user's own, and
- * the session can read nothing but this table. */
+/* Planning: checks as SQL. Every text of the user's is quoted; only `where`, `holds` and the query of a `sql` check are SQL of the
+ * user's own, and the session can read nothing but this table and those that its checks name. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,10 +30,7 @@ char *sl_check_keep_text(struct sl_check_worker *w, const struct sl_buf *text, s
 	return copy;
 }
 
-/* The check fails as a whole: no row can be looked at. */
-static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...)
-	SL_PRINTF(4, 5);
-static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...)
+int sl_check_settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err, const char *format, ...)
 {
 	char message[512];
 	va_list args;
@@ -46,7 +44,7 @@ static int settle(struct sl_check_worker *w, struct sl_checking *c, struct sl_er
 	return c->result->message ? 0 : sl_fail_memory(err);
 }
 
-static int settle_absent(struct sl_check_worker *w, struct sl_checking *c, const char *name, struct sl_error *err)
+int sl_check_settle_absent(struct sl_check_worker *w, struct sl_checking *c, const char *name, struct sl_error *err)
 {
 	const char **names = sl_arena_array(w->arena, w->job->table.column_count, sizeof *names);
 
@@ -56,62 +54,53 @@ static int settle_absent(struct sl_check_worker *w, struct sl_checking *c, const
 		names[i] = w->job->table.columns[i].name;
 	const char *nearest = sl_str_nearest(name, names, w->job->table.column_count);
 	if (nearest)
-		return settle(w, c, err, "there is no column '%s'; the nearest is '%s'", name, nearest);
-	return settle(w, c, err, "there is no column '%s'", name);
+		return sl_check_settle(w, c, err, "there is no column '%s'; the nearest is '%s'", name, nearest);
+	return sl_check_settle(w, c, err, "there is no column '%s'", name);
 }
 
-/* ---- columns and types
- * ------------------------------------------------------------------------------------------------------ */
-
-/* The engine's spelling of a type that the user spelt his way: "text" is VARCHAR. */
-static int spell_type(struct sl_check_worker *w, const struct sl_check *check, const char *type, const char **ret,
-		      struct sl_error *err)
+int sl_check_need_columns(struct sl_check_worker *w, struct sl_checking *c, const struct sl_names *names, struct sl_error *err)
 {
-	SL_CLEANUP(sl_sql_result_closep) struct sl_sql_result *result = NULL;
-	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(1 << 16);
-	char place[64];
-
-	/* Only what types are made of may come into the statement. */
-	if (strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ (),[]\"'") != strlen(type))
-		return sl_fail_at(err, SL_E_INVALID, sl_check_place(check, place), "'%s' is not a type", type);
-	sl_buf_printf(&text, "SELECT CAST(NULL AS %s)", type);
-	if (sl_engine_query(&w->engine, sl_buf_cstr(&text), &result, NULL) < 0 || sl_sql_columns(result) != 1) {
-		sl_fail_at(err, SL_E_INVALID, sl_check_place(check, place), "'%s' is not a type", type);
-		return sl_error_hint(err, "types are bigint, integer, double, text, boolean, date, timestamp, decimal(18,3) ...");
-	}
-	*ret = sl_arena_strdup(w->arena, sl_sql_column_type(result, 0));
-	return *ret ? 0 : sl_fail_memory(err);
-}
-
-static int check_columns(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
-{
-	const struct sl_check *check = c->check;
-
-	for (size_t i = 0; i < check->columns.count && !c->settled; i++) {
-		const struct sl_data_column *column = sl_check_column(w, check->columns.items[i]);
-		const char *type = NULL;
-		int rc;
-		if (!column) {
-			if ((rc = settle_absent(w, c, check->columns.items[i], err)) < 0)
-				return rc;
-			continue;
-		}
-		if (i >= check->types.count || !*check->types.items[i])
-			continue;
-		if ((rc = spell_type(w, check, check->types.items[i], &type, err)) < 0)
-			return rc;
-		if (strcmp(type, column->type) != 0
-		    && (rc = settle(w, c, err, "column '%s' is %s, not %s", column->name, column->type, type)) < 0)
-			return rc;
-	}
-	c->settled = true;
+	for (size_t i = 0; i < names->count; i++)
+		if (!sl_check_column(w, names->items[i]))
+			return sl_check_settle_absent(w, c, names->items[i], err);
 	return 0;
 }
 
-/* ---- rows
- * --------------------------------------------------------------------------------------------------------------------- */
+const struct sl_sql_table *sl_check_other(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	for (size_t i = 0; i < w->job->table_count; i++)
+		if (strcmp(w->job->tables[i].name, c->check->other) == 0)
+			return &w->job->tables[i];
+	sl_check_settle(w, c, err, "the dataset '%s' has no version to compare with", c->check->other);
+	return NULL;
+}
 
-static void value_sql(const struct sl_value *value, struct sl_buf *out)
+/* ---- types and values ------------------------------------------------------------------------------------------------- */
+
+bool sl_check_is_float(const char *type) { return strcmp(type, "FLOAT") == 0 || strcmp(type, "DOUBLE") == 0; }
+
+static bool is_number(const char *type)
+{
+	static const char *const names[] = {"TINYINT",	"SMALLINT", "INTEGER", "BIGINT",   "UTINYINT", "USMALLINT",
+					    "UINTEGER", "UBIGINT",  "HUGEINT", "UHUGEINT", "FLOAT",    "DOUBLE"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
+		if (strcmp(names[i], type) == 0)
+			return true;
+	return sl_str_starts(type, "DECIMAL") && !sl_str_ends(type, "]");
+}
+
+enum sl_check_class sl_check_class(const char *type)
+{
+	if (is_number(type))
+		return SL_CLASS_NUMBER;
+	if (strcmp(type, "DATE") == 0 || (sl_str_starts(type, "TIMESTAMP") && !sl_str_ends(type, "]")))
+		return SL_CLASS_TIME;
+	if (strcmp(type, "BOOLEAN") == 0)
+		return SL_CLASS_BOOL;
+	return strcmp(type, "VARCHAR") == 0 || (sl_str_starts(type, "ENUM") && !sl_str_ends(type, "]")) ? SL_CLASS_TEXT : SL_CLASS_OTHER;
+}
+
+void sl_check_value_sql(const struct sl_value *value, struct sl_buf *out)
 {
 	switch (value->type) {
 	case SL_VALUE_BOOL:
@@ -121,7 +110,10 @@ static void value_sql(const struct sl_value *value, struct sl_buf *out)
 		sl_buf_printf(out, "%lld", (long long)value->i);
 		break;
 	case SL_VALUE_DOUBLE:
-		sl_buf_printf(out, "%.17g::DOUBLE", value->d);
+		if (isfinite(value->d))
+			sl_buf_printf(out, "%.17g::DOUBLE", value->d);
+		else
+			sl_buf_printf(out, "'%s'::DOUBLE", isnan(value->d) ? "nan" : value->d > 0 ? "inf" : "-inf");
 		break;
 	case SL_VALUE_TIME:
 		sl_buf_printf(out, "make_timestamp(%lld)", (long long)value->i);
@@ -135,128 +127,55 @@ static void value_sql(const struct sl_value *value, struct sl_buf *out)
 	}
 }
 
-static bool is_float(const char *type) { return strcmp(type, "FLOAT") == 0 || strcmp(type, "DOUBLE") == 0; }
-
-static bool is_number(const char *type)
+static bool same_class(const struct sl_value *value, enum sl_check_class class)
 {
-	static const char *const names[] = {"TINYINT",	"SMALLINT", "INTEGER", "BIGINT",   "UTINYINT", "USMALLINT",
-					    "UINTEGER", "UBIGINT",  "HUGEINT", "UHUGEINT", "FLOAT",    "DOUBLE"};
-	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
-		if (strcmp(names[i], type) == 0)
-			return true;
-	return sl_str_starts(type, "DECIMAL");
-}
-
-static bool is_time(const char *type) { return strcmp(type, "DATE") == 0 || sl_str_starts(type, "TIMESTAMP"); }
-
-/* A bound and a column that cannot be compared: "" when they can. */
-static const char *cannot_compare(const struct sl_value *bound, const char *type)
-{
-	bool number = bound->type == SL_VALUE_INT || bound->type == SL_VALUE_DOUBLE;
-
-	if (number && !is_number(type))
-		return "a number";
-	return bound->type == SL_VALUE_TIME && !is_time(type) ? "a time" : "";
-}
-
-/* Nulls are not looked at: that is what not_null is for. NaN is beyond every bound. */
-static void between_sql(const struct sl_check *check, const struct sl_data_column *column, struct sl_buf *out)
-{
-	const char *or_word = "";
-
-	if (check->has_min) {
-		sl_sql_quote_name(out, column->name);
-		sl_buf_str(out, " < ");
-		value_sql(&check->min, out);
-		or_word = " OR ";
-	}
-	if (check->has_max) {
-		sl_buf_str(out, or_word);
-		sl_sql_quote_name(out, column->name);
-		sl_buf_str(out, " > ");
-		value_sql(&check->max, out);
-		or_word = " OR ";
-	}
-	if (is_float(column->type)) {
-		sl_buf_printf(out, "%sisnan(", or_word);
-		sl_sql_quote_name(out, column->name);
-		sl_buf_char(out, ')');
-	}
-}
-
-static void row_sql(const struct sl_check *check, const struct sl_data_column *column, struct sl_buf *out)
-{
-	switch (check->kind) {
-	case SL_CHECK_NOT_NULL:
-		sl_sql_quote_name(out, column->name);
-		sl_buf_str(out, " IS NULL");
-		break;
-	case SL_CHECK_BETWEEN:
-		between_sql(check, column, out);
-		break;
-	case SL_CHECK_IN_SET:
-		sl_sql_quote_name(out, column->name);
-		sl_buf_str(out, " NOT IN (");
-		for (size_t i = 0; i < check->value_count; i++) {
-			sl_buf_str(out, i ? ", " : "");
-			value_sql(&check->values[i], out);
-		}
-		sl_buf_char(out, ')');
-		break;
+	switch (value->type) {
+	case SL_VALUE_INT:
+	case SL_VALUE_DOUBLE:
+		return class == SL_CLASS_NUMBER;
+	case SL_VALUE_TIME:
+		return class == SL_CLASS_TIME;
+	case SL_VALUE_BOOL:
+		return class == SL_CLASS_BOOL;
 	default:
-		sl_buf_str(out, "NOT regexp_full_match(");
-		sl_sql_quote_name(out, column->name);
-		sl_buf_str(out, "::VARCHAR, ");
-		sl_sql_quote_text(out, check->text);
-		sl_buf_char(out, ')');
+		return class == SL_CLASS_TEXT;
 	}
 }
 
-/* Settles the check when one of its columns is not there or cannot be compared. */
-static int check_operands(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+void sl_check_set_sql(const struct sl_check *check, const struct sl_data_column *column, bool not, struct sl_buf *out)
 {
-	const struct sl_check *check = c->check;
+	enum sl_check_class class = sl_check_class(column->type);
+	bool same = true;
 
-	for (size_t i = 0; i < check->columns.count; i++) {
-		const struct sl_data_column *column = sl_check_column(w, check->columns.items[i]);
-		if (!column)
-			return settle_absent(w, c, check->columns.items[i], err);
-		if (check->kind != SL_CHECK_BETWEEN)
-			continue;
-		const char *against = check->has_min ? cannot_compare(&check->min, column->type) : "";
-		if (!*against && check->has_max)
-			against = cannot_compare(&check->max, column->type);
-		if (*against)
-			return settle(w, c, err, "column '%s' is %s, which cannot be compared with %s", column->name,
-				      column->type, against);
+	for (size_t i = 0; i < check->value_count; i++)
+		same &= same_class(&check->values[i], class);
+	sl_sql_quote_name(out, column->name);
+	sl_buf_printf(out, "%s%s IN (", same ? "" : "::VARCHAR", not ? " NOT" : "");
+	for (size_t i = 0; i < check->value_count; i++) {
+		sl_buf_str(out, i ? ", (" : "(");
+		sl_check_value_sql(&check->values[i], out);
+		sl_buf_str(out, same ? ")" : ")::VARCHAR");
 	}
-	return 0;
+	sl_buf_char(out, ')');
 }
 
-static int plan_rows(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+double sl_check_bound(const struct sl_value *value) { return value->type == SL_VALUE_DOUBLE ? value->d : (double)value->i; }
+
+bool sl_check_within(const struct sl_check *check, double value)
 {
-	SL_AUTO_BUF struct sl_buf fails = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
-	int rc = check_operands(w, c, err);
+	double min = sl_check_bound(&check->min), max = sl_check_bound(&check->max);
 
-	if (rc < 0 || c->settled)
-		return rc;
-	/* Null (a null column, a null comparison) means that the row does not fail. */
-	sl_buf_str(&fails, "coalesce(");
-	for (size_t i = 0; i < c->check->columns.count; i++) {
-		sl_buf_str(&fails, i ? " OR (" : "(");
-		row_sql(c->check, sl_check_column(w, c->check->columns.items[i]), &fails);
-		sl_buf_char(&fails, ')');
-	}
-	sl_buf_str(&fails, ", false)");
-	c->fails = sl_check_keep_text(w, &fails, err);
-	return c->fails ? 0 : SL_E_NO_MEMORY;
+	return !isnan(value) && (!check->has_min || (check->above ? value > min : value >= min))
+		&& (!check->has_max || (check->below ? value < max : value <= max));
 }
+
+/* ---- plans ------------------------------------------------------------------------------------------------------------ */
 
 /* Rows in which every column of the key is null are left out: they have no key. */
 static int plan_unique(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf key = SL_BUF_INIT(SL_ENGINE_TEXT_MAX), where = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
-	int rc = check_operands(w, c, err);
+	int rc = sl_check_need_columns(w, c, &c->check->columns, err);
 
 	if (rc < 0 || c->settled)
 		return rc;
@@ -272,6 +191,13 @@ static int plan_unique(struct sl_check_worker *w, struct sl_checking *c, struct 
 	c->key = sl_check_keep_text(w, &key, err);
 	c->where = sl_check_keep_text(w, &where, err);
 	return c->key && c->where ? 0 : SL_E_NO_MEMORY;
+}
+
+static int plan_order(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	int rc = sl_check_need_columns(w, c, &c->check->columns, err);
+
+	return rc < 0 || c->settled ? rc : sl_check_need_columns(w, c, &c->check->keys, err);
 }
 
 /* Lets the engine bind the check alone, so that a wrong expression is told at its place. */
@@ -294,29 +220,32 @@ static int prove(struct sl_check_worker *w, const struct sl_checking *c, struct 
 	return SL_E_INVALID;
 }
 
+static int plan_by_kind(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	enum sl_check_kind kind = c->check->kind;
+
+	if (kind == SL_CHECK_UNIQUE)
+		return plan_unique(w, c, err);
+	if (kind == SL_CHECK_INCREASING || kind == SL_CHECK_DECREASING)
+		return plan_order(w, c, err);
+	if (sl_check_by_row(kind))
+		return sl_check_plan_row(w, c, err);
+	if (kind == SL_CHECK_ROWS || kind == SL_CHECK_SQL)
+		return 0;
+	return kind < SL_CHECK_MEAN ? sl_check_plan_table(w, c, err) : sl_check_plan_number(w, c, err);
+}
+
 static int plan_one(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
 {
 	const struct sl_check *check = c->check;
 	SL_AUTO_BUF struct sl_buf where = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
-	int rc = 0;
 
 	/* A line end, so that a comment in the expression ends there. */
 	sl_buf_printf(&where, *check->where ? "coalesce((%s\n)::BOOLEAN, false)" : "true%s", check->where);
 	if (!(c->where = sl_check_keep_text(w, &where, err)))
 		return SL_E_NO_MEMORY;
-	switch (check->kind) {
-	case SL_CHECK_COLUMNS:
-		return check_columns(w, c, err);
-	case SL_CHECK_ROWS:
-	case SL_CHECK_SQL:
-		return 0;
-	case SL_CHECK_UNIQUE:
-		rc = plan_unique(w, c, err);
-		break;
-	default:
-		rc = plan_rows(w, c, err);
-	}
-	return rc < 0 || c->settled ? rc : prove(w, c, err);
+	int rc = plan_by_kind(w, c, err);
+	return rc < 0 || c->settled || (!c->fails && !*check->where && !c->key) ? rc : prove(w, c, err);
 }
 
 int sl_check_plan(struct sl_check_worker *w, struct sl_error *err)

@@ -99,20 +99,20 @@ int sl_check_unique(struct sl_check_worker *w, size_t index, struct sl_error *er
 		return rc;
 	sl_buf_printf(
 		&text,
-		"CREATE TABLE sl_repeats_%zu AS SELECT sl_i, sl_r FROM (SELECT file_index AS sl_i, file_row_number AS sl_r, "
-		"row_number() OVER (PARTITION BY %s ORDER BY file_index, file_row_number) AS sl_nth FROM %s WHERE %s AND "
-		"NOT (%s)",
-		index, c->key, w->source, c->where, w->put_aside);
+		"CREATE TABLE sl_found_%zu AS SELECT sl_i, sl_r FROM (SELECT file_index AS sl_i, file_row_number AS sl_r, "
+		"%s OVER (PARTITION BY %s%s) AS sl_nth FROM %s WHERE %s AND NOT (%s)",
+		index, c->check->strict ? "count(*)" : "row_number()", c->key,
+		c->check->strict ? "" : " ORDER BY file_index, file_row_number", w->source, c->where, w->put_aside);
 	if (pick)
 		sl_buf_printf(&text, " AND (hash(%s) >> 1)::BIGINT IN (FROM sl_picks_%zu)", c->key, index);
 	sl_buf_str(&text, ") WHERE sl_nth > 1");
 	if ((rc = sl_buf_check(&text, "a check", err)) < 0 || (rc = sl_engine_run(&w->engine, sl_buf_cstr(&text), err)) < 0)
 		return rc;
 	sl_buf_clear(&text);
-	sl_buf_printf(&text, "SELECT count(*) FROM sl_repeats_%zu", index);
+	sl_buf_printf(&text, "SELECT count(*) FROM sl_found_%zu", index);
 	if ((rc = sl_engine_ints(&w->engine, sl_buf_cstr(&text), &repeats, 1, err)) < 0)
 		return rc;
 	c->result->failing = (uint64_t)repeats;
-	c->repeats = sl_arena_printf(w->arena, "sl_repeats_%zu", index);
-	return c->repeats ? 0 : sl_fail_memory(err);
+	c->positions = sl_arena_printf(w->arena, "sl_found_%zu", index);
+	return c->positions ? 0 : sl_fail_memory(err);
 }

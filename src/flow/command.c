@@ -88,7 +88,7 @@ static int place_inputs(struct variables *v, const struct flow_node *node)
 		const struct flow_input *in = &node->inputs[i];
 		const struct flow_output *from = flow_input_from(g, in);
 		const char *path = NULL;
-		if (!from)
+		if (!from || in->for_checks)
 			continue;
 		rc = made ? 0 : sl_dir_make(dir, v->err);
 		made = true;

@@ -176,7 +176,7 @@ static int add_input(struct builder *b, struct flow_node *node, const char *name
 	const struct place *place = sl_map_get(b->places, name);
 	if (!place)
 		return unknown_table(b, node, name);
-	const struct flow_input input = {name, place->node, place->output};
+	const struct flow_input input = {.name = name, .node = place->node, .output = place->output};
 	const struct flow_output *output = flow_input_from(b->g, &input);
 	bool fits = output ? output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL) : node->action == FLOW_RUN;
 	if (!fits) {
@@ -305,6 +305,31 @@ static int add_step_inputs(struct builder *b, struct flow_node *node)
 	return rc;
 }
 
+/* Datasets that the checks of the node's outputs compare with: the node comes behind what makes them. */
+static int add_check_inputs(struct builder *b, struct flow_node *node)
+{
+	for (size_t o = 0; o < node->output_count; o++) {
+		const struct sl_dataset *d = node->outputs[o].checks;
+		struct flow_input *inputs = d ? sl_arena_array(b->g->arena, node->input_count + d->check_count + 1, sizeof *inputs) : NULL;
+		if (!d)
+			continue;
+		if (!inputs)
+			return sl_fail_memory(b->err);
+		if (node->input_count)
+			memcpy(inputs, node->inputs, node->input_count * sizeof *inputs);
+		node->inputs = inputs;
+		for (size_t i = 0; i < d->check_count; i++) {
+			size_t before = node->input_count;
+			int rc = sl_check_reads_dataset(&d->checks[i]) ? add_input(b, node, d->checks[i].other, FLOW_DATASET) : 0;
+			if (rc)
+				return rc;
+			if (node->input_count > before)
+				node->inputs[before].for_checks = true;
+		}
+	}
+	return 0;
+}
+
 static int add_inputs(struct builder *b)
 {
 	int rc = 0;
@@ -320,6 +345,7 @@ static int add_inputs(struct builder *b)
 			rc = rc ? rc : add_input(b, node, node->model->from, FLOW_MODEL);
 			rc = rc ? rc : add_input(b, node, gate_data(b->g->project, node->model), FLOW_DATASET);
 		}
+		rc = rc ? rc : add_check_inputs(b, node);
 	}
 	return rc;
 }

@@ -28,7 +28,7 @@ struct flow_output {
 
 /* `output` FLOW_NO_OUTPUT: a command that makes nothing, named only so that this node runs behind it. */
 #define FLOW_NO_OUTPUT SIZE_MAX
-struct flow_input { const char *name; size_t node, output; };
+struct flow_input { const char *name; size_t node, output; bool for_checks; }; /* for_checks: only the checks of an output read it */
 
 struct flow_node {
 	const char *name;

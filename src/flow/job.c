@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "data/check_past.h"
 #include "flow/task.h"
 #include "learn/package.h"
 
@@ -50,7 +51,7 @@ static int put_tables(struct writer *w)
 		const struct flow_input *in = &w->node->inputs[i];
 		const struct flow_output *from = flow_input_from(g, in);
 		struct sl_sql_table table;
-		if (!from || from->kind != FLOW_DATASET)
+		if (!from || in->for_checks || from->kind != FLOW_DATASET)
 			continue;
 		int rc = sl_dataset_table(g->store->objects, in->name, &from->hash, w->task->arena, &table, w->err);
 		if (rc)
@@ -63,10 +64,18 @@ static int put_tables(struct writer *w)
 	return 0;
 }
 
+/* The checks of an output, and what they compare with as the store has it now. */
 static int put_checks(struct writer *w, yyjson_mut_val *object, const struct flow_output *output)
 {
-	yyjson_mut_val *checks = sl_checks_json(w->doc, output->checks ? output->checks->checks : NULL, output->checks ? output->checks->check_count : 0);
-	return memory_unless(w, checks && yyjson_mut_obj_add_val(w->doc, object, "checks", checks));
+	struct sl_store *store = w->task->graph->store;
+	struct sl_check_job job = {.dataset = output->name, .checks = output->checks ? output->checks->checks : NULL,
+				   .count = output->checks ? output->checks->check_count : 0};
+	int rc = sl_check_past_find(&store->track, store->objects, INT64_MAX, w->task->arena, &job, w->err);
+	if (rc)
+		return rc;
+	yyjson_mut_val *checks = sl_checks_json(w->doc, job.checks, job.count), *past = sl_check_past_json(w->doc, &job);
+	return memory_unless(w, checks && past && yyjson_mut_obj_add_val(w->doc, object, "checks", checks) &&
+				   yyjson_mut_obj_add_val(w->doc, object, "past", past));
 }
 
 static int put_sql(struct writer *w)

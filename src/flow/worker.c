@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "data/check.h"
+#include "data/check_past.h"
 #include "data/ingest.h"
 #include "flow/execute.h"
 #include "flow/flow.h"
@@ -146,8 +146,8 @@ static int read_evaluate(struct worker *w, struct sl_evaluate *ret)
 
 /* ---- tables ----------------------------------------------------------------------------------------------------------------------------- */
 
-/* Runs the checks over a staged table and adds the report to the result. A failed check is the report's matter, not an error here. */
-static int check_table(struct worker *w, const char *dataset, yyjson_val *checks, const struct sl_staged *table, const struct sl_staged *broken,
+/* Runs the checks of `from` (the job, or one of its outputs) over a staged table and adds the report to the result. A failed check is the report's matter, not an error here. */
+static int check_table(struct worker *w, const char *dataset, yyjson_val *from, const struct sl_staged *table, const struct sl_staged *broken,
 		       struct sl_sql *sql)
 {
 	struct sl_check *parsed;
@@ -156,7 +156,8 @@ static int check_table(struct worker *w, const char *dataset, yyjson_val *checks
 	char dir[SL_PATH_MAX];
 	if (broken)
 		job.broken = *broken;
-	int rc = sl_checks_parse(checks, w->arena, &parsed, &job.count, w->err);
+	int rc = sl_checks_parse(yyjson_obj_get(from, "checks"), w->arena, &parsed, &job.count, w->err);
+	rc = rc ? rc : sl_check_past_parse(yyjson_obj_get(from, "past"), w->arena, &job, w->err);
 	job.checks = parsed;
 	rc = rc ? rc : sl_path_join(dir, w->staging, dataset, w->err);
 	rc = rc ? rc : sl_dir_make(dir, w->err);
@@ -175,7 +176,7 @@ static int run_ingest(struct worker *w)
 	struct sl_ingest_result result = {0};
 	int rc = sl_ingest_job_parse(yyjson_obj_get(w->job, "ingest"), w->arena, &job, w->err);
 	rc = rc ? rc : sl_ingest_execute(&job, w->staging, &w->work, w->arena, &result, w->err);
-	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), yyjson_obj_get(w->job, "checks"), &result.table, &result.broken, NULL);
+	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), w->job, &result.table, &result.broken, NULL);
 }
 
 static int run_sql(struct worker *w)
@@ -194,10 +195,9 @@ static int run_sql(struct worker *w)
 	rc = rc ? rc : sl_staged_inspect_in(sql, paths, NULL, 1, w->arena, &staged, w->err);
 	if (rc)
 		return rc;
-	yyjson_val *checks = yyjson_obj_get(w->job, "checks");
-	if (yyjson_arr_size(checks))
+	if (yyjson_arr_size(yyjson_obj_get(w->job, "checks")))
 		sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
-	return check_table(w, text_of(w, w->job, "dataset"), checks, &staged, NULL, sql);
+	return check_table(w, text_of(w, w->job, "dataset"), w->job, &staged, NULL, sql);
 }
 
 struct parquet_list { struct sl_arena *arena; const char *dir; const char **items; size_t count; };
@@ -234,7 +234,7 @@ static int run_inspect(struct worker *w)
 		if (sl_dir_exists(list.dir))
 			rc = sl_dir_each(list.dir, add_parquet, &list, w->err);
 		rc = rc ? rc : sl_staged_inspect(list.count ? list.items : single, NULL, list.count ? list.count : 1, w->arena, &staged, w->err);
-		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), yyjson_obj_get(one, "checks"), &staged, NULL, NULL);
+		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), one, &staged, NULL, NULL);
 		if (rc)
 			return rc;
 	}

@@ -1,7 +1,7 @@
 /* check: a dataset's checks, run now on any version of it. */
 #include <string.h>
 
-#include "data/check.h"
+#include "data/check_past.h"
 #include "op/handlers.h"
 #include "op/pins.h"
 #include "op/resolve.h"
@@ -11,12 +11,12 @@ static void on_progress(void *context, double fraction, const char *what)
 	sl_call_advance(context, "check", fraction >= 1 ? 0.999 : fraction, what);
 }
 
-static int find_table(
-	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_staged *ret, struct sl_error *err)
+static int find_table(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_check_job *job, struct sl_error *err)
 {
 	struct sl_dataset_head head;
 	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
-	return rc ? rc : sl_staged_version(store->objects, &head.hash, call->arena, ret, err);
+	rc = rc ? rc : sl_staged_version(store->objects, &head.hash, call->arena, &job->table, err);
+	return rc ? rc : sl_check_past_find(&store->track, store->objects, head.seq, call->arena, job, err);
 }
 
 static int put_report(struct sl_call *call, const struct sl_check_report *report, struct sl_error *err)
@@ -52,8 +52,6 @@ int sl_op_check(struct sl_call *call, struct sl_error *err)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no dataset", sl_call_text(call, "dataset"));
 	if (!rc)
 		rc = sl_pins_project(call, store, NULL, 0, false, &project, err);
-	if (!rc)
-		rc = find_table(call, store, &ref, &job.table, err);
 	if (rc)
 		return rc;
 	const struct sl_dataset *declared = sl_project_dataset(project, ref.name);
@@ -64,7 +62,8 @@ int sl_op_check(struct sl_call *call, struct sl_error *err)
 	job.dataset = ref.name;
 	job.checks = declared->checks;
 	job.count = declared->check_count;
-	rc = sl_check_params(project, call->arena, &job, err);
+	rc = find_table(call, store, &ref, &job, err);
+	rc = rc ? rc : sl_check_params(project, call->arena, &job, err);
 	rc = rc ? rc : sl_check_execute(&job, NULL, &work, call->arena, &report, err);
 	sl_call_advance(call, "check", 1, "");
 	return rc ? rc : put_report(call, &report, err);

@@ -93,6 +93,21 @@ static int check_steps(struct names *n)
 	return 0;
 }
 
+/* A dataset that a check compares with. Its own name would be itself. */
+static int check_references(struct names *n, const struct sl_dataset *d)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < d->check_count; i++) {
+		const struct sl_check *check = &d->checks[i];
+		if (!sl_check_reads_dataset(check))
+			continue;
+		if (strcmp(check->other, d->name) == 0)
+			return sl_load_fail(n->loader, check->mark, SL_E_INVALID, "'%.128s' is the dataset itself; 'previous' is its version before", check->other);
+		rc = want_readable(n, check->mark, "check", check->name, check->other);
+	}
+	return rc;
+}
+
 static int check_datasets(struct names *n)
 {
 	const struct sl_project *p = n->loader->project;
@@ -100,6 +115,8 @@ static int check_datasets(struct names *n)
 	for (size_t i = 0; !rc && i < p->dataset_count; i++)
 		rc = want(n, is_readable(n, p->datasets[i].name), p->datasets[i].mark, "entry", p->datasets[i].name, "checks", p->datasets[i].name,
 			  "which no source and no step makes", n->readable.items, n->readable.count);
+	for (size_t i = 0; !rc && i < p->dataset_count; i++)
+		rc = check_references(n, &p->datasets[i]);
 	return rc;
 }
 

@@ -41,31 +41,68 @@ struct sl_source {
 	struct sl_mark mark;
 };
 
+/* Kinds of checks, as the file spells them (sl_check_kind_name). docs/checks.md tells what each one means. */
 enum sl_check_kind {
-	SL_CHECK_COLUMNS, SL_CHECK_NOT_NULL, SL_CHECK_UNIQUE, SL_CHECK_BETWEEN, SL_CHECK_IN_SET, SL_CHECK_REGEX, SL_CHECK_ROWS, SL_CHECK_SQL,
+	/* about single rows */
+	SL_CHECK_NOT_NULL, SL_CHECK_NULL, SL_CHECK_BETWEEN, SL_CHECK_IN_SET, SL_CHECK_NOT_IN_SET, SL_CHECK_REGEX, SL_CHECK_NOT_REGEX,
+	SL_CHECK_LIKE, SL_CHECK_NOT_LIKE, SL_CHECK_LENGTH, SL_CHECK_FORMAT, SL_CHECK_FINITE, SL_CHECK_COMPARE, SL_CHECK_PAIRS,
+	SL_CHECK_SUMS_TO, SL_CHECK_DIFFERENT, SL_CHECK_HOLDS, SL_CHECK_Z_SCORE, SL_CHECK_FOREIGN_KEY,
+	/* about rows beside other rows: their positions are found by a statement of their own */
+	SL_CHECK_UNIQUE, SL_CHECK_INCREASING, SL_CHECK_DECREASING,
+	/* about the table */
+	SL_CHECK_COLUMNS, SL_CHECK_COLUMN_SET, SL_CHECK_COLUMN_COUNT, SL_CHECK_ROWS, SL_CHECK_SQL, SL_CHECK_SCHEMA,
+	/* about one number of a column */
+	SL_CHECK_MEAN, SL_CHECK_MEDIAN, SL_CHECK_STDEV, SL_CHECK_SUM, SL_CHECK_MINIMUM, SL_CHECK_MAXIMUM, SL_CHECK_QUANTILE,
+	SL_CHECK_DISTINCT, SL_CHECK_DISTINCT_SHARE, SL_CHECK_FRESH,
+	/* about the set of a column's values */
+	SL_CHECK_DISTINCT_IN, SL_CHECK_DISTINCT_CONTAINS, SL_CHECK_DISTINCT_EQUALS, SL_CHECK_MOST_COMMON,
+	/* beside other versions and datasets */
+	SL_CHECK_CHANGE, SL_CHECK_ANOMALY, SL_CHECK_DISTRIBUTION,
+	SL_CHECK_KINDS
 };
+enum { SL_CHECK_VERSIONS_MAX = 1000 }; /* that an `anomaly` may look back */
+
 struct sl_check {
 	enum sl_check_kind kind;
 	const char *name;              /* as reports show it: "between(distance)" */
-	struct sl_names columns;       /* the columns it looks at; COLUMNS: all names, with `types` beside them */
-	struct sl_names types;         /* COLUMNS only */
+	struct sl_names columns;       /* the columns it looks at; COLUMNS, COLUMN_SET: all names */
+	struct sl_names types;         /* COLUMNS: beside `columns` */
+	struct sl_names keys;          /* FOREIGN_KEY: columns of the other dataset; INCREASING, DECREASING: `by` */
 	bool has_min, has_max;
-	struct sl_value min, max;      /* BETWEEN (number or time), ROWS (number) */
-	struct sl_value *values;       /* IN_SET */
+	bool above, below;             /* min, max themselves fail */
+	struct sl_value min, max;      /* a number; BETWEEN, MINIMUM, MAXIMUM also a time */
+	struct sl_value *values;       /* of a set; PAIRS: one behind the other */
 	size_t value_count;
-	const char *text;              /* REGEX: the pattern; SQL: the query whose rows are the failures; else "" */
+	const char *text;              /* REGEX, LIKE: the pattern; FORMAT: what; SQL: the query whose rows are the failures; HOLDS: the
+	                                * expression; COMPARE: the operator; CHANGE, ANOMALY: the statistic; DISTRIBUTION: the
+	                                * measure; SCHEMA: the rule for columns; else "" */
+	const char *other;             /* COMPARE, SUMS_TO: a column; FOREIGN_KEY, ROWS, DISTRIBUTION: a dataset; SCHEMA: the rule for types; "" none */
+	double number;                 /* QUANTILE: the share; SUMS_TO: the total; Z_SCORE: the bound; ANOMALY: how many deviations */
+	double tolerance;              /* SUMS_TO */
+	int64_t span;                  /* FRESH: milliseconds; ANOMALY: versions */
+	struct sl_value at;            /* FRESH: the time that counts as now; type NULL: the clock's */
+	bool strict;                   /* INCREASING, DECREASING: equal values fail; REGEX: `part`; UNIQUE: `every`; COLUMN_SET: `exact`; Z_SCORE: only above */
+	bool ordered;                  /* COLUMN_SET */
 	double mostly;                 /* share of rows that must pass, 1 = all */
 	const char *where;             /* SQL expression that limits the rows; "" = all */
 	bool warn_only;                /* severity: warn */
 	bool quarantine;               /* else: quarantine */
+	struct sl_names environments;  /* in which it holds; none: in all */
 	const char *definition;        /* canonical JSON */
 	struct sl_mark mark;
 };
+const char *sl_check_kind_name(enum sl_check_kind kind);
+/* Whether it judges single rows, so that `mostly`, `where` and `else: quarantine` have a meaning. */
+bool sl_check_by_row(enum sl_check_kind kind);
+/* Whether it reads `other` as a dataset. "previous" is the dataset's own version before. */
+bool sl_check_reads_dataset(const struct sl_check *check);
 
 struct sl_dataset {
 	const char *name;
 	struct sl_check *checks;
 	size_t check_count;
+	const char *checks_of;           /* the dataset whose checks are taken over (they are among `checks`); "" none */
+	const char *environment;         /* "training", "serving" ...; "" none: every check holds */
 	struct sl_names params;          /* parameters that the checks use */
 	struct sl_mark mark;
 };

@@ -88,6 +88,7 @@ static struct sl_check *add(struct fixture *f, enum sl_check_kind kind, const ch
 				   .columns = names(f, columns),
 				   .types = {.items = NULL},
 				   .text = "",
+				   .other = "",
 				   .where = "",
 				   .mostly = 1,
 				   .definition = "{}",
