@@ -51,7 +51,7 @@ char *sl_buf_reserve(struct sl_buf *buf, size_t more)
 	return buf->data + buf->len;
 }
 
-void sl_buf_add(struct sl_buf *buf, const void *data, size_t len)
+void sl_buf_grow_add(struct sl_buf *buf, const void *data, size_t len)
 {
 	char *room = sl_buf_reserve(buf, len);
 	if (!room)
@@ -61,9 +61,6 @@ void sl_buf_add(struct sl_buf *buf, const void *data, size_t len)
 	buf->len += len;
 	buf->data[buf->len] = 0;
 }
-
-void sl_buf_str(struct sl_buf *buf, const char *text) { sl_buf_add(buf, text, strlen(text)); }
-void sl_buf_char(struct sl_buf *buf, char c) { sl_buf_add(buf, &c, 1); }
 
 void sl_buf_printf(struct sl_buf *buf, const char *format, ...)
 {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -24,9 +25,20 @@ void sl_buf_done(struct sl_buf *buf); /* frees; the buffer may be used again */
 void sl_buf_clear(struct sl_buf *buf); /* len = 0 and failure forgotten; keeps the memory */
 /* Room for `more` bytes behind len (the caller writes there, then adds to len); NULL on failure. */
 char *sl_buf_reserve(struct sl_buf *buf, size_t more);
-void sl_buf_add(struct sl_buf *buf, const void *data, size_t len);
-void sl_buf_str(struct sl_buf *buf, const char *text);
-void sl_buf_char(struct sl_buf *buf, char c);
+void sl_buf_grow_add(struct sl_buf *buf, const void *data, size_t len);
+/* Inline where there is room: an answer is made of fifty small pieces. */
+static inline void sl_buf_add(struct sl_buf *buf, const void *data, size_t len)
+{
+	if (buf->failed || !len || len >= buf->cap - buf->len) {
+		sl_buf_grow_add(buf, data, len);
+		return;
+	}
+	memcpy(buf->data + buf->len, data, len);
+	buf->len += len;
+	buf->data[buf->len] = 0;
+}
+static inline void sl_buf_str(struct sl_buf *buf, const char *text) { sl_buf_add(buf, text, strlen(text)); }
+static inline void sl_buf_char(struct sl_buf *buf, char c) { sl_buf_add(buf, &c, 1); }
 void sl_buf_printf(struct sl_buf *buf, const char *format, ...) SL_PRINTF(2, 3);
 void sl_buf_u32le(struct sl_buf *buf, uint32_t v);
 void sl_buf_u64le(struct sl_buf *buf, uint64_t v);

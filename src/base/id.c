@@ -18,13 +18,17 @@ void sl_id_make(int64_t time_ms, const unsigned char random[10], struct sl_id *r
 	ret->text[SL_ID_LEN] = 0;
 }
 
-static int digit(char c)
-{
-	if (c >= 'a' && c <= 'z')
-		c = (char)(c - 'a' + 'A');
-	const char *p = c ? strchr(ALPHABET, c) : NULL;
-	return p ? (int)(p - ALPHABET) : -1;
-}
+/* A digit's value plus one, either case; 0: none. */
+static const unsigned char DIGITS[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+	['A'] = 11, ['a'] = 11, ['B'] = 12, ['b'] = 12, ['C'] = 13, ['c'] = 13, ['D'] = 14, ['d'] = 14, ['E'] = 15,
+	['e'] = 15, ['F'] = 16, ['f'] = 16, ['G'] = 17, ['g'] = 17, ['H'] = 18, ['h'] = 18, ['J'] = 19, ['j'] = 19,
+	['K'] = 20, ['k'] = 20, ['M'] = 21, ['m'] = 21, ['N'] = 22, ['n'] = 22, ['P'] = 23, ['p'] = 23, ['Q'] = 24,
+	['q'] = 24, ['R'] = 25, ['r'] = 25, ['S'] = 26, ['s'] = 26, ['T'] = 27, ['t'] = 27, ['V'] = 28, ['v'] = 28,
+	['W'] = 29, ['w'] = 29, ['X'] = 30, ['x'] = 30, ['Y'] = 31, ['y'] = 31, ['Z'] = 32, ['z'] = 32,
+};
+
+static int digit(char c) { return DIGITS[(unsigned char)c] - 1; }
 
 bool sl_id_parse(const char *text, struct sl_id *ret)
 {

@@ -43,8 +43,11 @@ const char *sl_http_find_header(const struct sl_http_header *headers, size_t cou
 
 bool sl_http_header_name_valid(const char *name)
 {
-	static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-	return *name && name[strspn(name, TOKEN)] == 0;
+	static const char MARKS[] = "!#$%&'*+-.^_`|~";
+	const unsigned char *p = (const unsigned char *)name;
+	while (((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || (*p && strchr(MARKS, *p)))
+		p++;
+	return *name && !*p;
 }
 
 bool sl_http_header_value_valid(const char *value)

@@ -16,9 +16,15 @@ static bool is_local_name(const char *host, const char *name, uint16_t port)
 	size_t len = strlen(name);
 	if (strncasecmp(host, name, len) != 0)
 		return false;
-	char expected[8];
-	snprintf(expected, sizeof expected, ":%u", port);
-	return strcmp(host + len, expected) == 0 || (port == 80 && host[len] == 0);
+	const char *p = host + len;
+	uint32_t number = 0;
+	if (!*p)
+		return port == 80;
+	if (*p++ != ':' || *p == '0')
+		return false;
+	for (; *p >= '0' && *p <= '9' && number <= UINT16_MAX; p++)
+		number = number * 10 + (uint32_t)(*p - '0');
+	return !*p && number == port;
 }
 
 /* Nothing, or a port. */

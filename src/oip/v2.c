@@ -1,43 +1,19 @@
 #include "oip/v2.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "oip/answer.h"
 #include "oip/column.h"
-
-/* ---- datatypes ---- */
-
-enum family { FAMILY_BOOL, FAMILY_INT, FAMILY_UINT, FAMILY_FLOAT, FAMILY_BYTES };
-
-struct datatype {
-	const char *name;
-	enum family family;
-	unsigned bytes; /* of a raw element */
-};
-
-static const struct datatype DATATYPES[] = {
-	{"FP32", FAMILY_FLOAT, 4}, {"INT64", FAMILY_INT, 8}, {"BYTES", FAMILY_BYTES, 0}, {"FP64", FAMILY_FLOAT, 8},
-	{"BOOL", FAMILY_BOOL, 1},
-	{"INT32", FAMILY_INT, 4}, {"INT16", FAMILY_INT, 2}, {"INT8", FAMILY_INT, 1},
-	{"UINT8", FAMILY_UINT, 1}, {"UINT16", FAMILY_UINT, 2}, {"UINT32", FAMILY_UINT, 4}, {"UINT64", FAMILY_UINT, 8},
-};
-
-static const struct datatype *find_datatype(yyjson_val *name)
-{
-	for (size_t i = 0; i < SL_ARRAY_LEN(DATATYPES); i++)
-		if (yyjson_equals_str(name, DATATYPES[i].name))
-			return &DATATYPES[i];
-	return NULL;
-}
+#include "oip/datatype.h"
+#include "oip/v2_plain.h"
 
 /* ---- the request's parts ---- */
 
 struct tensor {
 	const char *name;
 	size_t name_len;
-	const struct datatype *type;
+	const struct sl_datatype *type;
 	size_t rows, width; /* width 1 but for a matrix */
 	yyjson_val *data;   /* or raw */
 	const unsigned char *raw;
@@ -136,10 +112,12 @@ static int take_tensor(struct reading *reading, yyjson_val *input, struct tensor
 		return sl_fail(err, SL_E_INVALID, "an input has no 'name'");
 	ret->name = yyjson_get_str(values[NAME]);
 	ret->name_len = yyjson_get_len(values[NAME]);
-	ret->type = find_datatype(values[DATATYPE]);
+	ret->type = yyjson_is_str(values[DATATYPE])
+			    ? sl_datatype_find(yyjson_get_str(values[DATATYPE]), yyjson_get_len(values[DATATYPE]))
+			    : NULL;
 	if (!ret->type)
 		return sl_fail(err, SL_E_INVALID,
-			       "input '%s': its datatype must be FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL or BYTES",
+			       "input '%s': its datatype must be FP16, BF16, FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL or BYTES",
 			       ret->name);
 	rc = take_shape(values[SHAPE], ret, err);
 	yyjson_val *raw_size = yyjson_obj_get(values[PARAMETERS], "binary_data_size");
@@ -184,21 +162,14 @@ static int wrong_element(const struct tensor *tensor, size_t index, const char *
 		       tensor->type->name);
 }
 
-static bool int_fits(const struct datatype *type, int64_t v)
-{
-	if (type->family == FAMILY_UINT)
-		return v >= 0 && (type->bytes >= 8 || v < (int64_t)1 << (8 * type->bytes));
-	return type->bytes >= 8 || (v >= -((int64_t)1 << (8 * type->bytes - 1)) && v < (int64_t)1 << (8 * type->bytes - 1));
-}
-
 static int int_element(const struct tensor *tensor, yyjson_val *value, size_t index, const struct sl_cell *cell,
 		       struct sl_error *err)
 {
-	const struct datatype *type = tensor->type;
+	const struct sl_datatype *type = tensor->type;
 	bool beyond = cell->kind == SL_CELL_DOUBLE && yyjson_is_uint(value); /* more than a signed one holds */
 	if (cell->kind != SL_CELL_INT && !beyond)
 		return wrong_element(tensor, index, sl_body_kind(value), err);
-	if (beyond ? type->family == FAMILY_UINT && type->bytes == 8 : int_fits(type, cell->i))
+	if (beyond ? type->family == SL_FAMILY_UINT && type->bytes == 8 : sl_datatype_fits(type, cell->i))
 		return 0;
 	return wrong_element(tensor, index, "out of range", err);
 }
@@ -211,12 +182,12 @@ static int json_element(const struct tensor *tensor, yyjson_val *value, size_t i
 	if (kind == SL_CELL_NULL)
 		return 0;
 	switch (tensor->type->family) {
-	case FAMILY_BOOL:
+	case SL_FAMILY_BOOL:
 		return kind == SL_CELL_BOOL ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
-	case FAMILY_INT:
-	case FAMILY_UINT:
+	case SL_FAMILY_INT:
+	case SL_FAMILY_UINT:
 		return int_element(tensor, value, index, ret, err);
-	case FAMILY_FLOAT:
+	case SL_FAMILY_FLOAT:
 		if (kind == SL_CELL_INT)
 			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)ret->i};
 		return ret->kind == SL_CELL_DOUBLE ? 0 : wrong_element(tensor, index, sl_body_kind(value), err);
@@ -275,33 +246,25 @@ static uint64_t raw_bits(const unsigned char *p, unsigned bytes)
 	return v;
 }
 
-static void raw_element(const struct datatype *type, const unsigned char *p, struct sl_cell *ret)
+static void raw_element(const struct sl_datatype *type, const unsigned char *p, struct sl_cell *ret)
 {
 	uint64_t bits = raw_bits(p, type->bytes);
-	float f;
 	*ret = (struct sl_cell){.kind = SL_CELL_INT};
 	switch (type->family) {
-	case FAMILY_BOOL:
+	case SL_FAMILY_BOOL:
 		*ret = (struct sl_cell){.kind = SL_CELL_BOOL, .b = bits != 0};
 		break;
-	case FAMILY_INT:
+	case SL_FAMILY_INT:
 		ret->i = (int64_t)(bits << (64 - 8 * type->bytes)) >> (64 - 8 * type->bytes);
 		break;
-	case FAMILY_UINT:
+	case SL_FAMILY_UINT:
 		if (bits <= INT64_MAX)
 			ret->i = (int64_t)bits;
 		else
 			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)bits};
 		break;
 	default:
-		ret->kind = SL_CELL_DOUBLE;
-		if (type->bytes == 4) {
-			uint32_t low = (uint32_t)bits;
-			memcpy(&f, &low, sizeof f);
-			ret->d = f;
-		} else {
-			memcpy(&ret->d, &bits, sizeof bits);
-		}
+		*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = sl_datatype_real(type, bits)};
 	}
 }
 
@@ -334,7 +297,7 @@ static int fill_tensor(struct reading *reading, const struct tensor *tensor, str
 	}
 	if (!tensor->raw)
 		return fill_from_json(reading, tensor, err);
-	if (tensor->type->family == FAMILY_BYTES)
+	if (tensor->type->family == SL_FAMILY_BYTES)
 		return fill_raw_texts(reading, tensor, err);
 	for (size_t i = 0; i < tensor->rows * tensor->width; i++)
 		raw_element(tensor->type, tensor->raw + i * tensor->type->bytes, cell_of(reading, tensor, i));
@@ -399,9 +362,8 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 	return rc;
 }
 
-int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
-	       struct sl_arena *arena,
-	       struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
+int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
+		   struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
 	struct reading reading = {.served = served, .rows = rows};
 	*ret = (struct sl_v2_request){0};
@@ -422,6 +384,15 @@ int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const ch
 	for (size_t i = 0; !rc && i < reading.count; i++)
 		rc = fill_tensor(&reading, &reading.tensors[i], err);
 	return rc;
+}
+
+int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
+	       struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
+{
+	*ret = (struct sl_v2_request){0};
+	if (json_len == len && sl_v2_read_plain(served, body, len, rows, ret))
+		return 0;
+	return sl_v2_read_any(parser, served, body, len, json_len, arena, rows, ret, err);
 }
 
 void sl_v2_end(struct sl_v2_request *request) { sl_body_end(&request->doc); }

@@ -25,6 +25,9 @@ struct sl_v2_request {
 int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
 	       struct sl_arena *arena,
 	       struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err);
+/* The same by way of a tree, whatever the body looks like; sl_v2_read uses it for what v2_plain.h does not read. */
+int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
+		   struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err);
 void sl_v2_end(struct sl_v2_request *request);
 
 /* Appends the answer; *ret_json_len is where raw outputs begin, or out->len when there are none. */
