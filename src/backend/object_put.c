@@ -40,6 +40,19 @@ static int find_existing(struct sl_objects *objects, const struct sl_hash *hash,
 	return rc ? rc : 1;
 }
 
+static int sync_name(struct sl_objects *objects, const char *path, bool made, struct sl_error *err)
+{
+	char dir[SL_PATH_MAX];
+	dir_of(path, dir);
+	int rc = sl_dir_sync(dir, err);
+	if (!rc && made)
+		rc = sl_dir_sync(objects->dir, err);
+	/* A failed fsync may have dropped the name, and a second one would not say so: the name goes, so that the next put writes anew. */
+	if (rc)
+		sl_sys->unlink(path);
+	return rc;
+}
+
 /* Gives a staged, synced file its name and makes the name durable. */
 static int name_object(struct sl_objects *objects, const char *staged, const struct sl_hash *hash, struct sl_error *err)
 {
@@ -52,9 +65,7 @@ static int name_object(struct sl_objects *objects, const char *staged, const str
 		return sl_fail_errno(err, errno, dir, "cannot make the folder");
 	int rc = sl_file_rename(staged, path, err);
 	if (!rc)
-		rc = sl_dir_sync(dir, err);
-	if (!rc && made)
-		rc = sl_dir_sync(objects->dir, err);
+		rc = sync_name(objects, path, made, err);
 	if (!rc)
 		rc = sl_file_info(path, &info, err);
 	if (!rc)
