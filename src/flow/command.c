@@ -258,6 +258,8 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 	rc = rc ? rc : add_named(&v, "SLUICE_PROJECT", "", task->graph->project->dir);
 	rc = rc ? rc : add(&v, "SLUICE_EVENTS_FD=3");
 	rc = rc ? rc : offer_gpus(&v);
+	rc = rc || !task->status ? rc : add_named(&v, "SLUICE_STATUS", "", task->status);
+	rc = rc || !task->failed ? rc : add_named(&v, "SLUICE_FAILED", "", task->failed);
 	size_t own = v.count;
 	for (char **e = environ; !rc && *e; e++) {
 		bool replaced = strncmp(*e, "SLUICE_", 7) == 0; /* also keeps secrets of other steps out */

@@ -106,7 +106,8 @@ static void note_failure(struct execution *x, size_t i, const struct sl_error *e
 
 static int decide(struct execution *x, size_t i)
 {
-	return shown(x, i)->state == SL_FLOW_MAYBE ? flow_plan_node(x->plan, i, x->options, x->err) : 0;
+	enum sl_flow_state state = shown(x, i)->state;
+	return state == SL_FLOW_MAYBE || state == SL_FLOW_LAST ? flow_plan_node(x->plan, i, x->options, x->err) : 0;
 }
 
 /* Brings nodes[i], which waits for nothing any more, to its next state; one that has to run waits for its turn. */
@@ -116,7 +117,7 @@ static int look_at(struct execution *x, size_t i)
 	enum sl_flow_state state = shown(x, i)->state;
 	if (rc || x->settled[i])
 		return rc;
-	if (state == SL_FLOW_FRESH || state == SL_FLOW_WAITING) {
+	if (state == SL_FLOW_FRESH || state == SL_FLOW_WAITING || state == SL_FLOW_SKIPPED) {
 		settle(x, i, state);
 		return 0;
 	}
@@ -138,6 +139,9 @@ static int begin(struct execution *x, size_t i)
 	return rc ? rc : r ? flow_begin_node(x, r) : SL_E_NO_MEMORY;
 }
 
+/* Is nothing new started? */
+static bool stands(const struct execution *x) { return x->halted && !x->at_end; }
+
 /* ---- further attempts --------------------------------------------------------------------------------------------------------------------- */
 
 /* Lets a node whose attempt failed rest before the next one; false when there is none. */
@@ -147,7 +151,7 @@ static bool rests(struct execution *x, struct running *r)
 	const struct sl_step *step = x->graph->nodes[i].step;
 	const struct flow_failure failure = {&r->end, r->not_started, r->text, r->error.message};
 	int64_t wait_ms;
-	if (!step || !r->failed || x->halted || (r->end.ok && !r->not_started) || !flow_retry(&step->retry, &failure, &x->attempts[i], &wait_ms))
+	if (!step || !r->failed || stands(x) || (r->end.ok && !r->not_started) || !flow_retry(&step->retry, &failure, &x->attempts[i], &wait_ms))
 		return false;
 	struct resting *rest = sl_arena_alloc(x->graph->arena, sizeof *rest), **at = &x->resting;
 	if (!rest)
@@ -187,9 +191,9 @@ static int take_up_ready(struct execution *x)
 {
 	int rc = 0;
 	wake_rested(x);
-	while (!rc && x->ready_head < x->ready_tail && !x->halted)
+	while (!rc && x->ready_head < x->ready_tail && !stands(x))
 		rc = look_at(x, x->ready[x->ready_head++]);
-	for (size_t i; !rc && !x->halted && flow_queue_take(x->queue, &i);)
+	for (size_t i; !rc && !stands(x) && flow_queue_take(x->queue, &i);)
 		rc = begin(x, i);
 	return rc;
 }
@@ -324,6 +328,8 @@ static void settle_rest(struct execution *x)
 {
 	for (size_t i = 0; i < x->graph->count; i++) {
 		enum sl_flow_state state = shown(x, i)->state;
+		if (x->graph->nodes[i].finally && !x->ended_over_all)
+			continue;
 		if (state == SL_FLOW_FRESH || state == SL_FLOW_WAITING)
 			settle(x, i, state);
 		else if (x->attempts[i].own + x->attempts[i].machine)
@@ -331,6 +337,23 @@ static void settle_rest(struct execution *x)
 		else
 			settle(x, i, x->cancelled ? SL_FLOW_CANCELLED : SL_FLOW_SKIPPED);
 	}
+}
+
+/* Everything has ended but the steps for the end, which run whatever became of the others. True when there are any. */
+static bool begin_end(struct execution *x)
+{
+	bool any = false;
+	if (x->at_end || !*x->run.text)
+		return false;
+	settle_rest(x);
+	x->at_end = true;
+	x->resting = NULL;
+	for (size_t i = 0; i < x->graph->count; i++)
+		if (x->graph->nodes[i].finally && !x->settled[i]) {
+			x->ready[x->ready_tail++] = i;
+			any = true;
+		}
+	return any;
 }
 
 static int end_over_all(struct execution *x)
@@ -357,8 +380,8 @@ static int turn(struct execution *x)
 	rc = rc ? rc : flow_record_environment(x);
 	rc = rc ? rc : take_up_ready(x);
 	bool more = x->ready_head < x->ready_tail || !flow_queue_empty(x->queue) || x->resting;
-	if (!rc && !x->running && (!more || x->halted))
-		rc = end_over_all(x);
+	if (!rc && !x->running && (!more || stands(x)))
+		rc = begin_end(x) ? take_up_ready(x) : end_over_all(x);
 	rc = close_transaction(x, rc);
 	for (struct running *r = x->running; !rc && r != before; r = r->next)
 		flow_start_child(x, r);
@@ -370,7 +393,7 @@ static int run_all(struct execution *x)
 	int rc = flow_clear_active(x);
 	for (size_t i = 0; i < x->graph->count; i++) {
 		x->waits[i] = x->graph->nodes[i].waits_for;
-		if (!x->waits[i])
+		if (!x->waits[i] && !x->graph->nodes[i].finally)
 			x->ready[x->ready_tail++] = i;
 	}
 	while (!rc && !x->ended_over_all)

@@ -40,7 +40,8 @@ struct execution {
 	struct running *running;
 	size_t running_count;
 	struct sl_id run;                /* over all; text "" before the first node runs */
-	bool halted;                     /* nothing new is started */
+	bool halted;                     /* nothing new is started ... */
+	bool at_end;                     /* ... but what runs at the end of all, since all else is settled */
 	bool cancelled, environment_taken;
 	const char *environment;         /* JSON, taken and not yet written; NULL */
 	struct sl_hash diff;             /* of the working folder, when diff_bytes is not 0 */

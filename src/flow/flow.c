@@ -20,7 +20,7 @@ const char *sl_flow_state_name(enum sl_flow_state state)
 {
 	static const char *const NAMES[] = {
 		[SL_FLOW_FRESH] = "fresh", [SL_FLOW_REUSED] = "reused", [SL_FLOW_STALE] = "stale", [SL_FLOW_MAYBE] = "maybe", [SL_FLOW_RUNNING] = "running",
-		[SL_FLOW_OK] = "ok", [SL_FLOW_FAILED] = "failed", [SL_FLOW_SKIPPED] = "skipped", [SL_FLOW_CANCELLED] = "cancelled", [SL_FLOW_WAITING] = "waiting",
+		[SL_FLOW_LAST] = "last", [SL_FLOW_OK] = "ok", [SL_FLOW_FAILED] = "failed", [SL_FLOW_SKIPPED] = "skipped", [SL_FLOW_CANCELLED] = "cancelled", [SL_FLOW_WAITING] = "waiting",
 	};
 	return NAMES[state];
 }
@@ -56,7 +56,7 @@ int flow_plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_option
 	struct flow_graph *graph = &plan->graph;
 	struct sl_flow_node *shown = &plan->report->nodes[i];
 	struct flow_decision d;
-	int rc = flow_decide(graph, i, options->force && graph->nodes[i].asked, !options->preview, &d, err);
+	int rc = flow_decide(graph, i, graph->nodes[i].finally || (options->force && graph->nodes[i].asked), !options->preview, &d, err);
 	if (rc)
 		return rc;
 	shown->state = d.state;
@@ -77,6 +77,11 @@ static int plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_opti
 	struct sl_flow_node *shown = &plan->report->nodes[i];
 	size_t first;
 	show_node(node, shown);
+	if (node->left_out || node->finally) {
+		shown->state = node->left_out ? SL_FLOW_SKIPPED : SL_FLOW_LAST;
+		shown->reason = node->left_out ? node->left_out : "when everything has ended";
+		return 0;
+	}
 	if (inputs_known(&plan->graph, node, plan->report->nodes, &first))
 		return flow_plan_node(plan, i, options, err);
 	shown->state = SL_FLOW_MAYBE;
@@ -114,10 +119,11 @@ static bool nothing_to_do(struct sl_flow_report *report, bool preview)
 		report->waiting += state == SL_FLOW_WAITING;
 		report->reused += state == SL_FLOW_REUSED;
 		report->ran += state == SL_FLOW_STALE || state == SL_FLOW_MAYBE;
+		report->skipped += state == SL_FLOW_SKIPPED;
 	}
 	bool nothing = report->reused == 0 && report->ran == 0;
 	if (!nothing && !preview)
-		report->fresh = report->waiting = report->reused = report->ran = 0; /* counted anew as they settle */
+		report->fresh = report->waiting = report->reused = report->ran = report->skipped = 0; /* counted anew as they settle */
 	return nothing;
 }
 

@@ -32,7 +32,8 @@ enum sl_flow_state {
 	SL_FLOW_RUNNING,
 	SL_FLOW_OK,
 	SL_FLOW_FAILED,
-	SL_FLOW_SKIPPED,   /* something before it failed */
+	SL_FLOW_LAST,      /* will run when everything has ended, if anything ran */
+	SL_FLOW_SKIPPED,   /* something before it failed, or it is left out */
 	SL_FLOW_CANCELLED,
 	SL_FLOW_WAITING,   /* a model that passed its gate and awaits approval */
 };

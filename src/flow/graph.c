@@ -144,7 +144,7 @@ static int add_nodes(struct builder *b)
 	}
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *s = &p->steps[i];
-		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_STEP, .action = ACTIONS[s->kind], .step = s, .mark = s->mark, .params = s->params},
+		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_STEP, .action = ACTIONS[s->kind], .step = s, .mark = s->mark, .params = s->params, .finally = s->finally},
 			      s->output_count);
 		rc = rc ? rc : add_step_outputs(b, b->g->count - 1, s);
 	}
@@ -397,6 +397,27 @@ static int visit(struct walk *w, size_t start, size_t *at)
 	return 0;
 }
 
+/* What reads from a step that is left out is left out too; a command that reads from several goes on with what there is. Its inputs from
+ * such nodes go, so that nothing waits for them. */
+static void leave_out(struct flow_graph *g, struct flow_node *nodes, size_t i)
+{
+	struct flow_node *node = &nodes[i];
+	size_t kept = 0;
+	const char *missing = NULL;
+	for (size_t k = 0; k < node->input_count; k++) {
+		const struct flow_node *from = &nodes[node->inputs[k].node];
+		if (from->left_out)
+			missing = from->name;
+		else
+			node->inputs[kept++] = node->inputs[k];
+	}
+	if (node->step && node->step->left_out)
+		node->left_out = flow_words(g, "when: %s does not hold", node->step->when);
+	else if (missing && (node->action != FLOW_RUN || kept == 0))
+		node->left_out = flow_words(g, "%s is left out", missing);
+	node->input_count = node->left_out ? 0 : kept;
+}
+
 /* Nodes in `order`, with inputs and followers renumbered. */
 static int arrange(struct builder *b, const size_t *order, size_t count)
 {
@@ -412,6 +433,8 @@ static int arrange(struct builder *b, const size_t *order, size_t count)
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < nodes[i].input_count; k++)
 			nodes[i].inputs[k].node = new_index[nodes[i].inputs[k].node];
+	for (size_t i = 0; i < count; i++)
+		leave_out(g, nodes, i);
 	size_t *room = sl_arena_array(g->arena, count + 1, sizeof *room);
 	if (!room)
 		return sl_fail_memory(b->err);
@@ -456,6 +479,42 @@ static int find_asked(struct builder *b, const char *name, size_t *ret)
 	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : sl_error_hint(b->err, "'sluice status' lists them");
 }
 
+/* A node, or all steps of a group. */
+static int visit_asked(struct walk *w, const char *name, size_t *at)
+{
+	struct builder *b = w->b;
+	bool group = false;
+	int rc = 0;
+	for (size_t i = 0; !rc && i < b->g->count && !sl_map_has(b->places, name); i++) {
+		struct flow_node *node = &b->g->nodes[i];
+		if (!node->step || strcmp(node->step->group, name) != 0)
+			continue;
+		group = node->asked = true;
+		rc = visit(w, i, at);
+	}
+	size_t node = 0;
+	if (rc || group)
+		return rc;
+	rc = find_asked(b, name, &node);
+	if (rc)
+		return rc;
+	b->g->nodes[node].asked = true;
+	return visit(w, node, at);
+}
+
+/* Is the node for the end of a step that will be in the graph? One for the end of everything belongs to runs of everything. */
+static bool is_end_of(const struct walk *w, const struct flow_node *node)
+{
+	if (!node->finally)
+		return false;
+	for (size_t i = 0; i < node->step->finally_of.count; i++) {
+		const struct place *place = sl_map_get(w->b->places, node->step->finally_of.items[i]);
+		if (place && w->state[place->node] == DONE)
+			return true;
+	}
+	return false;
+}
+
 static int sort(struct builder *b, const char *const *asked, size_t asked_count)
 {
 	size_t n = b->g->count, *at = sl_arena_array(b->g->arena, n + 1, sizeof *at);
@@ -472,14 +531,14 @@ static int sort(struct builder *b, const char *const *asked, size_t asked_count)
 	w.count = 0;
 	memset(w.state, UNSEEN, n);
 	memset(at, 0, n * sizeof *at);
-	for (size_t i = 0; !rc && i < (asked_count ? asked_count : n); i++) {
-		size_t node = i;
-		rc = asked_count ? find_asked(b, asked[i], &node) : 0;
-		if (!rc) {
-			b->g->nodes[node].asked = true;
-			rc = visit(&w, node, at);
-		}
+	for (size_t i = 0; !rc && i < asked_count; i++)
+		rc = visit_asked(&w, asked[i], at);
+	for (size_t i = 0; !rc && i < n && !asked_count; i++) {
+		b->g->nodes[i].asked = true;
+		rc = visit(&w, i, at);
 	}
+	for (size_t i = 0; !rc && i < n && asked_count; i++)
+		rc = is_end_of(&w, &b->g->nodes[i]) ? visit(&w, i, at) : 0;
 	return rc ? rc : arrange(b, w.order, w.count);
 }
 

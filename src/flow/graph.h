@@ -46,6 +46,8 @@ struct flow_node {
 	size_t follower_count;
 	size_t waits_for;               /* different nodes it reads from */
 	bool asked;                     /* by the caller, not only needed */
+	bool finally;                   /* runs when all else has ended; has neither inputs nor followers */
+	const char *left_out;           /* in words; NULL: it is there. Has neither inputs nor followers */
 	struct sl_names params;         /* that its definition, SQL and checks use */
 	bool ingest_ready;              /* SOURCE: `ingest` is filled */
 	struct sl_ingest_job ingest;

@@ -167,7 +167,7 @@ int flow_decide(struct flow_graph *graph, size_t i, bool force, bool write, stru
 	if (rc)
 		return rc;
 	if (force) {
-		snprintf(ret->reason, sizeof ret->reason, "asked to run whatever changed");
+		snprintf(ret->reason, sizeof ret->reason, node->finally ? "everything has ended" : "asked to run whatever changed");
 		return 0;
 	}
 	if (!found)

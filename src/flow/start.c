@@ -126,6 +126,20 @@ int flow_begin_node(struct execution *x, struct running *r)
 }
 
 /* Takes the children's folder and descriptors in hand after their runs are on record. */
+/* How the run stands, for a step at its end. */
+static void show_run(struct execution *x, struct flow_task *task)
+{
+	char names[SL_FLOW_CAUSE_MAX] = "";
+	size_t n = 0;
+	for (size_t i = 0; i < x->graph->count; i++) {
+		const char *name = x->graph->nodes[i].name;
+		if (shown(x, i)->state == SL_FLOW_FAILED && n + strlen(name) + 2 < sizeof names)
+			n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? " " : "", name);
+	}
+	task->status = x->cancelled ? "cancelled" : x->plan->report->failed ? "failed" : "ok";
+	task->failed = flow_words(x->graph, "%s", names);
+}
+
 void flow_start_child(struct execution *x, struct running *r)
 {
 	struct sl_flow_node *node = shown(x, r->task.node);
@@ -134,6 +148,8 @@ void flow_start_child(struct execution *x, struct running *r)
 	node->state = SL_FLOW_RUNNING;
 	if (x->options->events.started)
 		x->options->events.started(x->options->events.context, node);
+	if (x->graph->nodes[r->task.node].finally)
+		show_run(x, &r->task);
 	r->task.gpus = flow_queue_gpus(x->queue, r->task.node);
 	int rc = flow_task_begin(&r->task, flow_program(x), &r->error);
 	rc = rc ? rc : guard_command(x, r, &r->error);

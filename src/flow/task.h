@@ -34,6 +34,7 @@ struct flow_task {
 	const char **argv, **env;    /* of the child */
 	const char *work_dir;
 	int64_t timeout_ms;
+	const char *status, *failed; /* FINALLY: how the run stands, and the names of what failed; else NULL */
 	uint64_t gpus;               /* bit n: GPU n is the command's */
 	/* Collected from the child's JSON lines. */
 	struct sl_metric *metrics;

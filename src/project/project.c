@@ -79,7 +79,7 @@ static int read_file(struct sl_loader *loader, const char *const *overrides, siz
 		rc = sl_param_override(loader, overrides[i]);
 	rc = rc ? rc : sl_shape_read(loader, &sl_shape_project, root, p);
 	rc = rc ? rc : sl_project_check_names(loader);
-	rc = rc ? rc : sl_project_check_resources(loader);
+	rc = rc ? rc : sl_project_check_policy(loader);
 	return rc ? rc : sl_params_check_used(loader);
 }
 

@@ -161,6 +161,11 @@ struct sl_step {
 	struct sl_amount *needs;       /* of the project's resources */
 	size_t need_count;
 	struct sl_retry retry;
+	const char *when;              /* condition as written; "" = none */
+	bool left_out;                 /* the condition is false */
+	bool finally;                  /* runs when all else has ended ... */
+	struct sl_names finally_of;    /* ... or these; empty: all */
+	const char *group;             /* "" = none */
 	struct sl_names params;        /* parameters that the definition, its expressions and its SQL text use; RUN: and those under `params` */
 	struct sl_names environment;   /* RUN: "NAME=value" */
 	const char *definition;        /* canonical JSON, resolved; secrets by name; without what only says how it is run */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "project/condition.h"
 #include "project/shape.h"
 
 /* ---- retry ------------------------------------------------------------------------------------------------------------ */
@@ -83,6 +84,51 @@ int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *ta
 	return rc;
 }
 
+/* ---- when and finally --------------------------------------------------------------------------------------------------- */
+
+/* The parameters that it uses decide whether the step is there, not what it makes: they are none of the step's. */
+int sl_read_when(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct sl_step *step = target;
+	if (node->kind != SL_YAML_SCALAR || !*node->text)
+		return sl_load_fail(loader, node->mark, SL_E_INVALID, "'when' wants a condition, as $full or \"$days > 7 and $mode = 'all'\"");
+	struct sl_name_list *uses = SL_TAKE(loader->uses);
+	bool holds;
+	int rc = sl_condition_eval(loader, node->text, node->mark, &holds);
+	loader->uses = uses;
+	step->when = node->text;
+	step->left_out = !rc && !holds;
+	return rc;
+}
+
+int sl_read_finally(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	static const struct sl_row OF = {"finally", SL_ROW_NAMES, offsetof(struct sl_step, finally_of), .about = "steps"};
+	struct sl_step *step = target;
+	if (sl_yaml_bool(node, &step->finally))
+		return 0;
+	step->finally = true;
+	return sl_row_read(loader, &OF, node, step);
+}
+
+static int check_finally(struct sl_loader *loader, const struct sl_step *step)
+{
+	const struct sl_project *p = loader->project;
+	if (step->finally && (step->kind != SL_STEP_RUN || step->inputs.count || step->output_count))
+		return sl_load_fail(loader, step->mark, SL_E_INVALID, "step '%s' is for the end ('finally'): it has 'run', and neither inputs nor outputs", step->name);
+	for (size_t i = 0; i < step->finally_of.count; i++) {
+		if (sl_project_step(p, step->finally_of.items[i]))
+			continue;
+		struct sl_name_list names = {0};
+		for (size_t k = 0; k < p->step_count; k++)
+			if (sl_name_list_add(loader, &names, p->steps[k].name))
+				return SL_E_NO_MEMORY;
+		sl_load_fail(loader, step->mark, SL_E_INVALID, "step '%s' waits for the end of '%.128s', which is no step", step->name, step->finally_of.items[i]);
+		return sl_load_suggest(loader, step->finally_of.items[i], names.items, names.count);
+	}
+	return 0;
+}
+
 /* ---- resources -------------------------------------------------------------------------------------------------------- */
 
 static int read_amounts(struct sl_loader *loader, const struct sl_yaml *node, const char *what, struct sl_amount **ret, size_t *ret_count)
@@ -118,7 +164,7 @@ int sl_read_resources(struct sl_loader *loader, const struct sl_yaml *node, void
 	return read_amounts(loader, node, "'resources'", &p->resources, &p->resource_count);
 }
 
-int sl_project_check_resources(struct sl_loader *loader)
+static int check_needs(struct sl_loader *loader)
 {
 	const struct sl_project *p = loader->project;
 	for (size_t i = 0; i < p->step_count; i++)
@@ -138,4 +184,13 @@ int sl_project_check_resources(struct sl_loader *loader)
 			return sl_load_suggest(loader, need->name, names.items, names.count);
 		}
 	return 0;
+}
+
+int sl_project_check_policy(struct sl_loader *loader)
+{
+	const struct sl_project *p = loader->project;
+	int rc = 0;
+	for (size_t i = 0; !rc && i < p->step_count; i++)
+		rc = check_finally(loader, &p->steps[i]);
+	return rc ? rc : check_needs(loader);
 }

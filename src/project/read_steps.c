@@ -302,6 +302,11 @@ static const struct sl_row STEP_ROWS[] = {
 	{"cpu", SL_ROW_NUMBER, STEP(cpu), .min = 0, .max = 4096, .about = "processors that it keeps busy; 1 when not given"},
 	{"needs", SL_ROW_OTHER, .read = sl_read_needs, .schema = SL_AMOUNTS_SCHEMA, .about = "of the project's resources, name: number"},
 	{"priority", SL_ROW_INT, STEP(priority), .min = -1000, .max = 1000, .about = "of steps that are ready, the one with the higher priority starts first; 0"},
+	{"when", SL_ROW_OTHER, .read = sl_read_when, .schema = "{\"type\":[\"boolean\",\"string\"]}",
+	 .about = "a condition on parameters; when it is false the step is left out"},
+	{"finally", SL_ROW_OTHER, .read = sl_read_finally, .schema = "{\"type\":[\"boolean\",\"array\",\"string\"]}",
+	 .about = "run: when everything has ended, however it ended: true, or the steps that it is for"},
+	{"group", SL_ROW_REF, STEP(group), .about = "a name for several steps: sluice run GROUP"},
 	{"retry", SL_ROW_OTHER, .read = sl_read_retry, .shape = &sl_shape_retry, .schema = "{\"type\":[\"integer\",\"string\"]}",
 	 .about = "attempts after a failure: a number, or when and how"},
 };
@@ -335,7 +340,7 @@ static int define_step(struct sl_loader *loader, const struct sl_yaml *node, str
 	loader->secrets_allowed = false;
 	if (rc)
 		return rc;
-	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry"}; /* not what */
+	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry", "when", "finally", "group"}; /* not what */
 	for (size_t i = 0; i < SL_ARRAY_LEN(HOW); i++)
 		yyjson_mut_obj_remove_key(value, HOW[i]);
 	yyjson_mut_val *train = yyjson_mut_obj_get(value, "train");
@@ -371,7 +376,7 @@ static int add_inputs(struct sl_loader *loader, struct sl_step *step)
 static int read_step(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct sl_step *step = element;
-	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .cpu = 1, .mark = node->mark,
+	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .cpu = 1, .when = "", .group = "", .mark = node->mark,
 				 .train = {.algorithm = "", .data = "", .where = "", .validation = "", .target = "", .weight = "", .task = "", .options = "{}"},
 				 .evaluate = {.model = "", .data = "", .where = "", .target = "", .weight = ""}};
 	int rc = sl_shape_read(loader, &sl_shape_step, node, step);

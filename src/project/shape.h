@@ -74,9 +74,11 @@ int sl_read_triggers(struct sl_loader *loader, const struct sl_yaml *node, void 
 #define SL_AMOUNTS_SCHEMA "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"integer\",\"string\"]}}"
 extern const struct sl_shape sl_shape_retry;
 int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_when(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_finally(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_resources(struct sl_loader *loader, const struct sl_yaml *node, void *project);
-int sl_project_check_resources(struct sl_loader *loader);
+int sl_project_check_policy(struct sl_loader *loader);
 int sl_read_evaluate(struct sl_loader *loader, const struct sl_yaml *node, struct sl_evaluate *ret, bool of_model);
 
 /* Every name that a definition mentions must exist, and what is declared must be used (check_names.c). */

@@ -72,3 +72,55 @@ def test_mistakes_are_told_with_their_place(project):
         project.write("sluice.yaml", "project: steps\n" + text)
         assert message in project.sluice("run", status=2).stderr
     assert "retry" in json.dumps(json.loads(project.sluice("schema", status=0).stdout))
+
+
+WHEN = """\
+params: {full: false, days: 3, mode: fast}
+steps:
+  always: {run: 'echo a > $SLUICE_OUTPUT_a', outputs: {a: a.txt}}
+  full: {run: 'echo f > $SLUICE_OUTPUT_f', when: $full, outputs: {f: f.txt}}
+  week: {run: 'true', when: "$days > 7 or ($mode = 'all' and not $full)"}
+  join: {run: 'cat $SLUICE_INPUT_a $SLUICE_INPUT_f > $SLUICE_OUTPUT_j', inputs: [a, f], outputs: {j: j.txt}}
+  behind: {run: 'true', inputs: [f]}
+"""
+
+
+def test_what_does_not_hold_is_left_out_and_what_is_behind_it_too(project):
+    write(project, WHEN)
+    steps = run(project)
+    assert {name: step["state"] for name, step in steps.items()} == {"always": "ok", "full": "skipped", "week": "skipped", "join": "ok", "behind": "skipped"}
+    assert steps["full"]["reason"] == "when: $full does not hold" and steps["behind"]["reason"] == "full is left out"
+    assert (project.root / "j.txt").read_text() == "a\n"
+    steps = run(project, "full=true", "days=8")
+    assert {name: step["state"] for name, step in steps.items()} == {"always": "fresh", "full": "ok", "week": "ok", "join": "ok", "behind": "ok"}
+    assert run(project, "mode=all")["week"]["state"] == "fresh"
+
+
+def test_conditions_that_are_none(project):
+    project.sluice("init", status=0)
+    for condition, message in {"$ful": "is not a parameter", "$days >": "is wanted", "$days and true": "neither true nor false",
+                               "$days < 'x'": "can be compared by size", "($full": "not closed", "$full $full": "nothing may follow"}.items():
+        project.write("sluice.yaml", f"project: steps\nparams: {{full: false, days: 3}}\nsteps:\n  a: {{run: 'true', when: \"{condition}\"}}\n  b: {{run: 'echo $full $days', params: [full, days]}}\n")
+        told = project.sluice("run", status=2).stderr
+        assert message in told and "sluice.yaml:4:" in told
+
+
+def test_the_end_comes_whatever_became_of_the_rest(project):
+    write(project, "steps:\n  good: {run: 'true'}\n  bad: {run: 'exit 3'}\n"
+          "  tidy: {run: 'echo $SLUICE_STATUS $SLUICE_FAILED >> told', finally: true}\n"
+          "  of_good: {run: 'echo x >> of_good', finally: [good]}\n")
+    steps = run(project, "--keep-going", status=1)
+    assert (steps["good"]["state"], steps["bad"]["state"], steps["tidy"]["state"]) == ("ok", "failed", "ok")
+    assert (project.root / "told").read_text() == "failed bad\n"
+    run(project, "good", "--force")
+    assert (project.root / "told").read_text() == "failed bad\n" and (project.root / "of_good").read_text() == "x\nx\n"
+    project.write("sluice.yaml", (project.root / "sluice.yaml").read_text().replace("exit 3", "true"))
+    run(project)
+    assert (project.root / "told").read_text() == "failed bad\nok\n"
+    assert {step["state"] for step in run(project).values()} == {"fresh", "last"}  # nothing ran: nothing to end
+    assert (project.root / "told").read_text() == "failed bad\nok\n"
+
+
+def test_a_group_is_run_by_its_name(project):
+    write(project, "steps:\n  a: {run: 'true', group: load}\n  b: {run: 'true', group: load}\n  c: {run: 'true'}\n")
+    assert set(run(project, "load")) == {"a", "b"}
