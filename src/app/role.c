@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/supervisor.h"
@@ -14,6 +15,8 @@
 #include "op/context.h"
 #include "op/handlers.h"
 #include "os/clock.h"
+
+enum { FILES_MAX = 65536 };
 
 /* The supervisor keeps our standard error as the role's log. */
 static void write_log(void *context, enum sl_log_level level, const char *line)
@@ -57,10 +60,21 @@ static const struct role {
 	{"worker", sl_role_worker, false},
 };
 
+/* A connection is a descriptor, with TLS two; the usual limit of 1,024 would be the first to be met. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* SIGTERM before `stop` is set waits in the loop until it runs. */
 static int run_with_loop(struct sl_role *role, const struct role *kind, struct sl_error *err)
 {
 	struct sl_signal *terminate = NULL, *interrupt = NULL;
+	raise_file_limit();
 	int rc = sl_loop_new(&role->loop, err);
 	if (!rc)
 		rc = sl_signal_new(role->loop, SIGTERM, on_terminate, role, &terminate, err);

@@ -12,7 +12,8 @@
 #include "net/listen.h"
 #include "os/sys.h"
 
-enum { ACCEPTS_PER_TURN = 64, TICK_MS_MIN = 10, TICK_MS_MAX = 1000 };
+/* SILENT_MS: without a whole head, long enough to be closed for want of room. */
+enum { SILENT_MS = 1000, ACCEPTS_PER_TURN = 64, TICK_MS_MIN = 10, TICK_MS_MAX = 1000 };
 
 struct listener {
 	uv_poll_t poll;
@@ -174,7 +175,9 @@ bool server_make_room(struct sl_http_server *server)
 {
 	if (server->stats.connections_open < server->limits.connections)
 		return true;
-	struct conn *idle = server->waits[WAIT_IDLE].first;
+	struct conn *idle = server->waits[WAIT_IDLE].first, *silent = server->waits[WAIT_HEAD].first;
+	if (!idle && silent && silent->deadline_ms - server->limits.header_timeout_ms + SILENT_MS <= sl_loop_now_ms(server->loop))
+		idle = silent;
 	if (!idle)
 		return false;
 	conn_close(idle);

@@ -42,7 +42,7 @@ struct sl_http_limits {
 	uint32_t url_bytes;         /* 8 KiB -> 414 */
 	uint64_t body_bytes;        /* 64 MiB; a route may choose less or more -> 413 */
 	uint32_t chunk_count;       /* 65,536 chunks of one body -> 413 */
-	uint32_t connections;       /* 10,000; beyond, the longest idle one is closed, or accepting waits */
+	uint32_t connections;       /* 10,000; beyond, the longest idle one is closed, else the one that owes its head longest (1 s or more), else accepting waits */
 	uint32_t pipelined;         /* 64 requests of one connection under way; beyond, reading waits */
 	uint32_t stream_bytes;      /* 256 KiB of an answer waiting for a slow client before writers are told to wait */
 	uint32_t header_timeout_ms; /* 10 s from the first byte (or the connection) to the end of the head -> 408 */

@@ -10,8 +10,8 @@
  * 503. Who speaks plain HTTP here gets a 400 that says so. A certificate or key whose file changed is loaded anew, looked for at
  * most once a second when somebody connects; one that does not load leaves the old one in force.
  *
- * Measured: 3,000 idle connections cost 55 KB each in this process, nearly all of it OpenSSL's; a request of 200 bytes on a
- * kept connection 25 us of CPU more than a plain one in all processes together. */
+ * Measured (2 busy cores, OpenSSL 3.0, debug symbols): an idle connection costs 15 KB here and 0.5 KB in its role; a handshake 0.7 ms of
+ * CPU; 10,000 small requests one after the other on one connection 0.7 to 1.3 s in all processes together, 0.17 s without TLS. */
 #ifndef SL_NET_TLS_FRONT_H
 #define SL_NET_TLS_FRONT_H
 

@@ -295,11 +295,16 @@ static void linger(struct relay *r)
 		update(r);
 }
 
-static void move(struct relay *r)
+/* Each direction only when something may have changed for it: a look in vain is a system call or two. */
+static void move(struct relay *r, bool up, bool down)
 {
-	if (r->stage == RELAY_LINGERING)
+	if (r->stage == RELAY_LINGERING) {
 		linger(r);
-	else if (!move_up(r) || (r->stage == RELAY_OPEN && !move_down(r)))
+		return;
+	}
+	up = up || r->up.len || r->more;
+	down = down || r->down.len || r->wire.write_wants_read;
+	if ((up && !move_up(r)) || (down && r->stage == RELAY_OPEN && !move_down(r)))
 		relay_close(r);
 	else
 		update(r);
@@ -323,13 +328,13 @@ static void on_client(void *context, int events)
 		r->wire.ssl = NULL;
 		answer(r, PLAIN_ANSWER, sizeof PLAIN_ANSWER - 1);
 	}
-	move(r);
+	move(r, true, false);
 }
 
 static void on_role(void *context, int events)
 {
 	(void)events;
-	move(context);
+	move(context, false, true);
 }
 
 void relay_tick(struct relay *r, int64_t now)
@@ -338,7 +343,7 @@ void relay_tick(struct relay *r, int64_t now)
 	if (r->stage == RELAY_WAITING && !late) {
 		open_role(r);
 		if (r->stage == RELAY_OPEN)
-			move(r);
+			move(r, true, true);
 		return;
 	}
 	if (r->stage == RELAY_WAITING) {

@@ -16,10 +16,10 @@ void oip_answer(struct sl_http_request *request, int status, const char *type, c
 void oip_answer_out(struct sl_oip *oip, struct sl_http_request *request, int status)
 {
 	struct sl_error err = {0};
-	if (sl_buf_check(&oip->out, "the answer", &err))
+	if (sl_buf_check(&oip->desk.out, "the answer", &err))
 		sl_http_respond_error(request, 0, &err);
 	else
-		oip_answer(request, status, OIP_JSON, oip->out.data, oip->out.len);
+		oip_answer(request, status, OIP_JSON, oip->desk.out.data, oip->desk.out.len);
 }
 
 void oip_answer_error(struct sl_http_request *request, int status, int code, const char *message)
@@ -99,6 +99,6 @@ int oip_control(struct sl_oip *oip, bool load, const char *name, size_t len, str
 
 void oip_trim(struct sl_oip *oip)
 {
-	if (oip->out.cap > ANSWER_KEEP_BYTES)
-		sl_buf_done(&oip->out);
+	if (oip->desk.out.cap > ANSWER_KEEP_BYTES)
+		sl_buf_done(&oip->desk.out);
 }

@@ -4,9 +4,19 @@
 
 #include "oip/body.h"
 #include "oip/server.h"
+#include "oip/v2.h"
 #include "serve/predict.h"
 
 struct sl_access;
+
+enum { OIP_ANSWER_BYTES_MAX = 64 << 20 };
+
+/* What one prediction needs. */
+struct oip_desk {
+	struct sl_inputs rows;
+	struct sl_body_parser parser;
+	struct sl_buf out;
+};
 
 struct sl_oip {
 	struct sl_loop *loop;
@@ -17,16 +27,35 @@ struct sl_oip {
 	struct sl_timer *timer;        /* in case the bell could not be rung */
 	struct sl_watch *bell;
 	int bell_fd;
-	/* Kept from request to request. */
-	struct sl_inputs rows;
-	struct sl_body_parser parser;
-	struct sl_buf out;
+	struct oip_desk desk;          /* kept from request to request */
+	size_t fat_count;              /* requests on other threads */
 };
+
+/* One request's prediction. */
+struct oip_prediction {
+	struct sl_oip *oip;
+	struct sl_http_request *request;
+	struct sl_served *served;
+	/* Of the protocol. `read` fills desk->rows; it may run on another thread and touches only the desk, the request's own memory, the
+	 * served version and this struct. `answer` is called on the loop. */
+	int (*read)(struct oip_prediction *p, struct sl_error *err);
+	void (*answer)(struct oip_prediction *p, const struct sl_id *id);
+	struct sl_v2_request v2;
+	yyjson_doc *doc;
+	bool is_csv;
+	/* Filled by oip_predict. */
+	struct oip_desk *desk;
+	int64_t started_ns;
+};
+/* Reads, predicts, logs and answers, at once or later. */
+void oip_predict(struct oip_prediction *p);
+int oip_desk_init(struct oip_desk *desk, struct sl_error *err);
+void oip_desk_done(struct oip_desk *desk);
 
 #define OIP_JSON "application/json"
 
 void oip_answer(struct sl_http_request *request, int status, const char *type, const char *body, size_t len);
-/* oip->out as JSON; an answer that grew too large is an error. */
+/* oip->desk.out as JSON; an answer that grew too large is an error. */
 void oip_answer_out(struct sl_oip *oip, struct sl_http_request *request, int status);
 /* `status` 0: that of the code. */
 void oip_answer_error(struct sl_http_request *request, int status, int code, const char *message);

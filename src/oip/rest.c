@@ -6,7 +6,6 @@
 #include "oip/answer.h"
 #include "oip/internal.h"
 #include "oip/v2.h"
-#include "os/clock.h"
 
 /* ---- inference ---- */
 
@@ -24,45 +23,37 @@ static int json_length(const struct sl_http_request *request, size_t *ret, struc
 	return 0;
 }
 
-static void answer_infer(struct sl_oip *oip, struct sl_http_request *request, const struct sl_v2_request *v2,
-			 const struct sl_id *id)
+static int read_infer(struct oip_prediction *p, struct sl_error *err)
+{
+	size_t json_len;
+	int rc = json_length(p->request, &json_len, err);
+	return rc ? rc : sl_v2_read(&p->desk->parser, p->served, p->request->body, p->request->body_len, json_len, p->request->arena,
+		&p->desk->rows, &p->v2, err);
+}
+
+static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
 {
 	char length[24];
 	size_t json_len;
-	sl_v2_write(v2, &oip->rows, id, &oip->out, &json_len);
-	if (oip->out.failed) {
-		oip_answer_out(oip, request, 200);
+	struct sl_error err = {0};
+	struct sl_buf *out = &p->desk->out;
+	sl_v2_write(&p->v2, &p->desk->rows, id, out, &json_len);
+	if (sl_buf_check(out, "the answer", &err)) {
+		sl_http_respond_error(p->request, 0, &err);
 		return;
 	}
 	struct sl_http_header binary = {"Inference-Header-Content-Length", length};
-	bool raw = json_len < oip->out.len;
+	bool raw = json_len < out->len;
 	if (raw)
 		snprintf(length, sizeof length, "%zu", json_len);
-	sl_answer_prediction(request, &oip->out, raw ? "application/octet-stream" : OIP_JSON, &oip->rows, id, raw ? &binary : NULL);
+	sl_answer_prediction(p->request, out, raw ? "application/octet-stream" : OIP_JSON, &p->desk->rows, id, raw ? &binary : NULL);
 }
 
 static void infer(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)
 {
-	int64_t started_ns = sl_monotonic_ns();
-	struct sl_error err = {0};
-	struct sl_v2_request v2 = {0};
-	struct sl_id id;
-	size_t json_len;
-	if (!oip_is_method(request, SL_HTTP_POST))
-		return;
-	int rc = json_length(request, &json_len, &err);
-	if (!rc)
-		rc = sl_v2_read(&oip->parser, served, request->body, request->body_len, json_len, request->arena, &oip->rows, &v2,
-				&err);
-	if (!rc)
-		rc = sl_predict(&oip->rows, started_ns, &id, &err);
-	if (rc)
-		oip_refuse(served->endpoint, request, &err);
-	else
-		answer_infer(oip, request, &v2, &id);
-	sl_v2_end(&v2);
-	sl_inputs_end(&oip->rows);
-	oip_trim(oip);
+	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = read_infer, .answer = answer_infer};
+	if (oip_is_method(request, SL_HTTP_POST))
+		oip_predict(&p);
 }
 
 /* ---- health and metadata ---- */
@@ -76,7 +67,7 @@ static void health(struct sl_oip *oip, struct sl_http_request *request, const ch
 		oip_answer_error(request, 0, SL_E_NOT_FOUND, "/v2/health has 'live' and 'ready'");
 		return;
 	}
-	sl_buf_printf(&oip->out, "{\"%s\":%s}", what, good ? "true" : "false");
+	sl_buf_printf(&oip->desk.out, "{\"%s\":%s}", what, good ? "true" : "false");
 	oip_answer_out(oip, request, good ? 200 : 503);
 }
 
@@ -84,10 +75,10 @@ static void list_models(struct sl_oip *oip, struct sl_http_request *request)
 {
 	if (!oip_is_get(request))
 		return;
-	sl_buf_str(&oip->out, "{\"models\":[");
+	sl_buf_str(&oip->desk.out, "{\"models\":[");
 	for (size_t i = 0; i < sl_serving_count(oip->serving); i++)
-		sl_buf_printf(&oip->out, "%s\"%s\"", i ? "," : "", sl_endpoint_spec(sl_serving_at(oip->serving, i))->name);
-	sl_buf_str(&oip->out, "]}");
+		sl_buf_printf(&oip->desk.out, "%s\"%s\"", i ? "," : "", sl_endpoint_spec(sl_serving_at(oip->serving, i))->name);
+	sl_buf_str(&oip->desk.out, "]}");
 	oip_answer_out(oip, request, 200);
 }
 
@@ -108,7 +99,7 @@ static void model_ready(struct sl_oip *oip, struct sl_http_request *request, str
 		}
 		good = rc == 0;
 	}
-	sl_buf_printf(&oip->out, "{\"name\":\"%s\",\"ready\":%s}", sl_endpoint_spec(endpoint)->name, good ? "true" : "false");
+	sl_buf_printf(&oip->desk.out, "{\"name\":\"%s\",\"ready\":%s}", sl_endpoint_spec(endpoint)->name, good ? "true" : "false");
 	oip_answer_out(oip, request, good ? 200 : 503);
 }
 
@@ -118,7 +109,7 @@ static void model_metadata(struct sl_oip *oip, struct sl_http_request *request, 
 	struct sl_served *served = oip_is_get(request) ? oip_take(endpoint, version, len, request) : NULL;
 	if (!served)
 		return;
-	sl_v2_metadata(served, &oip->out);
+	sl_v2_metadata(served, &oip->desk.out);
 	oip_answer_out(oip, request, 200);
 }
 
@@ -128,9 +119,9 @@ static void model_stats(struct sl_oip *oip, struct sl_http_request *request, str
 	struct sl_served *served = oip_is_get(request) ? oip_take(endpoint, version, len, request) : NULL;
 	if (!served)
 		return;
-	sl_buf_str(&oip->out, "{\"model_stats\":[");
-	sl_v2_statistics(endpoint, served->version_text, &oip->out);
-	sl_buf_str(&oip->out, "]}");
+	sl_buf_str(&oip->desk.out, "{\"model_stats\":[");
+	sl_v2_statistics(endpoint, served->version_text, &oip->desk.out);
+	sl_buf_str(&oip->desk.out, "]}");
 	oip_answer_out(oip, request, 200);
 }
 
@@ -138,16 +129,16 @@ static void all_stats(struct sl_oip *oip, struct sl_http_request *request)
 {
 	if (!oip_is_get(request))
 		return;
-	sl_buf_str(&oip->out, "{\"model_stats\":[");
+	sl_buf_str(&oip->desk.out, "{\"model_stats\":[");
 	for (size_t i = 0, n = 0; i < sl_serving_count(oip->serving); i++) {
 		struct sl_endpoint_state *endpoint = sl_serving_at(oip->serving, i);
 		size_t versions = sl_endpoint_version_count(endpoint);
 		if (!versions || !sl_endpoint_ready(endpoint))
 			continue;
-		sl_buf_str(&oip->out, n++ ? "," : "");
-		sl_v2_statistics(endpoint, sl_endpoint_version(endpoint, versions - 1), &oip->out);
+		sl_buf_str(&oip->desk.out, n++ ? "," : "");
+		sl_v2_statistics(endpoint, sl_endpoint_version(endpoint, versions - 1), &oip->desk.out);
 	}
-	sl_buf_str(&oip->out, "]}");
+	sl_buf_str(&oip->desk.out, "]}");
 	oip_answer_out(oip, request, 200);
 }
 
@@ -186,13 +177,13 @@ static void add_index(struct sl_oip *oip, const struct sl_endpoint_state *endpoi
 	size_t versions = sl_endpoint_version_count(endpoint);
 	if (only_ready && !ready)
 		return;
-	sl_buf_printf(&oip->out, "%s{\"name\":\"%s\",", (*count)++ ? "," : "", sl_endpoint_spec(endpoint)->name);
+	sl_buf_printf(&oip->desk.out, "%s{\"name\":\"%s\",", (*count)++ ? "," : "", sl_endpoint_spec(endpoint)->name);
 	if (versions)
-		sl_buf_printf(&oip->out, "\"version\":\"%s\",", sl_endpoint_version(endpoint, versions - 1));
-	sl_buf_printf(&oip->out, "\"state\":\"%s\",\"reason\":", ready ? "READY" : "UNAVAILABLE");
+		sl_buf_printf(&oip->desk.out, "\"version\":\"%s\",", sl_endpoint_version(endpoint, versions - 1));
+	sl_buf_printf(&oip->desk.out, "\"state\":\"%s\",\"reason\":", ready ? "READY" : "UNAVAILABLE");
 	const char *reason = problem->code ? problem->message : ready ? "" : "unloaded";
-	sl_json_string(&oip->out, reason, strlen(reason));
-	sl_buf_char(&oip->out, '}');
+	sl_json_string(&oip->desk.out, reason, strlen(reason));
+	sl_buf_char(&oip->desk.out, '}');
 }
 
 /* {"ready": true} lists what is ready only. */
@@ -203,15 +194,15 @@ static void repository_index(struct sl_oip *oip, struct sl_http_request *request
 	size_t count = 0;
 	if (!oip_is_method(request, SL_HTTP_POST))
 		return;
-	if (request->body_len && sl_body_parse(&oip->parser, request->body, request->body_len, &doc, &err)) {
+	if (request->body_len && sl_body_parse(&oip->desk.parser, request->body, request->body_len, &doc, &err)) {
 		sl_http_respond_error(request, 0, &err);
 		return;
 	}
 	bool only_ready = doc && yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(doc), "ready"));
-	sl_buf_char(&oip->out, '[');
+	sl_buf_char(&oip->desk.out, '[');
 	for (size_t i = 0; i < sl_serving_count(oip->serving); i++)
 		add_index(oip, sl_serving_at(oip->serving, i), only_ready, &count);
-	sl_buf_char(&oip->out, ']');
+	sl_buf_char(&oip->desk.out, ']');
 	oip_answer_out(oip, request, 200);
 }
 
@@ -219,7 +210,7 @@ static void repository_index(struct sl_oip *oip, struct sl_http_request *request
 static int check_load(struct sl_oip *oip, const struct sl_http_request *request, struct sl_error *err)
 {
 	yyjson_doc *doc SL_AUTO_BODY = NULL;
-	int rc = request->body_len ? sl_body_parse(&oip->parser, request->body, request->body_len, &doc, err) : 0;
+	int rc = request->body_len ? sl_body_parse(&oip->desk.parser, request->body, request->body_len, &doc, err) : 0;
 	if (rc || !doc)
 		return rc;
 	yyjson_obj_iter it = yyjson_obj_iter_with(yyjson_obj_get(yyjson_doc_get_root(doc), "parameters"));

@@ -6,7 +6,6 @@
 #include "oip/answer.h"
 #include "oip/internal.h"
 #include "oip/invocations.h"
-#include "os/clock.h"
 
 enum media { MEDIA_JSON, MEDIA_CSV };
 
@@ -26,23 +25,30 @@ static int media_of(const struct sl_http_request *request, enum media *ret, stru
 	return 0;
 }
 
-static int read_invocation(struct sl_oip *oip, struct sl_http_request *request, enum media media, struct sl_served *served,
-			   yyjson_doc **doc,
-			   struct sl_error *err)
+static int read_invocation(struct oip_prediction *p, struct sl_error *err)
 {
-	if (media == MEDIA_CSV)
-		return sl_invocations_csv(request->body, request->body_len, served, request->arena, &oip->rows, err);
-	int rc = sl_body_parse(&oip->parser, request->body, request->body_len, doc, err);
-	return rc ? rc : sl_invocations_json(yyjson_doc_get_root(*doc), served, request->arena, &oip->rows, err);
+	const struct sl_http_request *request = p->request;
+	if (p->is_csv)
+		return sl_invocations_csv(request->body, request->body_len, p->served, request->arena, &p->desk->rows, err);
+	int rc = sl_body_parse(&p->desk->parser, request->body, request->body_len, &p->doc, err);
+	return rc ? rc : sl_invocations_json(yyjson_doc_get_root(p->doc), p->served, request->arena, &p->desk->rows, err);
+}
+
+static void answer_invocation(struct oip_prediction *p, const struct sl_id *id)
+{
+	struct sl_error err = {0};
+	sl_invocations_write(&p->desk->rows, &p->desk->out);
+	if (sl_buf_check(&p->desk->out, "the answer", &err))
+		sl_http_respond_error(p->request, 0, &err);
+	else
+		sl_answer_prediction(p->request, &p->desk->out, OIP_JSON, &p->desk->rows, id, NULL);
 }
 
 static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)
 {
-	int64_t started_ns = sl_monotonic_ns();
 	struct sl_error err = {0};
 	enum media media = MEDIA_JSON;
-	yyjson_doc *doc = NULL;
-	struct sl_id id;
+	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = read_invocation, .answer = answer_invocation};
 	if (!oip_is_method(request, SL_HTTP_POST))
 		return;
 	if (media_of(request, &media, &err)) {
@@ -50,21 +56,8 @@ static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct s
 		sl_http_respond_error(request, 415, &err);
 		return;
 	}
-	int rc = read_invocation(oip, request, media, served, &doc, &err);
-	if (!rc)
-		rc = sl_predict(&oip->rows, started_ns, &id, &err);
-	if (rc) {
-		oip_refuse(served->endpoint, request, &err);
-	} else {
-		sl_invocations_write(&oip->rows, &oip->out);
-		if (oip->out.failed)
-			oip_answer_out(oip, request, 200);
-		else
-			sl_answer_prediction(request, &oip->out, OIP_JSON, &oip->rows, &id, NULL);
-	}
-	sl_body_end(&doc);
-	sl_inputs_end(&oip->rows);
-	oip_trim(oip);
+	p.is_csv = media == MEDIA_CSV;
+	oip_predict(&p);
 }
 
 static void invoke_endpoint(struct sl_oip *oip, struct sl_http_request *request, const char *name, size_t len)

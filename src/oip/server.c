@@ -9,7 +9,7 @@
 #include "serve/endpoint.h"
 #include "track/notify.h"
 
-enum { ANSWER_BYTES_MAX = 64 << 20, LOOK_EVERY_MS = 1000 };
+enum { LOOK_EVERY_MS = 1000 };
 
 /* Error bodies of every path here, refusals of the HTTP server included: {"error": "what: where (what to do)"}; /invocations
  * adds MLflow's members. */
@@ -65,7 +65,7 @@ static void on_request(void *context, struct sl_http_request *request)
 	const char *path = request->path;
 	if (oip->options.require_token && !permit(oip, request))
 		return;
-	sl_buf_clear(&oip->out);
+	sl_buf_clear(&oip->desk.out);
 	if (under(path, "/v2")) {
 		oip_v2(oip, request, path + strlen("/v2"));
 	} else if (strcmp(path, "/invocations") == 0) {
@@ -171,8 +171,7 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 	oip->loop = loop;
 	oip->options = *options;
 	oip->bell_fd = -1;
-	sl_buf_init(&oip->out, ANSWER_BYTES_MAX);
-	int rc = sl_body_parser_init(&oip->parser, err);
+	int rc = oip_desk_init(&oip->desk, err);
 	if (!rc && !options->files)
 		rc = sl_access_open(options->store->meta, options->store->dir, options->require_token, &oip->access, err);
 	if (!rc) /* before looking at the aliases: what is rung from now on is heard */
@@ -203,11 +202,9 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_watch_free(oip->bell);
 	sl_timer_free(oip->timer);
 	sl_file_close(&oip->bell_fd);
-	sl_inputs_done(&oip->rows);
+	oip_desk_done(&oip->desk);
 	sl_serving_close(oip->serving);
 	sl_access_close(oip->access);
-	sl_body_parser_done(&oip->parser);
-	sl_buf_done(&oip->out);
 	sl_free(oip);
 }
 

@@ -15,16 +15,17 @@
 
 void sl_served_ref(struct sl_served *served)
 {
-	assert(served->references > 0);
-	served->references++;
+	unsigned before = __atomic_fetch_add(&served->references, 1, __ATOMIC_RELAXED); /* a thread that computes takes one, too */
+	assert(before > 0);
 }
 
 void sl_served_unref(struct sl_served *served)
 {
 	if (!served)
 		return;
-	assert(served->references > 0);
-	if (--served->references)
+	unsigned before = __atomic_fetch_sub(&served->references, 1, __ATOMIC_ACQ_REL);
+	assert(before > 0);
+	if (before > 1)
 		return;
 	sl_infer_free(served->infer);
 	sl_map_free(served->by_name);

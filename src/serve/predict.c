@@ -107,9 +107,7 @@ static int encode(struct sl_inputs *rows, struct sl_error *err)
 			unseen += rc == SL_ENCODED_UNSEEN;
 		}
 	}
-	sl_endpoint_stats(rows->served->endpoint)->unseen += unseen;
-	if (unseen && rows->served->series)
-		sl_stats_add(&rows->served->series->unseen, unseen);
+	rows->unseen = unseen;
 	return 0;
 }
 
@@ -150,36 +148,44 @@ static int event_times(struct sl_inputs *rows, int64_t received_ms, const int64_
 	return 0;
 }
 
-static void count_answered(const struct sl_inputs *rows, int64_t started_ns, int64_t parsed_ns, int64_t computed_ns)
+static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 {
 	struct sl_stats_series *series = rows->served->series;
 	int64_t logged_ns = sl_monotonic_ns();
 	sl_stats_status(series, 200);
 	sl_stats_add(&series->rows, rows->count);
-	sl_stats_time(series, SL_STATS_PARSE, parsed_ns - started_ns);
-	sl_stats_time(series, SL_STATS_COMPUTE, computed_ns - parsed_ns);
-	sl_stats_time(series, SL_STATS_LOG, logged_ns - computed_ns);
+	sl_stats_add(&series->unseen, rows->unseen);
+	sl_stats_time(series, SL_STATS_PARSE, rows->parsed_ns - started_ns);
+	sl_stats_time(series, SL_STATS_COMPUTE, rows->computed_ns - rows->parsed_ns);
+	sl_stats_time(series, SL_STATS_LOG, logged_ns - rows->computed_ns);
 	sl_stats_time(series, SL_STATS_REQUEST, logged_ns - started_ns);
 }
 
-int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
+int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err)
 {
-	struct sl_endpoint_state *endpoint = rows->served->endpoint;
-	struct sl_predlog *log = sl_endpoint_log(endpoint);
-	int64_t parsed_ns = sl_monotonic_ns();
-	const int64_t *times_ms;
-	struct sl_id id;
+	rows->parsed_ns = sl_monotonic_ns();
 	int rc = check_given(rows, err);
 	if (!rc)
 		rc = encode(rows, err);
-	if (!rc)
-		rc = sl_id_new(&id, err);
+	if (rc)
+		return rc;
+	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
+	rows->computed_ns = sl_monotonic_ns();
+	return 0;
+}
+
+int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
+{
+	struct sl_endpoint_state *endpoint = rows->served->endpoint;
+	struct sl_predlog *log = sl_endpoint_log(endpoint);
+	int64_t latency_us = (rows->computed_ns - started_ns) / 1000;
+	const int64_t *times_ms;
+	struct sl_id id;
+	int rc = sl_id_new(&id, err);
 	if (!rc)
 		rc = event_times(rows, sl_id_time_ms(&id), &times_ms, err);
 	if (rc)
 		return rc;
-	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
-	int64_t computed_ns = sl_monotonic_ns(), latency_us = (computed_ns - started_ns) / 1000;
 	if (log)
 		rc = sl_predlog_append(log, rows, &id, times_ms, latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us,
 				       err);
@@ -192,10 +198,11 @@ int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id,
 	struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
 	stats->requests++;
 	stats->rows += rows->count;
+	stats->unseen += rows->unseen;
 	stats->latency_us += (uint64_t)latency_us;
 	stats->last_ms = sl_id_time_ms(&id);
 	if (rows->served->series)
-		count_answered(rows, started_ns, parsed_ns, computed_ns);
+		count_answered(rows, started_ns);
 	*ret_id = id;
 	return 0;
 }

@@ -27,6 +27,8 @@ struct sl_inputs {
 	float *outputs;          /* count x outputs, row-major */
 	int64_t *times_ms;
 	struct sl_arena *arena;  /* hashed texts, log columns */
+	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
+	uint64_t unseen;
 	size_t cells_cap, slots_cap, features_cap, outputs_cap, times_cap;
 };
 
@@ -36,9 +38,11 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 void sl_inputs_end(struct sl_inputs *rows);
 void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
-/* Encodes, answers, logs. On success rows->outputs is filled and *ret_id is the prediction's id, which the log has when this
- * returns (unless the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID names the
- * column and the row; SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
-int sl_predict(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
+/* Encodes and answers: rows->outputs is filled. May run on any thread. SL_E_INVALID names the column and the row. */
+int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err);
+/* Logs and counts what was computed, on the thread of the endpoints. On success *ret_id is the prediction's id, which the log has when this
+ * returns (unless the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID for a row's
+ * time; SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
+int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
 
 #endif

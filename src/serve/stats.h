@@ -4,7 +4,8 @@
  *
  * One writer, whose counters only grow; it goes on from what it finds, so that its restart lets none go backwards. Readers need no
  * lock: each counter is one aligned word, read and written whole. A counter costs an addition in memory; no system call is made
- * for a prediction. A file of another layout, or a damaged one, is replaced by a new one. The layout is the program's own and changes with SL_STATS_MAGIC. */
+ * for a prediction. A file of another layout, or a damaged one, is replaced by a new one. The layout is
+ * the program's own and changes with SL_STATS_MAGIC. */
 #ifndef SL_SERVE_STATS_H
 #define SL_SERVE_STATS_H
 

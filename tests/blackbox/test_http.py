@@ -2,6 +2,8 @@
 hostile requests are unit tests of net/; here is that the running roles sit behind them, whichever role answers."""
 import http.client
 import json
+import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -152,6 +154,45 @@ def test_hundreds_of_silent_connections_do_not_keep_others_out(server):
     assert server.get(INFER).status_code == 200
     for peer in silent:
         peer.close()
+
+
+@pytest.mark.plain
+def test_thousands_of_silent_connections_cost_little(server):
+    count = 3000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    roles = [server.role_pid(name) for name in ("api", "infer")]
+    resident = lambda: sum(int(line.split()[1]) for pid in roles for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS:"))
+    before, silent = resident(), []
+    try:
+        for _ in range(count):
+            silent.append(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        assert server.get(API).status_code == 200
+        assert server.get(INFER).status_code == 200
+        opened = sum(sum("socket:" in os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")) for pid in roles)
+        assert opened >= count
+        assert resident() - before < count * 4  # KiB
+    finally:
+        for peer in silent:
+            peer.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [API, INFER])
+def test_slow_requests_are_ended(server, path):
+    """Opened together, so that the test lasts as long as the longest: 30 s for a body, 10 s for a head, 10 s for nothing at all."""
+    host = f"Host: 127.0.0.1:{server.port}\r\n".encode()
+    sent = {"body": b"POST " + path.encode() + b" HTTP/1.1\r\n" + host + b"Content-Length: 100\r\n\r\n{", "head": b"GET / HTTP/1.1\r\n" + host, "nothing": b""}
+    peers = {what: socket.create_connection(("127.0.0.1", server.port), timeout=60) for what in sent}
+    for what, peer in peers.items():
+        peer.sendall(sent[what])
+    for what in ("nothing", "head", "body"):
+        answer = b""
+        while piece := peers[what].recv(65536):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 4" if what == "body" else b"HTTP/1.1 408" if what == "head" else b""), answer
+        assert bool(answer) == (what != "nothing")
 
 
 def test_head_has_the_headers_of_get_and_no_body(server):

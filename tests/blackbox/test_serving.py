@@ -209,6 +209,29 @@ def test_addresses(server):
         assert answer.status_code == status and answer.json()["error"], path
 
 
+def test_a_small_request_does_not_wait_for_a_fat_one(server):
+    """The fat one is on its way when the small ones are asked, and they are answered before it ends."""
+    wide = pandas.concat([flights()] * 25)
+    body = json.dumps(split(wide)).encode()
+    overtaken = []
+
+    def ask_fat():
+        answer = server.post("/invocations", data=body, headers={"Content-Type": "application/json"})
+        fat["status"], fat["rows"] = answer.status_code, len(answer.json()["predictions"])
+
+    fat = {}
+    for _ in range(10):  # of ten fat ones at least one is met under way
+        fat.clear()
+        thread = threading.Thread(target=ask_fat)
+        thread.start()
+        while not fat:
+            assert invoke(server, {"dataframe_records": [ONE]}).status_code == 200
+            overtaken.append(not fat)
+        thread.join()
+        assert fat == {"status": 200, "rows": len(wide)}
+    assert sum(overtaken) >= 60  # 261 here; 25 when it had to wait: those that came before the fat one was read
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------------------
 
 
