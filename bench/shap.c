@@ -58,8 +58,9 @@ static int run(char **argv, int repeat, struct work *work, struct sl_error *err)
 			    rows SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 31),
 			    background SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 31);
 	int fd SL_CLEANUP(sl_file_close) = -1;
+	const char *format;
 	int rc = sl_file_read(argv[1], &model, err);
-	if (rc || (rc = sl_infer_load(sl_str_ends(argv[1], ".json") ? "xgboost-json" : "xgboost-ubj", model.data, model.len,
+	if (rc || (rc = sl_infer_format(argv[1], model.data, model.len, &format, err)) || (rc = sl_infer_load(format, model.data, model.len,
 				      &work->infer, err)))
 		return rc;
 	sl_infer_info(work->infer, &work->info);

@@ -63,9 +63,10 @@ static int run(char **argv, int repeat, struct sl_error *err)
 	struct sl_buf model SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 30),
 			    rows SL_CLEANUP(sl_buf_done) = SL_BUF_INIT((size_t)1 << 31);
 	struct work work = {0};
+	const char *format;
 	int rc = sl_file_read(argv[1], &model, err);
 	if (rc || (rc = sl_file_read(argv[2], &rows, err)) ||
-	    (rc = sl_infer_load(sl_str_ends(argv[1], ".json") ? "xgboost-json" : "xgboost-ubj", model.data, model.len,
+	    (rc = sl_infer_format(argv[1], model.data, model.len, &format, err)) || (rc = sl_infer_load(format, model.data, model.len,
 				&work.infer, err)))
 		return rc;
 	sl_infer_info(work.infer, &work.info);

@@ -65,18 +65,26 @@ static bool is_xgboost_ubj(const char *data, size_t len)
 	       (memcmp(data + head_len, "learner", 7) == 0 || memcmp(data + head_len, "version", 7) == 0);
 }
 
+/* LightGBM's text begins with the lines "tree" and "version=". */
+static bool is_lightgbm(const char *data, size_t len)
+{
+	return (len > 13 && memcmp(data, "tree\nversion=", 13) == 0) || (len > 14 && memcmp(data, "tree\r\nversion=", 14) == 0);
+}
+
 int sl_infer_format(const char *name, const void *data, size_t len, const char **ret, struct sl_error *err)
 {
 	const char *bytes = data, *code = code_in(bytes, len);
 	if (code) {
 		sl_fail_at(err, SL_E_DENIED, name, "is %s: formats that can carry code are never loaded", code);
-		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ");
+		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ, or as LightGBM text");
 	}
 	if (is_xgboost_json(bytes, len < LOOK_BYTES ? len : LOOK_BYTES))
 		*ret = "xgboost-json";
 	else if (is_xgboost_ubj(bytes, len))
 		*ret = "xgboost-ubj";
+	else if (is_lightgbm(bytes, len))
+		*ret = "lightgbm-text";
 	else
-		return sl_fail_at(err, SL_E_INVALID, name, "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ)");
+		return sl_fail_at(err, SL_E_INVALID, name, "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ, LightGBM text)");
 	return 0;
 }

@@ -82,7 +82,7 @@ static size_t collect_conditions(const struct sl_forest *forest, struct conditio
 	size_t n = 0, unique = 0;
 	for (size_t i = 0; i < forest->node_count; i++)
 		if (forest->nodes[i].left)
-			ret[n++] = (struct condition){forest->nodes[i].feature & ~SL_FOREST_MISSING_LEFT, forest->nodes[i].value};
+			ret[n++] = (struct condition){SL_FOREST_FEATURE(&forest->nodes[i]), forest->nodes[i].value};
 	qsort(ret, n, sizeof *ret, compare_conditions);
 	for (size_t i = 0; i < n; i++)
 		if (!unique || compare_conditions(&ret[unique - 1], &ret[i]) != 0)
@@ -179,7 +179,7 @@ static void fill_node(struct sl_blocks *blocks, size_t block, uint32_t i, const 
 		blocks->bar[at] = 127;
 		return;
 	}
-	const struct rank_table *table = find_ranks(blocks, node->feature & ~SL_FOREST_MISSING_LEFT);
+	const struct rank_table *table = find_ranks(blocks, SL_FOREST_FEATURE(node));
 	uint32_t j = place_of(table, node->value);
 	blocks->lane[at] = (uint8_t)(table->lane + j / BARS_PER_LANE);
 	blocks->bar[at] = (int8_t)((int)(j % BARS_PER_LANE) - 128);
@@ -225,7 +225,7 @@ static int fill_blocks(struct sl_blocks *blocks, struct sl_error *err)
 int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struct sl_error *err)
 {
 	*ret = NULL;
-	if (!__builtin_cpu_supports("avx2"))
+	if (!__builtin_cpu_supports("avx2") || forest->sets)
 		return 0;
 	SL_CLEANUP(blocks_freep) struct sl_blocks *blocks = sl_alloc(sizeof *blocks, err);
 	SL_AUTO_FREE struct condition *conditions = sl_alloc_array(forest->node_count + 1, sizeof *conditions, err);

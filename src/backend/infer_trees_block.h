@@ -32,8 +32,8 @@
 
 struct sl_blocks;
 
-/* 0 with *ret NULL when this way does not fit: no AVX2, more than 128 lanes, or sparse deep trees that would take more than 4
- * GiB. */
+/* 0 with *ret NULL when this way does not fit: no AVX2, splits by sets of categories, more than 128 lanes, or sparse deep trees
+ * that would take more than 4 GiB. */
 int sl_blocks_make(const struct sl_forest *forest, struct sl_blocks **ret, struct sl_error *err);
 void sl_blocks_free(struct sl_blocks *blocks);
 size_t sl_blocks_bytes(const struct sl_blocks *blocks); /* of memory, about; NULL: 0 */

@@ -123,7 +123,7 @@ static int lay_leaf(const struct work *work, struct game *game, const uint32_t *
 	struct player *player;
 	*leaf = (struct leaf){.value = (double)tree->nodes[node].value, .first_player = (uint32_t)game->player_count};
 	for (uint32_t at = node; at; at = parent[at]) {
-		uint32_t feature = tree->nodes[parent[at]].feature & ~SL_FOREST_MISSING_LEFT;
+		uint32_t feature = SL_FOREST_FEATURE(&tree->nodes[parent[at]]);
 		double share = 1;
 		int rc = find_player(game, leaf, (size_t)(tree - work->forest->trees), feature, &player, err);
 		if (!rc && !work->background_count)
@@ -141,7 +141,7 @@ static int lay_leaf(const struct work *work, struct game *game, const uint32_t *
 		player->condition_count = 0;
 	}
 	for (uint32_t at = node; at; at = parent[at]) {
-		uint32_t up = parent[at], feature = tree->nodes[up].feature & ~SL_FOREST_MISSING_LEFT;
+		uint32_t up = parent[at], feature = SL_FOREST_FEATURE(&tree->nodes[up]);
 		if (find_player(game, leaf, 0, feature, &player, NULL) == 0)
 			game->conditions[player->first_condition + player->condition_count++] = up << 1 | (at != tree->nodes[up].left);
 	}
@@ -199,15 +199,26 @@ static int lay_tables(struct game *game, struct sl_error *err)
 
 /* ---- decisions and sets ---- */
 
+static void decide_in_sets(const struct sl_forest *forest, const struct sl_forest_tree *tree, const struct sl_forest_node *node,
+			   const float *column, size_t row_count, unsigned char *ret)
+{
+	for (size_t row = 0; row < row_count; row++)
+		ret[row] = sl_forest_right(tree, node, column[row * forest->features]) ? 0xff : 0;
+}
+
 /* A missing value compares false, which is the left side of >= and the right side of !(<). */
 static void decide(const struct sl_forest *forest, const struct sl_forest_tree *tree, const float *rows, size_t row_count,
 		   unsigned char *right)
 {
 	for (uint32_t k = 0; k < tree->node_count; k++) {
 		const struct sl_forest_node *node = &tree->nodes[k];
-		const float *column = rows + (node->feature & ~SL_FOREST_MISSING_LEFT);
+		const float *column = rows + SL_FOREST_FEATURE(node);
 		if (!node->left)
 			continue;
+		if (node->feature & SL_FOREST_CATEGORIES) {
+			decide_in_sets(forest, tree, node, column, row_count, right + (size_t)k * BLOCK);
+			continue;
+		}
 		for (size_t row = 0; row < row_count; row++) {
 			float x = column[row * forest->features];
 			bool goes = node->feature & SL_FOREST_MISSING_LEFT ? x >= node->value : !(x < node->value);

@@ -136,10 +136,24 @@ def refusal(folder, booster):
 def test_what_is_not_supported_is_refused_with_its_reason(tmp_path):
     rng = np.random.default_rng(0)
     rows = make_rows(rng, 500, 4, 0)
-    rows[:, 0] = rng.integers(0, 9, 500)
-    labels = (rows[:, 0] % 2).astype(int)
-    plain = xgboost.DMatrix(rows, labels)
-    sets = xgboost.DMatrix(rows, labels, feature_types=["c", "q", "q", "q"], enable_categorical=True)
+    plain = xgboost.DMatrix(rows, rng.integers(0, 2, 500))
     assert "booster 'dart' is not supported" in refusal(tmp_path, xgboost.train({"booster": "dart"}, plain, 2))
     assert "booster 'gblinear' is not supported" in refusal(tmp_path, xgboost.train({"booster": "gblinear"}, plain, 2))
-    assert "tree 0, node 0: a split by a set of categories" in refusal(tmp_path, xgboost.train({"max_cat_to_onehot": 1}, sets, 2))
+
+
+@pytest.mark.parametrize("onehot", [1, 200])
+@pytest.mark.parametrize("kind", ["ubj", "json"])
+def test_sets_of_categories(tmp_path, onehot, kind):
+    rng = np.random.default_rng(onehot)
+    rows = make_rows(rng, 4000, 6, 0.1)
+    rows[:, 1], rows[:, 4] = rng.integers(0, 90, 4000), rng.integers(0, 7, 4000)
+    labels = np.nan_to_num(rows[:, 0]) + (rows[:, 1] % 3 == 0) + (rows[:, 4] > 2) * (rows[:, 1] % 2 == 0)
+    types = ["q", "c", "q", "q", "c", "q"]
+    booster = xgboost.train({"max_depth": 6, "max_cat_to_onehot": onehot}, xgboost.DMatrix(rows, labels, feature_types=types, enable_categorical=True), ROUNDS)
+    rows = make_rows(rng, ROWS, 6, 0.1)
+    rows[:, 1], rows[:, 4] = rng.integers(0, 120, ROWS), rng.integers(0, 9, ROWS) + 0.5
+    rows[rng.random(ROWS) < 0.1, 1] = np.nan
+    predictions, margins, _ = engine(tmp_path, booster, kind, rows)
+    told = booster.predict(xgboost.DMatrix(rows, feature_types=types, enable_categorical=True), output_margin=True)
+    assert_same_bits(predictions, told, "predictions")
+    assert_same_bits(margins, told, "margins")
