@@ -38,7 +38,7 @@ static const struct {
 	{"feature_negative.json", "tree 1, node 0: feature -1 is beyond"},
 	{"nan_split.json", "tree 1, node 0: its split condition is not a number"},
 	{"inf_leaf.json", "its leaf value is not finite"},
-	{"category.json", "tree 1, node 0: a split by a set of categories is not supported"},
+	{"category.json", "tree 1, node 0: it splits by a set of categories and has none"},
 	{"nodes_lie.json", "tree 1: 'left_children' has"},
 	{"id_twice.json", "tree 1: its id is another"},
 	{"output_high.json", "tree 1: output 1 is beyond the model's 1"},
