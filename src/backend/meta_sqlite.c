@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "backend/meta_vfs.h"
+#include "backend/meta_wal.h"
 #include "base/embedded.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -43,6 +44,7 @@ struct sl_meta {
 	sqlite3 *db;
 	char path[SL_PATH_MAX];
 	struct sl_map *statements; /* SQL text -> first struct sl_stmt */
+	bool entered;              /* sl_wal_enter */
 	int depth, read_depth;     /* of begin, of begin_read */
 	bool doomed;               /* an inner level rolled back: nothing more may happen until the outermost ends */
 	int wal_frames;            /* after this handle's last commit */
@@ -227,7 +229,10 @@ static int open_at_path(struct sl_meta *meta, bool create, struct sl_error *err)
 	if (rc && (rc != SL_E_NOT_FOUND || !create))
 		return rc;
 	bool empty = rc == SL_E_NOT_FOUND || info.size_bytes == 0;
-	rc = open_database(meta, create, err);
+	rc = sl_wal_enter(meta->path, err);
+	meta->entered = rc == 0;
+	if (!rc)
+		rc = open_database(meta, create, err);
 	if (!rc && empty)
 		rc = lay_out(meta, err);
 	return rc ? rc : migrate(meta, err);
@@ -278,6 +283,8 @@ void sl_meta_close(struct sl_meta *meta)
 	}
 	int rc = sqlite3_close(meta->db);
 	assert(rc == SQLITE_OK); /* else somebody kept a statement */
+	if (meta->entered)
+		sl_wal_leave();
 	sl_free(meta);
 }
 

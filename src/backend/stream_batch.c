@@ -165,6 +165,8 @@ enum sl_batch_state sl_batch_look(const unsigned char *data, size_t have, struct
 		return bad(ret_why, "its length is impossible");
 	if (data[AT_MAGIC] != MAGIC)
 		return bad(ret_why, "its magic byte is not 2");
+	if (sl_read_be32(data + AT_LEADER_EPOCH)) /* the one field that no checksum covers */
+		return bad(ret_why, "its leader epoch is not 0");
 	*ret = (struct sl_batch){
 		.base_offset = (int64_t)sl_read_be64(data + AT_BASE_OFFSET),
 		.max_time_ms = (int64_t)sl_read_be64(data + AT_MAX_TIME),

@@ -15,8 +15,9 @@
 #include "base/str.h"
 #include "os/sys.h"
 
-enum { BASE_DIGITS = 20, INDEX_FILE_MAX = 1 << 20, SEAL_FILE_MAX = 4096, WALK_BYTES = 256 * 1024 };
-static const char HEAD_MAGIC[8] = {'S', 'L', 'S', 'T', 'R', 'M', '0', '1'};
+enum { BASE_DIGITS = 20, WALK_BYTES = 256 * 1024, HEAD_VALUE_BITS = 48 };
+static const char HEAD_MAGIC[8] = {'S', 'L', 'S', 'T', 'R', 'M', '0', '2'};
+#define HEAD_VALUE_MAX ((UINT64_C(1) << HEAD_VALUE_BITS) - 1)
 
 int sl_segment_path(char out[SL_PATH_MAX], const char *folder, int64_t base, const char *suffix, struct sl_error *err)
 {
@@ -80,18 +81,43 @@ ptrdiff_t sl_segments_find(const struct sl_segments *segments, int64_t offset)
 
 /* ---- the head ---- */
 
-static char this_boot[40];
+/* The low half of a CRC-32C over slot and value: a test flips every bit of many words to see that it differs each time. */
+static uint64_t head_word(enum sl_head_slot slot, uint64_t value)
+{
+	unsigned char text[7] = {(unsigned char)slot};
+	for (int i = 0; i < 6; i++)
+		text[1 + i] = (unsigned char)(value >> 8 * i);
+	return value | (uint64_t)(sl_crc32c(0, text, sizeof text) & 0xffff) << HEAD_VALUE_BITS;
+}
+
+int64_t sl_head_get(const struct sl_head *head, enum sl_head_slot slot)
+{
+	uint64_t word = atomic_load_explicit(&head->word[slot], memory_order_acquire);
+	uint64_t value = word & HEAD_VALUE_MAX;
+	return word == head_word(slot, value) ? (int64_t)value : SL_E_CORRUPT;
+}
+
+void sl_head_set(struct sl_head *head, enum sl_head_slot slot, int64_t value)
+{
+	assert(value >= 0 && (uint64_t)value <= HEAD_VALUE_MAX);
+	atomic_store_explicit(&head->word[slot], head_word(slot, (uint64_t)value), memory_order_release);
+}
+
+static int64_t this_boot;
 
 static void read_boot_name(void)
 {
-	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(sizeof this_boot - 1);
-	if (sl_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) == 0)
-		snprintf(this_boot, sizeof this_boot, "%.36s", sl_buf_cstr(&text));
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(64);
+	struct sl_hash hash;
+	if (sl_file_read("/proc/sys/kernel/random/boot_id", &text, NULL) || !text.len)
+		return;
+	sl_sha256(text.data, text.len, &hash);
+	this_boot = (int64_t)(sl_read_be64(hash.bytes) >> (64 - HEAD_VALUE_BITS));
 }
 
-/* The kernel's name of the present boot; "" when it does not tell, and then only what was synced is trusted. Several threads
- * of the api role open streams at once. */
-static const char *boot_name(void)
+/* 48 bits of the SHA-256 of the kernel's name of the present boot; 0 when it does not tell, and then only what was synced is
+ * trusted. Several threads of the api role open streams at once. */
+static int64_t boot_name(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, read_boot_name);
@@ -103,9 +129,19 @@ int sl_head_create(const char *folder, struct sl_error *err)
 	char path[SL_PATH_MAX];
 	struct sl_head head = {0};
 	memcpy(head.magic, HEAD_MAGIC, sizeof head.magic);
-	snprintf(head.boot, sizeof head.boot, "%s", boot_name());
+	sl_head_set(&head, SL_HEAD_END, 0);
+	sl_head_set(&head, SL_HEAD_SYNCED, 0);
+	sl_head_set(&head, SL_HEAD_BOOT, boot_name());
 	int rc = sl_path_join(path, folder, "head", err);
 	return rc ? rc : sl_file_replace(path, &head, sizeof head, 0644, err);
+}
+
+/* What is no offset: the magic, the boot, and the zeros behind. The offsets may change meanwhile, each by itself. */
+static bool is_head(const struct sl_head *head)
+{
+	static const unsigned char zero[sizeof head->zero];
+	return memcmp(head->magic, HEAD_MAGIC, sizeof head->magic) == 0 && memcmp(head->zero, zero, sizeof zero) == 0 &&
+	       sl_head_get(head, SL_HEAD_BOOT) >= 0 && sl_head_get(head, SL_HEAD_SYNCED) >= 0 && sl_head_get(head, SL_HEAD_END) >= 0;
 }
 
 int sl_head_map(const char *folder, bool writable, struct sl_head **ret, struct sl_error *err)
@@ -127,9 +163,8 @@ int sl_head_map(const char *folder, bool writable, struct sl_head **ret, struct 
 	if (map == MAP_FAILED)
 		return sl_fail_errno(err, errno, path, "cannot map");
 	struct sl_head *head SL_AUTO_HEAD = map;
-	if (memcmp(head->magic, HEAD_MAGIC, sizeof head->magic) || head->synced_offset < 0 ||
-	    head->end_offset < head->synced_offset)
-		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the head of a stream");
+	if (!is_head(head))
+		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the head of a stream as it was written");
 	*ret = SL_TAKE(head);
 	return 0;
 }
@@ -141,22 +176,33 @@ void sl_head_unmap(struct sl_head **head)
 	*head = NULL;
 }
 
+static bool is_this_boot(const struct sl_head *head) { return boot_name() && sl_head_get(head, SL_HEAD_BOOT) == boot_name(); }
+
 int64_t sl_head_trusted(const struct sl_head *head)
 {
-	const char *boot = boot_name();
-	bool same = boot[0] && strncmp(head->boot, boot, sizeof head->boot) == 0;
-	return atomic_load_explicit(same ? &head->end_offset : &head->synced_offset, memory_order_acquire);
+	return sl_head_get(head, is_this_boot(head) ? SL_HEAD_END : SL_HEAD_SYNCED);
+}
+
+int sl_head_check(const struct sl_head *head, const char *folder, int64_t *ret, struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	int64_t trusted = sl_head_trusted(head);
+	if (trusted >= 0) {
+		*ret = trusted;
+		return 0;
+	}
+	snprintf(path, sizeof path, "%.3900s/head", folder);
+	return sl_fail_at(err, SL_E_CORRUPT, path, "its offset is not what was written");
 }
 
 void sl_head_adopt(struct sl_head *head, int64_t end_offset)
 {
-	const char *boot = boot_name();
-	bool rebooted = !boot[0] || strncmp(head->boot, boot, sizeof head->boot) != 0;
+	bool rebooted = !is_this_boot(head);
 	if (rebooted) /* it was read from the disk, so it is on the disk */
-		atomic_store_explicit(&head->synced_offset, end_offset, memory_order_release);
-	atomic_store_explicit(&head->end_offset, end_offset, memory_order_release);
+		sl_head_set(head, SL_HEAD_SYNCED, end_offset);
+	sl_head_set(head, SL_HEAD_END, end_offset);
 	if (rebooted)
-		snprintf(head->boot, sizeof head->boot, "%s", boot);
+		sl_head_set(head, SL_HEAD_BOOT, boot_name());
 }
 
 /* ---- the index ---- */
@@ -182,7 +228,7 @@ static bool decode_entry(const unsigned char *p, struct sl_index_entry *ret)
 int sl_index_load(const char *folder, int64_t base, struct sl_index *ret, struct sl_error *err)
 {
 	char path[SL_PATH_MAX];
-	struct sl_buf bytes SL_AUTO_BUF = SL_BUF_INIT(INDEX_FILE_MAX);
+	struct sl_buf bytes SL_AUTO_BUF = SL_BUF_INIT(SL_INDEX_FILE_MAX);
 	*ret = (struct sl_index){0};
 	int rc = sl_segment_path(path, folder, base, "index", err);
 	if (rc)
@@ -211,18 +257,26 @@ void sl_index_done(struct sl_index *index)
 
 /* ---- seals ---- */
 
+void sl_seal_text(const struct sl_seal *seal, struct sl_buf *out)
+{
+	char hex[SL_HASH_HEX + 1];
+	size_t from = out->len;
+	sl_buf_printf(out, "{\"base_offset\":%lld,\"batches\":%lld,\"bytes\":%llu,\"end_offset\":%lld,",
+		      (long long)seal->base_offset, (long long)seal->batches, (unsigned long long)seal->bytes,
+		      (long long)seal->end_offset);
+	sl_buf_printf(out, "\"max_time_ms\":%lld,\"min_time_ms\":%lld,\"sha256\":\"%s\"",
+		      (long long)seal->max_time_ms, (long long)seal->min_time_ms, sl_hash_hex(&seal->digest, hex));
+	sl_buf_printf(out, ",\"crc32c\":\"%08x\"}\n", sl_crc32c(0, sl_buf_cstr(out) + from, out->len - from));
+}
+
 int sl_seal_write(const char *folder, const struct sl_seal *seal, struct sl_error *err)
 {
-	char path[SL_PATH_MAX], hex[SL_HASH_HEX + 1];
-	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SEAL_FILE_MAX);
+	char path[SL_PATH_MAX];
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_SEAL_FILE_MAX);
 	int rc = sl_segment_path(path, folder, seal->base_offset, "sealed", err);
 	if (rc)
 		return rc;
-	sl_buf_printf(&text, "{\"base_offset\":%lld,\"batches\":%lld,\"bytes\":%llu,\"end_offset\":%lld,",
-		      (long long)seal->base_offset, (long long)seal->batches, (unsigned long long)seal->bytes,
-		      (long long)seal->end_offset);
-	sl_buf_printf(&text, "\"max_time_ms\":%lld,\"min_time_ms\":%lld,\"sha256\":\"%s\"}\n",
-		      (long long)seal->max_time_ms, (long long)seal->min_time_ms, sl_hash_hex(&seal->digest, hex));
+	sl_seal_text(seal, &text);
 	rc = sl_buf_check(&text, path, err);
 	return rc ? rc : sl_file_replace(path, text.data, text.len, 0444, err);
 }
@@ -230,7 +284,7 @@ int sl_seal_write(const char *folder, const struct sl_seal *seal, struct sl_erro
 int sl_seal_read(const char *folder, int64_t base, struct sl_seal *ret, struct sl_error *err)
 {
 	char path[SL_PATH_MAX];
-	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SEAL_FILE_MAX);
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_SEAL_FILE_MAX);
 	int rc = sl_segment_path(path, folder, base, "sealed", err);
 	if (!rc)
 		rc = sl_file_read(path, &text, err);
@@ -246,8 +300,12 @@ int sl_seal_read(const char *folder, int64_t base, struct sl_seal *ret, struct s
 		.min_time_ms = sl_json_int(root, "min_time_ms", INT64_MAX),
 		.max_time_ms = sl_json_int(root, "max_time_ms", INT64_MIN),
 	};
-	if (ret->base_offset != base || ret->end_offset < base || !sl_hash_parse(sl_json_str(root, "sha256", ""), &ret->digest))
-		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the seal of this segment");
+	struct sl_buf again SL_AUTO_BUF = SL_BUF_INIT(SL_SEAL_FILE_MAX);
+	bool ok = ret->base_offset == base && ret->end_offset >= base && sl_hash_parse(sl_json_str(root, "sha256", ""), &ret->digest);
+	if (ok)
+		sl_seal_text(ret, &again);
+	if (!ok || again.len != text.len || memcmp(again.data, text.data, text.len))
+		return sl_fail_at(err, SL_E_CORRUPT, path, "is not the seal of this segment as it was written");
 	return 0;
 }
 

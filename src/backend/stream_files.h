@@ -22,20 +22,30 @@ void sl_segments_done(struct sl_segments *segments);
 /* Index of the last segment that begins at or before `offset`; -1 when there is none. */
 ptrdiff_t sl_segments_find(const struct sl_segments *segments, int64_t offset);
 
-/* The file "head", mapped shared by the writer and every reader. Little-endian; a reader that sees end_offset sees the batches
- * before it, because the writer stores it last (release) and both look at the same pages. */
+/* The file "head", mapped shared by the writer and every reader. Each word carries 48 bits and their own checksum, so that one
+ * store changes both and a flipped bit is never taken for an offset. A reader that sees an end offset sees the batches before it,
+ * because the writer stores it last (release) and both look at the same pages. */
+enum sl_head_slot { SL_HEAD_END, SL_HEAD_SYNCED, SL_HEAD_BOOT, SL_HEAD_SLOTS };
 struct sl_head {
 	char magic[8];
-	_Atomic int64_t end_offset;    /* acknowledged */
-	_Atomic int64_t synced_offset; /* survives power loss */
-	char boot[40];                 /* of the machine when the writer opened it: end_offset counts only on the same one */
+	/* END: offset that was acknowledged; SYNCED: what survives power loss; BOOT: of the machine when the writer opened it: END
+	 * counts only on the same one. Little-endian. */
+	_Atomic uint64_t word[SL_HEAD_SLOTS];
+	unsigned char zero[32];
 };
 int sl_head_create(const char *folder, struct sl_error *err);
+/* SL_E_CORRUPT for a head of which a bit was flipped. */
 int sl_head_map(const char *folder, bool writable, struct sl_head **ret, struct sl_error *err);
 void sl_head_unmap(struct sl_head **head);
 #define SL_AUTO_HEAD SL_CLEANUP(sl_head_unmap)
-/* Everything before this offset must be there and good. */
+/* A word's value, or SL_E_CORRUPT (negative) when its checksum differs. */
+int64_t sl_head_get(const struct sl_head *head, enum sl_head_slot slot);
+/* `value` below 2^48 (asserted). */
+void sl_head_set(struct sl_head *head, enum sl_head_slot slot, int64_t value);
+/* Everything before this offset must be there and good; SL_E_CORRUPT when the head is damaged. */
 int64_t sl_head_trusted(const struct sl_head *head);
+/* The same with `err` filled; *ret only when 0. */
+int sl_head_check(const struct sl_head *head, const char *folder, int64_t *ret, struct sl_error *err);
 /* The writer's word after recovery: everything before `end_offset` is there, on this boot. */
 void sl_head_adopt(struct sl_head *head, int64_t end_offset);
 
@@ -44,7 +54,7 @@ struct sl_index_entry {
 	int64_t max_time_ms; /* newest time of all records before it in its segment; INT64_MIN when there are none */
 	uint32_t relative_offset, position;
 };
-enum { SL_INDEX_ENTRY = 20, SL_INDEX_EVERY = 32 * 1024 };
+enum { SL_INDEX_ENTRY = 20, SL_INDEX_EVERY = 32 * 1024, SL_INDEX_FILE_MAX = 1 << 20, SL_SEAL_FILE_MAX = 4096 };
 void sl_index_encode(const struct sl_index_entry *entry, unsigned char out[SL_INDEX_ENTRY]);
 /* The good entries of a segment's index, in order, as far as they go; a missing or damaged index only costs time. */
 struct sl_index { struct sl_index_entry *entries; size_t count; };
@@ -58,9 +68,16 @@ struct sl_seal {
 	uint64_t bytes;
 	struct sl_hash digest; /* SHA-256 of the .log file */
 };
+/* The .sealed file's one line. */
+void sl_seal_text(const struct sl_seal *seal, struct sl_buf *out);
 int sl_seal_write(const char *folder, const struct sl_seal *seal, struct sl_error *err);
 /* SL_E_NOT_FOUND when the segment is not sealed. */
 int sl_seal_read(const char *folder, int64_t base, struct sl_seal *ret, struct sl_error *err);
+
+/* Proves segment `base` up to offset `must`, record by record, and against the entries of `index` (NULL: none), and measures it;
+ * with `digest`, hashes its bytes. */
+int sl_segment_measure(const char *folder, int64_t base, int64_t must, const struct sl_index *index, bool digest,
+		       struct sl_seal *ret, struct sl_error *err);
 
 /* A walk over one segment's batches, which proves each. */
 struct sl_cursor {

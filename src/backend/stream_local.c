@@ -210,7 +210,7 @@ int sl_stream_append(struct sl_stream *stream, const struct sl_record *records, 
 	*ret_first = writer->next;
 	writer->position += size;
 	writer->next += (int64_t)count;
-	atomic_store_explicit(&stream->head->end_offset, writer->next, memory_order_release);
+	sl_head_set(stream->head, SL_HEAD_END, writer->next);
 	return 0;
 }
 
@@ -218,7 +218,7 @@ int sl_stream_sync(struct sl_stream *stream, struct sl_error *err)
 {
 	struct writer *writer = stream->writer;
 	assert(writer);
-	int64_t end = writer->next, synced = atomic_load_explicit(&stream->head->synced_offset, memory_order_acquire);
+	int64_t end = writer->next, synced = sl_head_get(stream->head, SL_HEAD_SYNCED);
 	if (synced >= end)
 		return 0;
 	int rc = sl_file_sync(writer->fd, stream->folder, err);
@@ -226,7 +226,7 @@ int sl_stream_sync(struct sl_stream *stream, struct sl_error *err)
 		rc = sl_dir_sync(stream->folder, err);
 	/* Segments left behind since the last sync may still be on their way: then only maintain may say that they arrived. */
 	if (!rc && synced >= writer->base)
-		atomic_store_explicit(&stream->head->synced_offset, end, memory_order_release);
+		sl_head_set(stream->head, SL_HEAD_SYNCED, end);
 	return rc;
 }
 
@@ -314,8 +314,10 @@ static int drop_segments(struct sl_stream *stream, const struct sl_segments *seg
 static int recover(struct sl_stream *stream, struct sl_error *err)
 {
 	struct sl_segments segments SL_AUTO_SEGMENTS = {0};
-	int64_t trusted = sl_head_trusted(stream->head);
-	int rc = sl_segments_list(stream->folder, &segments, err);
+	int64_t trusted = 0;
+	int rc = sl_head_check(stream->head, stream->folder, &trusted, err);
+	if (!rc)
+		rc = sl_segments_list(stream->folder, &segments, err);
 	if (rc)
 		return rc;
 	if (!segments.count && trusted)
@@ -511,10 +513,11 @@ int sl_stream_read(struct sl_stream *stream, int64_t offset, size_t max_bytes, s
 {
 	struct sl_cursor *cursor = &stream->cursor;
 	*ret_next = offset;
-	int64_t end = sl_head_trusted(stream->head);
-	if (offset >= end)
-		return 0;
-	int rc = seek(stream, offset, err);
+	int64_t end;
+	int rc = sl_head_check(stream->head, stream->folder, &end, err);
+	if (rc || offset >= end)
+		return rc;
+	rc = seek(stream, offset, err);
 	for (size_t taken = 0; !rc && *ret_next < end && taken < max_bytes;) {
 		struct sl_batch batch;
 		const unsigned char *data;

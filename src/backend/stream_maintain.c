@@ -1,4 +1,4 @@
-/* What of the stream port may wait for the disk: syncing, sealing, retention, proving. Any process may do it; the writer is
+/* What of the stream port may wait for the disk: syncing, sealing, retention. Any process may do it; the writer is
  * never stopped. */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,63 +14,6 @@
 #include "os/sys.h"
 #include "port/stream.h"
 
-static int bad_batch(const struct sl_cursor *cursor, const char *why, struct sl_error *err)
-{
-	return sl_fail_at(err, SL_E_CORRUPT, cursor->path, "byte %llu: the batch of offset %lld is bad: %s",
-			  (unsigned long long)cursor->position,
-			  (long long)cursor->offset, why[0] ? why : "it was never written");
-}
-
-struct minimum {
-	int64_t time_ms;
-};
-
-static int take_minimum(void *context, const struct sl_record *record, struct sl_error *err)
-{
-	(void)err;
-	struct minimum *least = context;
-	if (record->time_ms < least->time_ms)
-		least->time_ms = record->time_ms;
-	return 0;
-}
-
-/* Proves segment `base` up to offset `must` and measures it; with `digest`, hashes its bytes. Reads every record. */
-static int measure(const char *folder, int64_t base, int64_t must, bool digest, struct sl_seal *ret, struct sl_error *err)
-{
-	struct sl_cursor cursor SL_AUTO_CURSOR = SL_CURSOR_INIT;
-	struct sl_sha256 *sha SL_CLEANUP(sl_sha256_freep) = digest ? sl_sha256_new(err) : NULL;
-	struct minimum least = {.time_ms = INT64_MAX};
-	*ret = (struct sl_seal){.base_offset = base, .max_time_ms = INT64_MIN};
-	if (digest && !sha)
-		return SL_E_NO_MEMORY;
-	int rc = sl_cursor_open(&cursor, folder, base, 0, base, err);
-	while (!rc && cursor.offset < must) {
-		struct sl_batch batch;
-		const unsigned char *data;
-		const char *why;
-		int64_t next;
-		rc = sl_cursor_look(&cursor, &batch, &data, &why, err);
-		if (rc == 0)
-			return bad_batch(&cursor, why, err);
-		if (rc < 0)
-			break;
-		rc = sl_batch_each(data, &batch, 0, take_minimum, &least, &next, err);
-		if (rc)
-			return sl_error_where(err, "%s", cursor.path);
-		if (sha)
-			sl_sha256_add(sha, data, batch.size);
-		ret->batches++;
-		ret->max_time_ms = batch.max_time_ms > ret->max_time_ms ? batch.max_time_ms : ret->max_time_ms;
-		sl_cursor_pass(&cursor, &batch);
-	}
-	ret->min_time_ms = least.time_ms;
-	ret->end_offset = cursor.offset;
-	ret->bytes = cursor.position;
-	if (sha)
-		sl_sha256_end(sha, &ret->digest);
-	return rc;
-}
-
 static int sync_segment(const char *folder, int64_t base, struct sl_error *err)
 {
 	char path[SL_PATH_MAX];
@@ -84,19 +27,20 @@ static int sync_segment(const char *folder, int64_t base, struct sl_error *err)
 /* Everything acknowledged before now, onto the disk. */
 static int sync_all(const char *folder, struct sl_head *head, const struct sl_segments *segments, struct sl_error *err)
 {
-	int64_t end = sl_head_trusted(head), synced = atomic_load_explicit(&head->synced_offset, memory_order_acquire);
-	if (synced >= end)
-		return 0;
+	int64_t end, synced = sl_head_get(head, SL_HEAD_SYNCED);
+	int rc = sl_head_check(head, folder, &end, err);
+	if (rc || synced >= end)
+		return rc;
 	ptrdiff_t first = sl_segments_find(segments, synced);
 	for (size_t i = first < 0 ? 0 : (size_t)first; i < segments->count; i++) {
-		int rc = sync_segment(folder, segments->bases[i], err);
+		rc = sync_segment(folder, segments->bases[i], err);
 		if (rc)
 			return rc;
 	}
 	/* A segment's name must last too, once. */
-	int rc = segments->count && segments->bases[segments->count - 1] >= synced ? sl_dir_sync(folder, err) : 0;
+	rc = segments->count && segments->bases[segments->count - 1] >= synced ? sl_dir_sync(folder, err) : 0;
 	if (!rc)
-		atomic_store_explicit(&head->synced_offset, end, memory_order_release);
+		sl_head_set(head, SL_HEAD_SYNCED, end);
 	return rc;
 }
 
@@ -115,7 +59,7 @@ static int seal_finished(const char *folder, const char *name, const struct sl_s
 		first--;
 	}
 	for (size_t i = first; i + 1 < segments->count; i++) {
-		int rc = measure(folder, segments->bases[i], segments->bases[i + 1], true, &seal, err);
+		int rc = sl_segment_measure(folder, segments->bases[i], segments->bases[i + 1], NULL, true, &seal, err);
 		if (!rc && options && options->on_seal)
 			rc = options->on_seal(options->context, name, seal.base_offset, seal.end_offset, &seal.digest, err);
 		if (!rc)
@@ -208,53 +152,4 @@ int sl_stream_maintain(const char *dir, const char *name, const struct sl_stream
 	if (!rc)
 		rc = sl_file_lock(path, holder, false, &lock, err);
 	return rc ? rc : maintain(folder, name, options, err);
-}
-
-static int check_segment(const char *folder, int64_t base, int64_t must, struct sl_error *err)
-{
-	struct sl_seal seal, found;
-	char path[SL_PATH_MAX];
-	int rc = sl_seal_read(folder, base, &seal, err);
-	bool sealed = rc == 0;
-	if (rc && rc != SL_E_NOT_FOUND)
-		return rc;
-	rc = measure(folder, base, must, sealed, &found, err);
-	if (rc || !sealed)
-		return rc;
-	rc = sl_segment_path(path, folder, base, "log", err);
-	if (rc)
-		return rc;
-	struct sl_file_info info;
-	rc = sl_file_info(path, &info, err);
-	if (rc)
-		return rc;
-	if (info.size_bytes != seal.bytes || found.bytes != seal.bytes)
-		return sl_fail_at(err, SL_E_CORRUPT, path, "is %llu bytes long, sealed with %llu",
-				  (unsigned long long)info.size_bytes, (unsigned long long)seal.bytes);
-	if (found.end_offset != seal.end_offset || !sl_hash_eq(&found.digest, &seal.digest))
-		return sl_fail_at(err, SL_E_CORRUPT, path, "its bytes are not those that were sealed");
-	return 0;
-}
-
-int sl_stream_check(const char *dir, const char *name, struct sl_error *err)
-{
-	char folder[SL_PATH_MAX];
-	struct sl_head *head SL_AUTO_HEAD = NULL;
-	struct sl_segments segments SL_AUTO_SEGMENTS = {0};
-	int rc = sl_path_join(folder, dir, name, err);
-	if (!rc)
-		rc = sl_head_map(folder, false, &head, err);
-	if (!rc)
-		rc = sl_segments_list(folder, &segments, err);
-	if (rc)
-		return rc;
-	int64_t trusted = sl_head_trusted(head);
-	if (!segments.count && trusted)
-		return sl_fail_at(err, SL_E_CORRUPT, folder, "has no segment, but records up to offset %lld were written",
-				  (long long)trusted);
-	for (size_t i = 0; i < segments.count && !rc; i++) {
-		int64_t must = i + 1 < segments.count ? segments.bases[i + 1] : trusted;
-		rc = check_segment(folder, segments.bases[i], must, err);
-	}
-	return rc;
 }

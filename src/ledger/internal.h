@@ -26,11 +26,12 @@ struct sl_ledger {
 	struct sl_checkpoint at; /* its meaning; its signature was proved or made by us */
 };
 
-/* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not
- * pay. 1 when there is none: such a machine can verify and append, and somebody with the key publishes. */
-int sl_ledger_load_secret(struct sl_ledger *ledger, struct sl_error *err);
 /* Holds <dir>/lock: one publisher, and no publisher while tiles are verified. Close the descriptor to let go. */
 int sl_ledger_lock(struct sl_ledger *ledger, int *ret_fd, struct sl_error *err);
+/* For proving: the same lock, and lost partial tiles are made again (sl_ledger_mend); in a store that cannot be written, as a reader
+ * beside others, and what is lost stays lost. *ret gets what the checkpoint file says, `text` its bytes. */
+int sl_ledger_lock_to_prove(struct sl_ledger *ledger, int *ret_fd, struct sl_buf *text, struct sl_checkpoint *ret,
+			    struct sl_error *err);
 /* The checkpoint file's text and meaning. No file: an empty text and the empty tree. */
 int sl_ledger_read_checkpoint(struct sl_ledger *ledger, struct sl_buf *text, struct sl_checkpoint *ret, struct sl_error *err);
 /* Replaces *out by the bytes of a tile or bundle; SL_E_CORRUPT when it is missing or too large. */

@@ -57,7 +57,7 @@ int sl_ledger_create(const char *dir, const char *key_dir, const char *origin, s
 	return rc ? rc : write_key(public_path, &key, false, err);
 }
 
-int sl_ledger_load_secret(struct sl_ledger *ledger, struct sl_error *err)
+int sl_ledger_check_key(struct sl_ledger *ledger, struct sl_error *err)
 {
 	struct sl_ledger_key secret;
 	if (ledger->key.has_secret)
@@ -68,10 +68,11 @@ int sl_ledger_load_secret(struct sl_ledger *ledger, struct sl_error *err)
 	if (rc)
 		return rc;
 	if (memcmp(secret.public_key, ledger->key.public_key, SL_SIGN_KEY) || strcmp(secret.origin, ledger->key.origin))
-		return sl_fail_at(err, SL_E_CORRUPT, ledger->dir, "key.pub does not belong to the ledger's private key");
+		return sl_fail_at(err, SL_E_CORRUPT, ledger->key_dir, "ledger.key and the ledger's key.pub do not belong together");
 	ledger->key = secret;
 	return 0;
 }
+
 
 int sl_ledger_open(const char *dir, const char *key_dir, struct sl_meta *meta, struct sl_ledger **ret, struct sl_error *err)
 {

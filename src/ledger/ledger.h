@@ -37,6 +37,11 @@ const char *sl_ledger_actor(struct sl_ledger *ledger);
 /* Appends the public key as key.pub holds it, without the line end. */
 void sl_ledger_public_key(struct sl_ledger *ledger, struct sl_buf *out);
 
+/* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not
+ * pay. 1 when there is none: such a machine can verify and append, and somebody with the key publishes. SL_E_CORRUPT when it is not
+ * the public key's other half. */
+int sl_ledger_check_key(struct sl_ledger *ledger, struct sl_error *err);
+
 /* Builds tiles from committed rows and signs a checkpoint when something is new; never inside a transaction (asserted). Cheap
  * when nothing is (a small file and one row are read: 30 us). Without the private key it does nothing. */
 int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err);
@@ -53,8 +58,9 @@ struct sl_ledger_report {
 /* Proves rows = tiles = root = signature. Returns SL_E_CORRUPT with ret->bad filled when not. */
 int sl_ledger_verify(struct sl_ledger *ledger, struct sl_ledger_report *ret, struct sl_error *err);
 
-/* Inclusion proof (RFC 6962 section 2.1.1) of entry `seq` in the present checkpoint: JSON
- * {"checkpoint","entry","path":[hex...],"root","seq","size"}; checked before it is given out. */
-int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, struct sl_buf *out, struct sl_error *err);
+/* Proof of entry `seq` in the present checkpoint (RFC 6962 section 2.1.1), and, when `since` has the text of an older one, that the
+ * tree of that is the beginning of this (section 2.1.2): one line of JSON, docs/formats/proof.md, checked before it is given out.
+ * SL_E_CORRUPT when the ledger is no continuation of `since`. */
+int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, const struct sl_buf *since, struct sl_buf *out, struct sl_error *err);
 
 #endif

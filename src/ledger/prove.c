@@ -13,6 +13,8 @@ struct prover {
 	struct sl_buf tile;
 	struct sl_hash path[PATH_MAX_HASHES];
 	unsigned path_count;
+	struct sl_hash old[PATH_MAX_HASHES]; /* consistency with an older checkpoint */
+	unsigned old_count;
 };
 
 /* Root of the perfect subtree over the entries [lo, lo + 2^height): up to 128 neighbours of one tile, folded. */
@@ -95,45 +97,99 @@ static void path_root(const struct prover *p, uint64_t seq, const struct sl_hash
 	}
 }
 
-static int write_proof(const struct prover *p, int64_t seq, const struct sl_hash *root, const char *entry, size_t len,
-		       const struct sl_buf *checkpoint, struct sl_buf *out, struct sl_error *err)
+/* SUBPROOF(m, D[lo:hi], whole) of RFC 6962 section 2.1.2. As deep as the tree. */
+static int make_consistency(struct prover *p, uint64_t m, uint64_t lo, uint64_t hi, bool whole, struct sl_error *err)
+{
+	if (m == hi - lo)
+		return whole ? 0 : range_root(p, lo, hi, &p->old[p->old_count++], err);
+	uint64_t middle = lo + (UINT64_C(1) << split_height(hi - lo));
+	bool left = m <= middle - lo;
+	int rc = left ? make_consistency(p, m, lo, middle, whole, err) : make_consistency(p, m - (middle - lo), middle, hi, false, err);
+	return rc ? rc : range_root(p, left ? middle : lo, left ? hi : middle, &p->old[p->old_count++], err);
+}
+
+static int prove_since(struct prover *p, const struct sl_buf *since, struct sl_error *err)
+{
+	struct sl_checkpoint old;
+	struct sl_hash root;
+	int rc = sl_checkpoint_read(sl_buf_cstr(since), since->len, &p->ledger->key, "the older checkpoint", &old, err);
+	if (rc)
+		return rc;
+	if (old.size > p->size || old.size == 0)
+		return sl_fail(err, SL_E_INVALID, "the older checkpoint is of %llu entries, the ledger's of %llu",
+			       (unsigned long long)old.size, (unsigned long long)p->size);
+	rc = range_root(p, 0, old.size, &root, err);
+	if (!rc && !sl_hash_eq(&root, &old.root)) {
+		sl_fail(err, SL_E_CORRUPT, "the ledger is not a continuation of the older checkpoint of %llu entries",
+			(unsigned long long)old.size);
+		return sl_error_hint(err, "its history was rewritten by somebody with its key");
+	}
+	return rc ? rc : make_consistency(p, old.size, 0, p->size, true, err);
+}
+
+/* ---- the proof's text ----------------------------------------------------------------------------------------------- */
+
+static void add_hashes(struct sl_buf *out, const struct sl_hash *hashes, unsigned count)
 {
 	char hex[SL_HASH_HEX + 1];
-	sl_buf_str(out, "{\"checkpoint\":");
-	sl_json_string(out, checkpoint->data, checkpoint->len);
-	sl_buf_str(out, ",\"entry\":");
-	sl_json_string(out, entry, len);
-	sl_buf_str(out, ",\"path\":[");
-	for (unsigned i = 0; i < p->path_count; i++)
-		sl_buf_printf(out, "%s\"%s\"", i ? "," : "", sl_hash_hex(&p->path[i], hex));
-	sl_buf_printf(out, "],\"root\":\"%s\",\"seq\":%lld,\"size\":%llu}", sl_hash_hex(root, hex), (long long)seq,
-		      (unsigned long long)p->size);
+	sl_buf_char(out, '[');
+	for (unsigned i = 0; i < count; i++)
+		sl_buf_printf(out, "%s\"%s\"", i ? "," : "", sl_hash_hex(&hashes[i], hex));
+	sl_buf_char(out, ']');
+}
+
+static void add_text(struct sl_buf *out, const char *name, const char *text, size_t len)
+{
+	sl_buf_printf(out, "\"%s\":", name);
+	sl_json_string(out, text, len);
+	sl_buf_char(out, ',');
+}
+
+static int write_proof(struct prover *p, int64_t seq, const struct sl_hash *leaf, const char *entry, size_t len,
+		       const struct sl_buf *checkpoint, const struct sl_buf *since, struct sl_buf *out, struct sl_error *err)
+{
+	char hex[SL_HASH_HEX + 1];
+	struct sl_buf key SL_AUTO_BUF = SL_BUF_INIT(512);
+	sl_ledger_public_key(p->ledger, &key);
+	sl_buf_char(out, '{');
+	add_text(out, "checkpoint", checkpoint->data, checkpoint->len);
+	if (since) {
+		sl_buf_str(out, "\"consistency\":{");
+		add_text(out, "checkpoint", since->data, since->len);
+		sl_buf_str(out, "\"path\":");
+		add_hashes(out, p->old, p->old_count);
+		sl_buf_str(out, "},");
+	}
+	add_text(out, "entry", entry, len);
+	sl_buf_str(out, "\"format\":\"sluice.proof/1\",");
+	add_text(out, "key", key.data, key.len);
+	sl_buf_printf(out, "\"leaf\":\"%s\",\"path\":", sl_hash_hex(leaf, hex));
+	add_hashes(out, p->path, p->path_count);
+	sl_buf_printf(out, ",\"seq\":%lld,\"size\":%llu}\n", (long long)seq, (unsigned long long)p->size);
 	return sl_buf_check(out, "proof", err);
 }
 
-static int prove_locked(struct prover *p, int64_t seq, struct sl_buf *out, struct sl_error *err)
+static int prove(struct prover *p, int *fd, int64_t seq, const struct sl_buf *since, struct sl_buf *out, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_LEDGER_CHECKPOINT_MAX);
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	struct sl_checkpoint checkpoint;
 	struct sl_hash leaf, root;
 	size_t len;
-	int rc = sl_ledger_read_checkpoint(p->ledger, &text, &checkpoint, err);
+	int rc = sl_ledger_lock_to_prove(p->ledger, fd, &text, &checkpoint, err);
 	if (rc)
 		return rc;
 	if (seq < 0 || (uint64_t)seq >= checkpoint.size)
 		return sl_fail(err, SL_E_NOT_FOUND, "the ledger has %llu published entries, none is number %lld",
 			       (unsigned long long)checkpoint.size, (long long)seq);
 	p->size = checkpoint.size;
-	rc = sl_ledger_mend(p->ledger, &checkpoint, err);
-	if (rc)
-		return rc;
 	rc = sl_meta_query(p->ledger->meta, &stmt, err, "SELECT entry FROM ledger_entry WHERE seq = ?1", "i", seq);
 	if (!rc && (rc = sl_stmt_step(stmt, err)) == 0)
 		return sl_fail(err, SL_E_CORRUPT, "ledger_entry row %lld is missing", (long long)seq);
-	if (rc < 0)
-		return rc;
-	rc = make_path(p, (uint64_t)seq, err);
+	if (rc > 0)
+		rc = make_path(p, (uint64_t)seq, err);
+	if (!rc && since)
+		rc = prove_since(p, since, err);
 	if (rc)
 		return rc;
 	const void *entry = sl_stmt_blob(stmt, 0, &len);
@@ -143,10 +199,10 @@ static int prove_locked(struct prover *p, int64_t seq, struct sl_buf *out, struc
 		sl_fail(err, SL_E_CORRUPT, "entry %lld does not give the signed root", (long long)seq);
 		return sl_error_hint(err, "'sluice verify' names the first bad byte");
 	}
-	return write_proof(p, seq, &root, entry, len, &text, out, err);
+	return write_proof(p, seq, &leaf, entry, len, &text, since, out, err);
 }
 
-int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, struct sl_buf *out, struct sl_error *err)
+int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, const struct sl_buf *since, struct sl_buf *out, struct sl_error *err)
 {
 	int fd SL_AUTO_CLOSE = -1;
 	struct prover *p SL_AUTO_FREE = sl_alloc(sizeof *p, err);
@@ -154,9 +210,7 @@ int sl_ledger_prove(struct sl_ledger *ledger, int64_t seq, struct sl_buf *out, s
 		return SL_E_NO_MEMORY;
 	p->ledger = ledger;
 	sl_buf_init(&p->tile, SL_LEDGER_TILE_BYTES);
-	int rc = sl_ledger_lock(ledger, &fd, err);
-	if (!rc)
-		rc = prove_locked(p, seq, out, err);
+	int rc = prove(p, &fd, seq, since, out, err);
 	sl_buf_done(&p->tile);
 	return rc;
 }

@@ -310,6 +310,19 @@ int sl_ledger_mend(struct sl_ledger *ledger, const struct sl_checkpoint *checkpo
 	return rc == SL_E_CORRUPT ? 0 : rc;
 }
 
+int sl_ledger_lock_to_prove(struct sl_ledger *ledger, int *ret_fd, struct sl_buf *text, struct sl_checkpoint *ret,
+			    struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	int rc = sl_ledger_lock(ledger, ret_fd, err);
+	bool can_write = rc == 0;
+	if (rc == SL_E_IO && (rc = sl_path_join(path, ledger->dir, "lock", err)) == 0)
+		rc = sl_file_lock_shared(path, ret_fd, err);
+	if (rc >= 0)
+		rc = sl_ledger_read_checkpoint(ledger, text, ret, err);
+	return rc || !can_write ? rc : sl_ledger_mend(ledger, ret, err);
+}
+
 /* Makes ledger->tree and ledger->bundle what `text`, the checkpoint file, stands for. */
 static int load_edge(struct sl_ledger *ledger, const struct sl_buf *text, const struct sl_checkpoint *checkpoint,
 		     struct sl_error *err)
@@ -399,7 +412,7 @@ int sl_ledger_publish(struct sl_ledger *ledger, struct sl_error *err)
 		rc = count_rows(ledger, &rows, err);
 	if (rc || rows == claimed)
 		return rc;
-	rc = sl_ledger_load_secret(ledger, err);
+	rc = sl_ledger_check_key(ledger, err);
 	if (rc)
 		return rc > 0 ? 0 : rc;
 	rc = sl_ledger_lock(ledger, &fd, err);

@@ -177,12 +177,13 @@ static int open_rows(struct check *check, struct sl_error *err)
 	return rc == SL_E_CORRUPT ? bad_row(check, 0, "the table cannot be read", err) : rc;
 }
 
-static int check_all(struct check *check, struct sl_error *err)
+/* Nobody may replace tiles meanwhile: *fd holds the lock. */
+static int check_all(struct check *check, int *fd, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_LEDGER_CHECKPOINT_MAX);
 	struct sl_checkpoint checkpoint;
 	struct sl_error why = {0};
-	int rc = sl_ledger_read_checkpoint(check->ledger, &text, &checkpoint, &why);
+	int rc = sl_ledger_lock_to_prove(check->ledger, fd, &text, &checkpoint, &why);
 	if (rc == SL_E_CORRUPT)
 		snprintf(check->report->bad, sizeof check->report->bad, "ledger/checkpoint: %.400s", why.message);
 	if (rc) {
@@ -191,9 +192,7 @@ static int check_all(struct check *check, struct sl_error *err)
 		return rc;
 	}
 	check->size = checkpoint.size;
-	rc = sl_ledger_mend(check->ledger, &checkpoint, err);
-	if (!rc)
-		rc = open_rows(check, err);
+	rc = open_rows(check, err);
 	return rc ? rc : check_tree(check, &checkpoint, err);
 }
 
@@ -208,9 +207,7 @@ int sl_ledger_verify(struct sl_ledger *ledger, struct sl_ledger_report *ret, str
 	check->report = ret;
 	sl_buf_init(&check->bundle, SL_LEDGER_BUNDLE_MAX);
 	sl_buf_init(&check->tile, SL_LEDGER_TILE_BYTES);
-	int rc = sl_ledger_lock(ledger, &fd, err); /* nobody may replace tiles meanwhile */
-	if (!rc)
-		rc = check_all(check, err);
+	int rc = check_all(check, &fd, err);
 	sl_stmt_done(check->rows);
 	sl_buf_done(&check->bundle);
 	sl_buf_done(&check->tile);

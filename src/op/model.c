@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "learn/package.h"
 #include "op/context.h"
 #include "op/handlers.h"
 #include "op/resolve.h"
@@ -16,6 +17,22 @@ static int find_version(
 	if (!rc && ref->kind != SL_REF_ANY && ref->kind != SL_REF_MODEL)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no model", sl_call_text(call, "model"));
 	return rc ? rc : sl_model_find(&store->track, ref->name, ref->version, version, err);
+}
+
+/* A version whose model cannot be loaded never answers, so no alias moves to it. What has no package of ours is the endpoint's to judge. */
+static int want_loadable(
+	struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version, struct sl_error *err)
+{
+	struct sl_package package;
+	struct sl_infer *infer = NULL;
+	if (sl_package_read(store->objects, &version->hash, call->arena, &package, NULL))
+		return 0;
+	int rc = sl_package_load(store->objects, NULL, &package, &infer, err);
+	sl_infer_free(infer);
+	if (!rc || rc == SL_E_NO_LIBRARY)
+		return 0;
+	sl_error_context(err, "%s@%lld cannot be served", model, (long long)version->version);
+	return sl_error_hint(err, "nothing was changed; 'sluice verify' tells whether the stored bytes are those that were written");
 }
 
 static void put_result(struct sl_call *call, const char *model, const char *alias, int64_t version, int64_t before)
@@ -57,6 +74,8 @@ int sl_op_promote(struct sl_call *call, struct sl_error *err)
 	}
 	if (!rc)
 		rc = find_version(call, store, &ref, &version, err);
+	if (!rc)
+		rc = want_loadable(call, store, ref.name, &version, err);
 	if (rc)
 		return rc;
 	int64_t before = present_version(store, ref.name, alias);
@@ -143,6 +162,8 @@ int sl_op_approve(struct sl_call *call, struct sl_error *err)
 			version.status);
 		return sl_error_hint(err, "sluice ls models %s", ref.name);
 	}
+	if (!rc)
+		rc = want_loadable(call, store, ref.name, &version, err);
 	if (!rc)
 		rc = sl_meta_begin(store->meta, err);
 	if (rc)

@@ -3,6 +3,7 @@
 
 #include "op/context.h"
 #include "op/handlers.h"
+#include "op/prove.h"
 #include "track/verify.h"
 
 enum { PROBLEMS_SHOWN = 1000 };
@@ -50,8 +51,10 @@ int sl_op_verify(struct sl_call *call, struct sl_error *err)
 	struct sl_store *store;
 	struct sl_verify_report report = {0};
 	int rc = sl_call_store(call, &store, err);
-	if (rc)
-		return rc;
+	if (rc || sl_call_given(call, "prove"))
+		return rc ? rc : sl_op_prove(call, store, err);
+	if (sl_call_given(call, "since") || sl_call_given(call, "out"))
+		return sl_fail(err, SL_E_INVALID, "--since and --out belong to --prove");
 	yyjson_mut_val *result = sl_call_object(call);
 	struct telling telling = {call, yyjson_mut_arr(call->doc)};
 	struct sl_verify_listener listener = {.problem = on_problem, .progress = on_progress, .context = &telling};

@@ -376,3 +376,19 @@ int sl_file_lock(const char *path, const char *holder, bool wait, int *ret_fd, s
 	fd = -1;
 	return 0;
 }
+
+int sl_file_lock_shared(const char *path, int *ret_fd, struct sl_error *err)
+{
+	int fd SL_AUTO_CLOSE = -1, locked;
+	int rc = sl_file_open(path, O_RDONLY | O_CLOEXEC, 0, &fd, err);
+	if (rc)
+		return rc == SL_E_NOT_FOUND ? 1 : rc;
+	do
+		locked = flock(fd, LOCK_SH);
+	while (locked && errno == EINTR);
+	if (locked)
+		return sl_fail_errno(err, errno, path, "cannot lock");
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}

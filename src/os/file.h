@@ -65,4 +65,8 @@ int sl_file_copy(const char *from, const char *to, unsigned mode, struct sl_erro
  * `wait` is false; `holder` (what we are: "sluice run, pid 71") is written into the file. Held until close. */
 int sl_file_lock(const char *path, const char *holder, bool wait, int *ret_fd, struct sl_error *err);
 
+/* The same lock held together with other readers, on a file that cannot be written: 0, or 1 when there is no such file and so
+ * nobody who locks. Waits. */
+int sl_file_lock_shared(const char *path, int *ret_fd, struct sl_error *err);
+
 #endif

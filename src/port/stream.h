@@ -63,7 +63,9 @@ int sl_stream_sync(struct sl_stream *stream, struct sl_error *err);
 int sl_stream_maintain(const char *dir, const char *name, const struct sl_stream_options *options, struct sl_error *err);
 
 int64_t sl_stream_begin_offset(struct sl_stream *stream); /* the oldest kept */
-int64_t sl_stream_end_offset(struct sl_stream *stream);   /* the next to be written; a reader sees appends of the writer */
+/* The next to be written; a reader sees appends of the writer. SL_E_CORRUPT when the head was damaged since it was opened: reading
+ * says so in words. */
+int64_t sl_stream_end_offset(struct sl_stream *stream);
 
 /* Reads whole records from `offset` on, at most about `max_bytes`; `each` returning 1 stops early (that record counts as read).
  * *ret_next gets the offset to go on from; equal to `offset` when there is nothing new. SL_E_NOT_FOUND when `offset` was
@@ -75,7 +77,7 @@ int sl_stream_read(struct sl_stream *stream, int64_t offset, size_t max_bytes, s
 /* The first offset whose record's time is >= time_ms (by the index, then the records), or the end offset. */
 int sl_stream_find_time(struct sl_stream *stream, int64_t time_ms, int64_t *ret_offset, struct sl_error *err);
 
-/* Every CRC, and every sealed segment's digest; SL_E_CORRUPT names file, byte and offset. */
+/* Head, every CRC, every entry of the indexes, and every sealed segment's digest; SL_E_CORRUPT names file, byte and offset. */
 int sl_stream_check(const char *dir, const char *name, struct sl_error *err);
 
 #endif

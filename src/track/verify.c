@@ -56,7 +56,10 @@ static int check_key(struct sl_verify *verify, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	struct sl_buf key SL_AUTO_BUF = SL_BUF_INIT(512);
-	int rc = sl_meta_query(verify->store->meta, &stmt, err, "SELECT entry FROM ledger_entry WHERE seq = 0", NULL);
+	int rc = sl_ledger_check_key(verify->store->ledger, err);
+	if (rc < 0)
+		return rc;
+	rc = sl_meta_query(verify->store->meta, &stmt, err, "SELECT entry FROM ledger_entry WHERE seq = 0", NULL);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc != 1)

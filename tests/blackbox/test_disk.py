@@ -119,7 +119,7 @@ def test_a_prediction_that_cannot_be_logged_is_not_answered(small):
 
 LOOKING = ["ls datasets", "ls runs", "ls events", "ls ledger", "show raw", "show model:m", "log said", "why m", "why m --down", "diff raw raw", "status", "run -n",
            "schema", "sql select+count(*)+from+raw", "sql select+count(*)+from+runs"]
-CHANGING = ["run", "run --force raw", "rollback m", "gc --yes", "up --port 0", "init"]
+CHANGING = ["run", "run --force raw", "promote m@1 --force --alias other", "gc --yes", "up --port 0", "init"]
 
 
 def test_a_read_only_project_is_looked_at_and_not_changed(small, tmp_path):
@@ -130,7 +130,8 @@ def test_a_read_only_project_is_looked_at_and_not_changed(small, tmp_path):
     failed = [(command, done.stderr[-400:]) for done, command in looked if done.returncode]
     assert not failed, "\n".join(f"{command}: {told}" for command, told in failed)
     assert small.json("run", "-n")["steps"][0]["state"] == "stale"
-    small.sluice("predict", "m", "raw.csv", "-o", tmp_path / "out.csv")
+    (tmp_path / "in.csv").write_text("x,y,z\n0.5,0.5,0.25\n")
+    small.sluice("predict", "m", tmp_path / "in.csv", "-o", tmp_path / "out.csv")
     for command in CHANGING:
         told = small.sluice(*command.split(), status=3).stderr
         assert "read-only" in told.lower() or "readonly" in told, (command, told)

@@ -326,13 +326,13 @@ static void test_every_entry_can_be_proved(void **state)
 		total += sizes[i];
 		for (int64_t seq = 0; seq < total; seq += total > 1000 ? 7919 : total > 20 ? 19 : 1) {
 			sl_buf_clear(&out);
-			int rc = sl_ledger_prove(f->ledger, seq, &out, &f->err); /* which proves its own proof */
+			int rc = sl_ledger_prove(f->ledger, seq, NULL, &out, &f->err); /* which proves its own proof */
 			if (rc)
 				fail_msg("%lld of %lld: %s", (long long)seq, (long long)total, f->err.message);
 		}
 	}
-	assert_int_equal(SL_E_NOT_FOUND, sl_ledger_prove(f->ledger, total, &out, &f->err));
-	assert_int_equal(SL_E_NOT_FOUND, sl_ledger_prove(f->ledger, -1, &out, &f->err));
+	assert_int_equal(SL_E_NOT_FOUND, sl_ledger_prove(f->ledger, total, NULL, &out, &f->err));
+	assert_int_equal(SL_E_NOT_FOUND, sl_ledger_prove(f->ledger, -1, NULL, &out, &f->err));
 	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(out.data, out.len, "proof", &f->err);
 	assert_non_null(doc);
 	assert_int_equal(total, sl_json_int(yyjson_doc_get_root(doc), "size", 0));

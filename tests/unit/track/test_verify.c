@@ -218,6 +218,11 @@ static void test_an_older_database_is_refused(void **state)
 	assert_int_equal(0, system(command));
 	assert_int_equal(SL_E_CORRUPT, sl_store_open(s->dir, &store, &s->err));
 	assert_non_null(strstr(s->err.message, "older copy"));
+	/* Also without the file that says how much was committed. */
+	snprintf(command, sizeof command, "rm '%.1000s/.sluice/sluice.db-shm'", s->dir);
+	assert_int_equal(0, system(command));
+	assert_int_equal(SL_E_CORRUPT, sl_store_open(s->dir, &store, &s->err));
+	assert_non_null(strstr(s->err.message, "older copy"));
 }
 
 /* The log's middle is damaged while nobody has the store open: SQLite cuts the log there, and what was committed
