@@ -402,18 +402,12 @@ void sl_meta_end_read(struct sl_meta *meta)
 
 /* ---- statements ----------------------------------------------------------------------------------------------------- */
 
-static int prepare(struct sl_meta *meta, const char *sql, struct sl_stmt **ret, struct sl_error *err)
+static int prepare_new(struct sl_meta *meta, const char *sql, struct sl_stmt **ret, struct sl_error *err)
 {
-	struct sl_stmt *first = sl_map_get(meta->statements, sql);
-	for (struct sl_stmt *stmt = first; stmt; stmt = stmt->next)
-		if (!stmt->busy) {
-			*ret = stmt;
-			return 0;
-		}
 	struct sl_stmt *stmt = sl_alloc(sizeof *stmt, err);
 	if (!stmt)
 		return SL_E_NO_MEMORY;
-	*stmt = (struct sl_stmt){.meta = meta, .next = first};
+	*stmt = (struct sl_stmt){.meta = meta};
 	const char *rest = NULL;
 	int rc = sqlite3_prepare_v3(meta->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt->handle, &rest);
 	if (rc != SQLITE_OK) {
@@ -422,6 +416,22 @@ static int prepare(struct sl_meta *meta, const char *sql, struct sl_stmt **ret, 
 		return rc;
 	}
 	assert(stmt->handle && !*rest); /* one statement, not none, not two */
+	*ret = stmt;
+	return 0;
+}
+
+static int prepare(struct sl_meta *meta, const char *sql, struct sl_stmt **ret, struct sl_error *err)
+{
+	struct sl_stmt *first = sl_map_get(meta->statements, sql), *stmt;
+	for (stmt = first; stmt; stmt = stmt->next)
+		if (!stmt->busy) {
+			*ret = stmt;
+			return 0;
+		}
+	int rc = prepare_new(meta, sql, &stmt, err);
+	if (rc)
+		return rc;
+	stmt->next = first;
 	if (first || sl_map_count(meta->statements) < CACHED_MAX)
 		stmt->cached = sl_map_set(meta->statements, sql, stmt, NULL, NULL) == 0;
 	if (!stmt->cached)
@@ -479,6 +489,38 @@ int sl_meta_query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *e
 	int rc = sl_meta_query_list(meta, ret, err, sql, types, &args);
 	va_end(args);
 	return rc;
+}
+
+static int bind_value(sqlite3_stmt *handle, int at, const struct sl_meta_value *value)
+{
+	switch (value->type) {
+	case 's': return value->s ? sqlite3_bind_text(handle, at, value->s, -1, SQLITE_STATIC) : sqlite3_bind_null(handle, at);
+	case 'i': return sqlite3_bind_int64(handle, at, value->i);
+	case 'd': return sqlite3_bind_double(handle, at, value->d);
+	default: return sqlite3_bind_null(handle, at);
+	}
+}
+
+int sl_meta_query_values(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql,
+	const struct sl_meta_value *values, size_t count)
+{
+	struct sl_stmt *stmt = NULL;
+	int rc = check_standing(meta, err);
+	if (!rc)
+		rc = prepare_new(meta, sql, &stmt, err);
+	if (rc)
+		return rc;
+	stmt->busy = true;
+	assert(sqlite3_bind_parameter_count(stmt->handle) == (int)count);
+	for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
+		rc = bind_value(stmt->handle, (int)i + 1, &values[i]);
+	if (rc != SQLITE_OK) {
+		rc = fail(meta, rc, "cannot bind", err);
+		sl_stmt_done(stmt);
+		return rc;
+	}
+	*ret = stmt;
+	return 0;
 }
 
 int sl_stmt_step(struct sl_stmt *stmt, struct sl_error *err)

@@ -5,7 +5,7 @@
 #include "base/str.h"
 
 static const struct sl_ml_route *const TABLES[] = {
-	sl_ml_routes_runs, sl_ml_routes_metrics, sl_ml_routes_experiments, sl_ml_routes_about,
+	sl_ml_routes_runs, sl_ml_routes_metrics, sl_ml_routes_search, sl_ml_routes_experiments, sl_ml_routes_about,
 };
 
 /* Behind "/api/2.0" or "/ajax-api/2.0"; NULL when the path does not begin so. */

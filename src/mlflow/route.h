@@ -37,7 +37,8 @@ struct sl_ml_route {
 };
 
 /* Each part of the face lists its own; ends with a NULL path. */
-extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[], sl_ml_routes_runs[], sl_ml_routes_metrics[];
+extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[], sl_ml_routes_runs[], sl_ml_routes_metrics[],
+	sl_ml_routes_search[];
 
 /* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,

@@ -55,6 +55,13 @@ void sl_meta_end_read(struct sl_meta *meta);
 int sl_meta_query(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types, ...);
 int sl_meta_query_list(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql, const char *types,
 		       va_list *args);
+/* The same for SQL that is put together at run time: it is not kept. `values` must live until sl_stmt_done. */
+struct sl_meta_value {
+	char type; /* s i d n, as above */
+	union { const char *s; int64_t i; double d; };
+};
+int sl_meta_query_values(struct sl_meta *meta, struct sl_stmt **ret, struct sl_error *err, const char *sql,
+	const struct sl_meta_value *values, size_t count);
 /* 1 a row stands ready, 0 the end, negative an error. */
 int sl_stmt_step(struct sl_stmt *stmt, struct sl_error *err);
 void sl_stmt_done(struct sl_stmt *stmt); /* NULL is fine; gives the statement back */

@@ -136,22 +136,24 @@ static double bounded(double value)
 	return isinf(value) ? value > 0 ? DBL_MAX : -DBL_MAX : value;
 }
 
-static int insert_series(struct sl_record *record, int64_t run, const struct sl_rec_metric *m, struct series *series,
-	struct sl_error *err)
+static int insert_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m,
+	struct series *series, struct sl_error *err)
 {
-	static const char SQL[] = "INSERT INTO rec_series(run, name, step, time_ms, value) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+	static const char SQL[] =
+		"INSERT INTO rec_series(experiment, run, name, step, time_ms, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
 	*series = (struct series){.name = m->name, .step = m->step, .time_ms = m->time_ms, .value = bounded(m->value)};
 	if (isnan(m->value)) /* the types say how many arguments follow */
-		return sl_meta_int(record->meta, 0, &series->id, err, SQL, "isiin", run, m->name, m->step, m->time_ms);
-	return sl_meta_int(record->meta, 0, &series->id, err, SQL, "isiid", run, m->name, m->step, m->time_ms, series->value);
+		return sl_meta_int(record->meta, 0, &series->id, err, SQL, "iisiin", run->experiment, run->num, m->name, m->step, m->time_ms);
+	return sl_meta_int(record->meta, 0, &series->id, err, SQL, "iisiid", run->experiment, run->num, m->name, m->step,
+		m->time_ms, series->value);
 }
 
-static int find_series(struct sl_record *record, int64_t run, const struct sl_rec_metric *m, struct series *series,
+static int find_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, struct series *series,
 	struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(record->meta, &stmt, err, "SELECT id, step, time_ms, value FROM rec_series WHERE run = ?1 AND name = ?2",
-		"is", run, m->name);
+		"is", run->num, m->name);
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc == 0)
@@ -191,14 +193,14 @@ static int store_latest(struct sl_record *record, const struct series *series, s
 	return from_rows(sl_meta_exec(record->meta, err, SQL, "iiid", series->id, series->step, series->time_ms, series->value));
 }
 
-static int put_metric(struct sl_record *record, int64_t run, const struct sl_rec_metric *m, struct series *series,
+static int put_metric(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, struct series *series,
 	struct sl_error *err)
 {
 	int rc = series->name ? 0 : find_series(record, run, m, series, err);
 	if (!rc)
 		rc = insert_point(record, series, m, err);
 	if (!rc && *m->model)
-		rc = insert_model_metric(record, run, m, err);
+		rc = insert_model_metric(record, run->num, m, err);
 	if (!rc && is_later(m, series)) {
 		series->step = m->step;
 		series->time_ms = m->time_ms;
@@ -208,7 +210,7 @@ static int put_metric(struct sl_record *record, int64_t run, const struct sl_rec
 	return rc;
 }
 
-static int put_metrics(struct sl_record *record, int64_t run, const struct sl_rec_batch *batch, struct sl_arena *arena,
+static int put_metrics(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_batch *batch, struct sl_arena *arena,
 	struct sl_error *err)
 {
 	size_t size = 2;
@@ -305,7 +307,7 @@ int sl_rec_log(struct sl_record *record, struct sl_rec_run *run, const struct sl
 	if (!rc)
 		rc = put_params(record, run, batch, arena, err);
 	if (!rc && batch->metric_count)
-		rc = put_metrics(record, run->num, batch, arena, err);
+		rc = put_metrics(record, run, batch, arena, err);
 	if (!rc)
 		rc = put_tags(record, run, batch, arena, err);
 	return rc ? rc : entry(record, change, run, err);

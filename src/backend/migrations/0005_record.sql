@@ -22,9 +22,10 @@ CREATE INDEX rec_tag_value ON rec_tag(name, substr(value, 1, 48), run);
 
 -- One series per run and metric, with its latest point: the greatest by (step, time, value). value is NULL for NaN.
 CREATE TABLE rec_series (
-  id INTEGER PRIMARY KEY, run BIGINT NOT NULL, name TEXT NOT NULL, step BIGINT NOT NULL, time_ms BIGINT NOT NULL, value DOUBLE PRECISION,
-  UNIQUE (run, name));
-CREATE INDEX rec_series_value ON rec_series(name, value, run);
+  id INTEGER PRIMARY KEY, experiment BIGINT NOT NULL, run BIGINT NOT NULL, name TEXT NOT NULL, step BIGINT NOT NULL, time_ms BIGINT NOT NULL,
+  value DOUBLE PRECISION, UNIQUE (run, name));
+-- The run's experiment is here too, so that a search ordered by a metric walks that experiment's values only.
+CREATE INDEX rec_series_value ON rec_series(experiment, name, value, run);
 -- Points in the order in which a history is read; the key is all of the row, so a point that is sent twice is there once. NaN is stored as
 -- infinity, which never occurs otherwise (clients' infinities are stored as the largest finite numbers).
 CREATE TABLE rec_point (
