@@ -1,5 +1,6 @@
 #include "cli/term.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,18 +36,32 @@ int sl_term_columns(const char *text)
 	return columns;
 }
 
+/* Errors quote what came from outside (a cell, a file's name), which must not steer the terminal: "\n" and the like as "\x0a". */
+static void add_quoted(const struct sl_term *term, struct sl_buf *out, enum sl_style style, const char *text)
+{
+	char safe[4 * sizeof ((struct sl_error *)0)->message + 1];
+	size_t len = 0;
+	for (const unsigned char *c = (const unsigned char *)text; *c && len + 5 < sizeof safe; c++)
+		if (*c < 0x20 || *c == 0x7f)
+			len += (size_t)snprintf(safe + len, 5, "\\x%02x", *c);
+		else
+			safe[len++] = (char)*c;
+	safe[len] = 0;
+	sl_term_text(term, out, style, safe);
+}
+
 void sl_term_error(const struct sl_term *term, struct sl_buf *out, const struct sl_error *err)
 {
 	sl_term_text(term, out, SL_STYLE_BAD, "error: ");
 	if (err->where[0]) {
-		sl_term_text(term, out, SL_STYLE_BOLD, err->where);
+		add_quoted(term, out, SL_STYLE_BOLD, err->where);
 		sl_buf_str(out, ": ");
 	}
-	sl_term_text(term, out, SL_STYLE_PLAIN, err->message);
+	add_quoted(term, out, SL_STYLE_PLAIN, err->message);
 	sl_buf_char(out, '\n');
 	if (!err->hint[0])
 		return;
 	sl_term_text(term, out, SL_STYLE_DIM, "  hint: ");
-	sl_term_text(term, out, SL_STYLE_PLAIN, err->hint);
+	add_quoted(term, out, SL_STYLE_PLAIN, err->hint);
 	sl_buf_char(out, '\n');
 }

@@ -88,6 +88,8 @@ int sl_ledger_open(const char *dir, const char *key_dir, struct sl_meta *meta, s
 		rc = sl_fail_at(err, SL_E_TOO_LARGE, dir, "path is too long");
 	if (!rc)
 		rc = read_key(ledger->dir, "key.pub", &ledger->key, err);
+	if (rc == SL_E_NOT_FOUND)
+		sl_error_hint(err, "the ledger's files were removed: put back .sluice/ledger from a backup");
 	if (rc) {
 		sl_ledger_close(ledger);
 		return rc;

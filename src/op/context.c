@@ -172,6 +172,8 @@ void sl_call_line(struct sl_call *call, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	for (char *c = text; *c; c++) /* what came from outside must not steer a terminal */
+		*c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
 	call->progress.line(call->progress.context, text);
 }
 

@@ -71,7 +71,7 @@ def test_the_project_that_init_makes_runs(project):
     (("show", "nothing-like-it"), "nothing here is called"),
     (("run", "claen"), "did you mean"),
     (("run", "rouns=3"), "rounds"),
-    (("promote", "m"), "needs a version"),
+    (("promote", "m"), "no version of model 'm' yet"),
     (("sql", "selct 1"), "syntax error"),
     (("sql", "from rwa"), "no table"),
     (("predict", "m", "nothing.csv"), "m"),
@@ -259,3 +259,11 @@ def test_a_data_event_has_no_time_of_1970(small):
     small.sluice("run")
     events = small.json("ls", "events")["items"]
     assert events and all(not event.get("from") and not event.get("to") for event in events if event["kind"] == "data")
+
+
+def test_an_error_does_not_steer_the_terminal(project):
+    project.sluice("init")
+    project.write("sluice.yaml", 'project: x\nsources:\n  "raw": {path: "o\\nd\\ed.csv", columns: {a: bigint}}\n')
+    project.write("o\nd\x1bd.csv", "a\n\x1b[2J\n")
+    told = project.sluice("run", status=1).stderr
+    assert "\x1b" not in told and "error: o\\x0ad\\x1bd.csv:2:1: " in told, told
