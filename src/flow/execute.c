@@ -8,6 +8,7 @@
 #include "flow/execution.h"
 #include "flow/task.h"
 #include "os/clock.h"
+#include "os/disk.h"
 #include "os/process.h"
 
 enum { TICK_MS = 200, METRICS_EVERY_MS = 1000 };
@@ -97,6 +98,7 @@ static void note_failure(struct execution *x, size_t i, const struct sl_error *e
 	if (!x->first.code) {
 		x->first = *error;
 		sl_error_context(&x->first, "%s", node->name);
+		sl_disk_hint(&x->first, *x->first.where == '/' ? x->first.where : x->graph->store->dir, 0);
 	}
 	if (!x->options->keep_going)
 		x->halted = true;
