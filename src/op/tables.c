@@ -1,50 +1,14 @@
 #include "op/tables.h"
 
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "data/dataset.h"
+#include "op/records.h"
 #include "op/resolve.h"
 #include "os/sys.h"
-
-/* What the store knows, as tables. Times are milliseconds since 1970, JSON stays text. ?1 is the most rows. */
-static const struct record_table {
-	const char *name, *columns, *sql;
-} RECORDS[] = {
-	{"runs",
-		"{id:'VARCHAR',parent:'VARCHAR',kind:'VARCHAR',name:'VARCHAR',status:'VARCHAR',reason:'VARCHAR',"
-			"cause:'VARCHAR',started_ms:'BIGINT',ended_ms:'BIGINT',record:'VARCHAR'}",
-		"SELECT id, parent, kind, name, status, reason, cause, started_ms, ended_ms, record FROM run ORDER BY id DESC "
-			"LIMIT ?1"},
-	{"params", "{run:'VARCHAR',name:'VARCHAR',value:'VARCHAR'}",
-		"SELECT run, name, value FROM run_param ORDER BY run DESC, name LIMIT ?1"},
-	{"metrics", "{run:'VARCHAR',name:'VARCHAR',step:'BIGINT',time_ms:'BIGINT',value:'DOUBLE'}",
-		"SELECT run, name, step, time_ms, value FROM run_metric ORDER BY run DESC, name, step LIMIT ?1"},
-	{"versions", "{dataset:'VARCHAR',hash:'VARCHAR',rows:'BIGINT',size_bytes:'BIGINT',run:'VARCHAR',created_ms:'BIGINT'}",
-		"SELECT dataset, hash, rows, size_bytes, run, created_ms FROM dataset_version ORDER BY seq DESC LIMIT ?1"},
-	{"checks",
-		"{dataset:'VARCHAR',hash:'VARCHAR',name:'VARCHAR',severity:'VARCHAR',passed:'BIGINT',failing_rows:'BIGINT',"
-			"run:'VARCHAR'}",
-		"SELECT dataset, hash, check_name AS name, severity, passed, failing_rows, run FROM check_result ORDER BY seq "
-			"DESC LIMIT ?1"},
-	{"models",
-		"{model:'VARCHAR',version:'BIGINT',status:'VARCHAR',hash:'VARCHAR',run:'VARCHAR',metrics:'VARCHAR',"
-			"created_ms:'BIGINT'}",
-		"SELECT model, version, status, hash, run, metrics, created_ms FROM model_version ORDER BY model, version "
-			"LIMIT ?1"},
-	{"aliases", "{model:'VARCHAR',alias:'VARCHAR',version:'BIGINT',changed_ms:'BIGINT'}",
-		"SELECT model, alias, version, changed_ms FROM model_alias ORDER BY model, alias LIMIT ?1"},
-	{"windows", "{monitor:'VARCHAR',from_ms:'BIGINT',to_ms:'BIGINT',level:'VARCHAR',rows:'BIGINT',evidence:'VARCHAR'}",
-		"SELECT monitor, from_ms, to_ms, level, rows, evidence FROM monitor_window ORDER BY to_ms DESC, monitor LIMIT "
-			"?1"},
-	{"firings", "{trigger:'VARCHAR',status:'VARCHAR',reason:'VARCHAR',fired_ms:'BIGINT',ended_ms:'BIGINT'}",
-		"SELECT trigger_name AS trigger, status, reason, fired_ms, ended_ms FROM trigger_firing ORDER BY seq DESC "
-			"LIMIT ?1"},
-	{"ledger", "{seq:'BIGINT',entry:'VARCHAR'}",
-		"SELECT seq, CAST(entry AS TEXT) AS entry FROM ledger_entry ORDER BY seq DESC LIMIT ?1"},
-};
 
 int sl_tables_folder(struct sl_tables *tables, struct sl_store *store, struct sl_error *err)
 {
@@ -66,42 +30,6 @@ void sl_tables_done(struct sl_tables *tables)
 	tables->folder[0] = 0;
 }
 
-static void add_value(struct sl_buf *out, struct sl_stmt *stmt, int column)
-{
-	switch (sl_stmt_type(stmt, column)) {
-	case 'n': sl_buf_str(out, "null"); break;
-	case 'i': sl_buf_printf(out, "%lld", (long long)sl_stmt_int(stmt, column)); break;
-	case 'd': sl_buf_printf(out, "%.17g", sl_stmt_double(stmt, column)); break;
-	default: sl_json_string(out, sl_stmt_text(stmt, column), strlen(sl_stmt_text(stmt, column)));
-	}
-}
-
-static int write_lines(struct sl_stmt *stmt, const char *path, struct sl_error *err)
-{
-	int fd SL_AUTO_CLOSE = -1, row;
-	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(64 << 20);
-	int rc = sl_file_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600, &fd, err);
-	if (rc)
-		return rc;
-	while ((row = sl_stmt_step(stmt, err)) == 1) {
-		for (int i = 0; i < sl_stmt_columns(stmt); i++) {
-			sl_buf_str(&text, i ? ",\"" : "{\"");
-			sl_buf_printf(&text, "%s\":", sl_stmt_column_name(stmt, i));
-			add_value(&text, stmt, i);
-		}
-		sl_buf_str(&text, "}\n");
-		if (text.len < 1 << 20)
-			continue;
-		if ((rc = sl_buf_check(&text, "a record", err)) || (rc = sl_file_write_all(fd, text.data, text.len, path, err)))
-			return rc;
-		sl_buf_clear(&text);
-	}
-	if (row < 0)
-		return row;
-	rc = sl_buf_check(&text, "a record", err);
-	return rc || !text.len ? rc : sl_file_write_all(fd, text.data, text.len, path, err);
-}
-
 /* JSON lines to Parquet, in a session that sees nothing else. */
 static int to_parquet(const char *lines, const char *folder, const char *columns, const char *parquet, struct sl_error *err)
 {
@@ -115,19 +43,16 @@ static int to_parquet(const char *lines, const char *folder, const char *columns
 	return rc ? rc : sl_sql_write(sql, sl_buf_cstr(&select), NULL, 0, "records", parquet, NULL, err);
 }
 
-static int add_records(struct sl_call *call, struct sl_store *store, const struct record_table *table, struct sl_tables *ret,
+static int add_records(struct sl_call *call, struct sl_store *store, const struct sl_record_table *table, struct sl_tables *ret,
 	struct sl_error *err)
 {
-	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_tables_folder(ret, store, err);
 	char *lines = sl_arena_printf(call->arena, "%s/%s.jsonl", ret->folder, table->name);
 	const char **path = sl_arena_array(call->arena, 1, sizeof *path);
 	if (!lines || !path || !(*path = sl_arena_printf(call->arena, "%s/%s.parquet", ret->folder, table->name)))
 		return sl_fail_memory(err);
 	if (!rc)
-		rc = sl_meta_query(store->meta, &stmt, err, table->sql, "i", (int64_t)SL_RECORD_ROWS_MAX);
-	if (!rc)
-		rc = write_lines(stmt, lines, err);
+		rc = sl_record_table_write(table, store, lines, err);
 	if (!rc)
 		rc = to_parquet(lines, ret->folder, table->columns, *path, err);
 	if (!rc)
@@ -140,8 +65,8 @@ static int refuse_unknown(struct sl_store *store, struct sl_call *call, const ch
 	const char *names[512];
 	size_t count = 0;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	for (; count < SL_ARRAY_LEN(RECORDS); count++)
-		names[count] = RECORDS[count].name;
+	for (; count < sl_record_table_count; count++)
+		names[count] = sl_record_tables[count].name;
 	if (sl_meta_query(store->meta, &stmt, NULL, "SELECT DISTINCT dataset FROM dataset_version LIMIT 500", "") == 0)
 		while (count < SL_ARRAY_LEN(names) && sl_stmt_step(stmt, NULL) == 1)
 			if ((names[count] = sl_arena_strdup(call->arena, sl_stmt_text(stmt, 0))))
@@ -150,9 +75,10 @@ static int refuse_unknown(struct sl_store *store, struct sl_call *call, const ch
 	sl_fail(err, SL_E_NOT_FOUND, "there is no table '%.200s'", name);
 	if (nearest)
 		return sl_error_hint(err, "did you mean '%s'?", nearest);
-	return sl_error_hint(err,
-		"tables are the datasets (sluice ls datasets) and runs, params, metrics, versions, checks, models, aliases, "
-			"windows, firings, ledger");
+	char list[400] = "";
+	for (size_t i = 0, at = 0; i < sl_record_table_count && at < sizeof list - 40; i++)
+		at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", sl_record_tables[i].name);
+	return sl_error_hint(err, "tables are the datasets (sluice ls datasets) and %s", list);
 }
 
 static int add_table(struct sl_call *call, struct sl_store *store, const char *name, struct sl_tables *ret, struct sl_error *err)
@@ -172,9 +98,9 @@ static int add_table(struct sl_call *call, struct sl_store *store, const char *n
 		ret->count++;
 		return 0;
 	}
-	for (size_t i = 0; rc == SL_E_NOT_FOUND && i < SL_ARRAY_LEN(RECORDS); i++)
-		if (sl_str_eq(RECORDS[i].name, name))
-			return add_records(call, store, &RECORDS[i], ret, err);
+	const struct sl_record_table *records = rc == SL_E_NOT_FOUND ? sl_record_table_find(name) : NULL;
+	if (records)
+		return add_records(call, store, records, ret, err);
 	if (rc == SL_E_NOT_FOUND && !ref.version[0])
 		return refuse_unknown(store, call, name, err);
 	*err = why;

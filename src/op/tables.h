@@ -1,12 +1,12 @@
 /* Tables for an SQL session: datasets at any version ("flights", "flights@3f9c1a"), and the project's records (runs, metrics,
- * models ...) written out as Parquet in a temporary folder. */
+ * models ..., op/records.h) written out as Parquet in a temporary folder. */
 #ifndef SL_OP_TABLES_H
 #define SL_OP_TABLES_H
 
 #include "op/context.h"
 #include "port/sql.h"
 
-enum { SL_TABLES_MAX = 256, SL_RECORD_ROWS_MAX = 1000000 /* newest rows of a table of records */ };
+enum { SL_TABLES_MAX = 256 };
 
 struct sl_tables {
 	struct sl_sql_table items[SL_TABLES_MAX];

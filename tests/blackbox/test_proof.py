@@ -239,3 +239,20 @@ def test_two_checkpoints_are_consistent_or_not(copy, tmp_path):
     older = old.read_text().split("\n")
     old.write_text("\n".join([older[0], older[1], older[2][::-1]] + older[3:]))
     assert copy.sluice("verify", "--prove", 3, "--since", old, status=3).stderr
+
+
+def test_records_are_tables(whole):
+    def one(text):
+        return whole.json("sql", text)["items"][0]
+    got = one("select count(*) as n, count(distinct id) as ids, min(prediction) as low, max(prediction) as high, min(time_ms) as first from predictions")
+    assert (got["n"], got["ids"]) == (1200, 6) and 0 < got["low"] < got["high"] < 1 and got["first"] // 86400000 == 11382  # 2001-03-01
+    assert one("select count(*) as n from predictions p join models m on m.hash = p.package and m.version = p.version")["n"] == 1200
+    rows = make_rows()
+    got = whole.json("sql", "select inputs->>'$.kind' as kind, count(*) as n from predictions group by all")["items"]
+    assert {r["kind"]: r["n"] for r in got} == rows.kind.value_counts().to_dict()
+    assert one("select count(*) as n from events e join firings f on f.event = e.seq where e.kind = 'monitor.alarm'")["n"] >= 1
+    assert one("select count(*) as n from steps s join runs r on r.id = s.run")["n"] == one("select count(*) as n from steps")["n"] > 3
+    assert one("select count(*) as n from ledger where action = 'monitor.window' and subject = 'monitor:inputs'")["n"] == one("select count(*) as n from windows")["n"]
+    for table in ("aliases artifacts checks events firings inputs labels ledger metrics models moves outputs params predictions runs steps tags versions windows").split():
+        whole.json("sql", f"from {table} limit 1")
+    assert "did you mean 'predictions'" in whole.sluice("sql", "from predictons", status=2).stderr
