@@ -30,7 +30,7 @@ def descendants(pid):
 def server_memory(project):
     up = json.loads(subprocess.run([SLUICE, "up", "--port", "0", "--json"], cwd=project, check=True, stdout=subprocess.PIPE).stdout)
     try:
-        for path in ("/", "/api/v1/ls/runs", "/api/v1/ls/predictions", "/metrics") * 5:
+        for path in ("/runs", "/api/v1/ls/runs", "/api/v1/ls/ledger", "/metrics") * 5:
             urllib.request.urlopen(up["url"].rstrip("/") + path).read()
         return sum(map(memory_mb, descendants(up["pid"])))
     finally:
