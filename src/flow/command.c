@@ -78,29 +78,43 @@ static int place_table(struct variables *v, const char *name, const struct sl_ha
 	return rc;
 }
 
+static int place_output(struct variables *v, const struct flow_output *from, const char *name, const char *dir, const char **ret)
+{
+	struct sl_store *store = v->task->graph->store;
+	if (from->kind == FLOW_DATASET)
+		return place_table(v, name, &from->hash, dir, ret);
+	const char *dot = strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
+	*ret = sl_arena_printf(v->task->arena, "%s/%s%s", dir, name, dot && (!slash || dot > slash) ? dot : "");
+	return *ret ? flow_tree_copy(store, &from->hash, *ret, geteuid() != 0, v->err) : sl_fail_memory(v->err);
+}
+
+/* One of several that are read together: they stand in a folder of their common name, each as its item's. */
+static int place_together(struct variables *v, const struct flow_input *in, const struct flow_output *from, const char *dir, bool first)
+{
+	const char *path, *folder = sl_arena_printf(v->task->arena, "%s/%s", dir, in->of);
+	int rc = !folder ? sl_fail_memory(v->err) : first ? sl_dir_make(folder, v->err) : 0;
+	rc = rc || !first ? rc : add_named(v, "SLUICE_INPUT_", in->of, folder);
+	return rc ? rc : place_output(v, from, in->name + strlen(in->of) + 1, folder, &path);
+}
+
 static int place_inputs(struct variables *v, const struct flow_node *node)
 {
-	struct flow_graph *g = v->task->graph;
 	char dir[SL_PATH_MAX];
 	int rc = sl_path_join(dir, v->task->dir, "inputs", v->err);
 	bool made = false;
 	for (size_t i = 0; !rc && i < node->input_count; i++) {
 		const struct flow_input *in = &node->inputs[i];
-		const struct flow_output *from = flow_input_from(g, in);
+		const struct flow_output *from = flow_input_from(v->task->graph, in);
 		const char *path = NULL;
 		if (!from || in->for_checks)
 			continue;
 		rc = made ? 0 : sl_dir_make(dir, v->err);
 		made = true;
-		if (rc)
-			return rc;
-		if (from->kind == FLOW_DATASET) {
-			rc = place_table(v, in->name, &from->hash, dir, &path);
-		} else {
-			const char *dot = strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
-			path = sl_arena_printf(v->task->arena, "%s/%s%s", dir, in->name, dot && (!slash || dot > slash) ? dot : "");
-			rc = path ? flow_tree_copy(g->store, &from->hash, path, geteuid() != 0, v->err) : sl_fail_memory(v->err);
+		if (!rc && in->of) {
+			rc = place_together(v, in, from, dir, i == 0 || in[-1].of != in->of);
+			continue;
 		}
+		rc = rc ? rc : place_output(v, from, in->name, dir, &path);
 		rc = rc ? rc : add_named(v, "SLUICE_INPUT_", in->name, path);
 	}
 	return rc;
@@ -122,6 +136,9 @@ int flow_output_path(const struct flow_task *task, const struct flow_output *out
 	return rc;
 }
 
+/* As the project file has it: an instance's own name is told by its item. */
+static const char *declared_name(const struct flow_output *output) { return output->of ? output->of : output->name; }
+
 static int offer_outputs(struct variables *v, const struct flow_node *node)
 {
 	int rc = 0;
@@ -130,7 +147,7 @@ static int offer_outputs(struct variables *v, const struct flow_node *node)
 		if (!*node->outputs[i].path)
 			continue;
 		rc = flow_output_path(v->task, &node->outputs[i], path, v->err);
-		rc = rc ? rc : add_named(v, "SLUICE_OUTPUT_", node->outputs[i].name, path);
+		rc = rc ? rc : add_named(v, "SLUICE_OUTPUT_", declared_name(&node->outputs[i]), path);
 	}
 	return rc;
 }
@@ -147,7 +164,7 @@ int flow_command_check_outputs(struct flow_task *task, struct sl_error *err)
 			return rc;
 		if (*o->path && sl_file_info(path, &info, NULL)) {
 			sl_fail(err, SL_E_FAILED, "output '%s' was not made", o->name);
-			return sl_error_hint(err, "the command must write it to the path in the variable SLUICE_OUTPUT_%s", o->name);
+			return sl_error_hint(err, "the command must write it to the path in the variable SLUICE_OUTPUT_%s", declared_name(o));
 		}
 	}
 	return 0;
@@ -176,7 +193,7 @@ static int offer_params(struct variables *v, const struct flow_node *node)
 	yyjson_mut_val *all = doc ? yyjson_mut_obj(doc) : NULL;
 	int rc = all ? 0 : sl_fail_memory(v->err);
 	for (size_t i = 0; !rc && i < node->params.count; i++) {
-		const struct sl_param *param = sl_project_param(v->task->graph->project, node->params.items[i]);
+		const struct sl_param *param = sl_step_param(v->task->graph->project, node->step, node->params.items[i]);
 		const char *text = value_text(v, &param->value);
 		rc = text ? add_named(v, "SLUICE_PARAM_", param->name, text) : sl_fail_memory(v->err);
 		if (!rc && !yyjson_mut_obj_add_val(doc, all, param->name, flow_param_json(doc, &param->value)))

@@ -53,7 +53,7 @@ static int add_params(struct maker *m)
 	yyjson_mut_val *params = yyjson_mut_obj_add_obj(m->doc, m->root, "params");
 	bool ok = params != NULL;
 	for (size_t i = 0; ok && i < m->node->params.count; i++) {
-		const struct sl_param *param = sl_project_param(m->g->project, m->node->params.items[i]);
+		const struct sl_param *param = sl_step_param(m->g->project, m->node->step, m->node->params.items[i]);
 		ok = yyjson_mut_obj_add(params, yyjson_mut_str(m->doc, param->name), flow_param_json(m->doc, &param->value));
 	}
 	return ok ? 0 : sl_fail_memory(m->err);

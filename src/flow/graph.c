@@ -33,11 +33,12 @@ const char *flow_words(struct flow_graph *graph, const char *format, ...)
 }
 
 /* Where a readable name comes from. */
-struct place { size_t node, output; };
+struct place { size_t node, output; struct place *next; /* of instances that are read together */ };
 
 struct builder {
 	struct flow_graph *g;
 	struct sl_map *places;     /* readable name -> struct place */
+	struct sl_map *firsts, *lasts; /* what instances are read as -> first, last struct place of them */
 	struct sl_map *declared;   /* name -> struct sl_dataset * of section `datasets` */
 	bool write;
 	struct sl_error *err;
@@ -76,17 +77,32 @@ static int register_name(struct builder *b, const char *name, size_t node, size_
 	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place);
 	if (!place)
 		return sl_fail_memory(b->err);
-	*place = (struct place){node, output};
+	*place = (struct place){.node = node, .output = output};
 	return sl_map_set(b->places, name, place, NULL, b->err);
 }
 
+/* One more of those that are read together as `name`. */
+static int register_together(struct builder *b, const char *name, size_t node, size_t output)
+{
+	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place), *last = sl_map_get(b->lasts, name);
+	if (!place)
+		return sl_fail_memory(b->err);
+	*place = (struct place){.node = node, .output = output};
+	if (last)
+		last->next = place;
+	int rc = last ? 0 : sl_map_set(b->firsts, name, place, NULL, b->err);
+	return rc ? rc : sl_map_set(b->lasts, name, place, NULL, b->err);
+}
+
 /* An output, and NAME.quarantine behind it when one of its checks puts rows aside. */
-static int add_output(struct builder *b, size_t at, const char *name, enum flow_output_kind kind, const char *path)
+static int add_output(struct builder *b, size_t at, struct sl_output of, enum flow_output_kind kind)
 {
 	struct flow_node *node = &b->g->nodes[at];
-	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_map_get(b->declared, name) : NULL;
-	node->outputs[node->output_count++] = (struct flow_output){.name = name, .kind = kind, .path = path, .checks = checks};
+	const char *name = of.name;
+	const struct sl_dataset *checks = kind == FLOW_DATASET ? sl_map_get(b->declared, of.of ? of.of : name) : NULL;
+	node->outputs[node->output_count++] = (struct flow_output){.name = name, .of = of.of, .kind = kind, .path = of.path, .checks = checks};
 	int rc = register_name(b, name, at, node->output_count - 1);
+	rc = rc || !of.of ? rc : register_together(b, of.of, at, node->output_count - 1);
 	if (!rc && checks)
 		rc = add_params(b, &node->params, &checks->params);
 	bool aside = false;
@@ -103,16 +119,14 @@ static int add_output(struct builder *b, size_t at, const char *name, enum flow_
 
 static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *step)
 {
-	if (step->kind == SL_STEP_SQL)
-		return add_output(b, at, step->name, FLOW_DATASET, "");
-	if (step->kind == SL_STEP_TRAIN)
-		return add_output(b, at, step->name, FLOW_MODEL, "");
-	if (step->kind == SL_STEP_EVALUATE)
-		return add_output(b, at, step->name, FLOW_FILE, "");
+	static const enum flow_output_kind MAKES[] = {[SL_STEP_SQL] = FLOW_DATASET, [SL_STEP_TRAIN] = FLOW_MODEL, [SL_STEP_EVALUATE] = FLOW_FILE};
+	if (step->kind != SL_STEP_RUN)
+		return add_output(b, at, step->outputs[0], MAKES[step->kind]);
 	int rc = step->output_count ? 0 : register_name(b, step->name, at, FLOW_NO_OUTPUT);
+	rc = rc || step->output_count || !*step->of ? rc : register_together(b, step->of, at, FLOW_NO_OUTPUT);
 	for (size_t i = 0; !rc && i < step->output_count; i++) {
 		bool table = sl_str_ends(step->outputs[i].path, ".parquet");
-		rc = add_output(b, at, step->outputs[i].name, table ? FLOW_DATASET : FLOW_FILE, step->outputs[i].path);
+		rc = add_output(b, at, step->outputs[i], table ? FLOW_DATASET : FLOW_FILE);
 		if (!rc && !table && sl_map_has(b->declared, step->outputs[i].name))
 			rc = fail_at(b, step->mark, SL_E_INVALID, "checks look at tables, and this output is no .parquet file");
 	}
@@ -140,7 +154,7 @@ static int add_nodes(struct builder *b)
 	for (size_t i = 0; !rc && i < p->source_count; i++) {
 		const struct sl_source *s = &p->sources[i];
 		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_SOURCE, .action = FLOW_INGEST, .source = s, .mark = s->mark}, 1);
-		rc = rc ? rc : add_output(b, b->g->count - 1, s->name, FLOW_DATASET, "");
+		rc = rc ? rc : add_output(b, b->g->count - 1, (struct sl_output){.name = s->name, .path = ""}, FLOW_DATASET);
 	}
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *s = &p->steps[i];
@@ -171,12 +185,9 @@ static int unknown_table(struct builder *b, const struct flow_node *node, const 
 	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : SL_E_INVALID;
 }
 
-static int add_input(struct builder *b, struct flow_node *node, const char *name, enum flow_output_kind wants)
+static int add_place(struct builder *b, struct flow_node *node, const char *name, const struct place *place, const char *of, enum flow_output_kind wants)
 {
-	const struct place *place = sl_map_get(b->places, name);
-	if (!place)
-		return unknown_table(b, node, name);
-	const struct flow_input input = {.name = name, .node = place->node, .output = place->output};
+	const struct flow_input input = {.name = name, .node = place->node, .output = place->output, .of = of};
 	const struct flow_output *output = flow_input_from(b->g, &input);
 	bool fits = output ? output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL) : node->action == FLOW_RUN;
 	if (!fits) {
@@ -190,6 +201,34 @@ static int add_input(struct builder *b, struct flow_node *node, const char *name
 			return 0;
 	node->inputs[node->input_count++] = input;
 	return 0;
+}
+
+/* Those of all instances, one behind the other; `rest`: how many names of the same list follow, for which there must be room. */
+static int add_together(struct builder *b, struct flow_node *node, const char *name, const struct place *first, enum flow_output_kind wants, size_t rest)
+{
+	size_t count = node->input_count + rest + 1;
+	for (const struct place *p = first; p; p = p->next)
+		count++;
+	struct flow_input *inputs = sl_arena_array(b->g->arena, count, sizeof *inputs);
+	if (!inputs)
+		return sl_fail_memory(b->err);
+	if (node->input_count)
+		memcpy(inputs, node->inputs, node->input_count * sizeof *inputs);
+	node->inputs = inputs;
+	int rc = 0;
+	for (const struct place *p = first; !rc && p; p = p->next) {
+		const struct flow_node *from = &b->g->nodes[p->node];
+		rc = add_place(b, node, p->output == FLOW_NO_OUTPUT ? from->name : from->outputs[p->output].name, p, name, wants);
+	}
+	return rc;
+}
+
+static int add_input(struct builder *b, struct flow_node *node, const char *name, enum flow_output_kind wants, size_t rest)
+{
+	const struct place *place = sl_map_get(b->places, name), *first = sl_map_get(b->firsts, name);
+	if (first)
+		return add_together(b, node, name, first, wants, rest);
+	return place ? add_place(b, node, name, place, NULL, wants) : unknown_table(b, node, name);
 }
 
 static int analyze(struct builder *b, const struct sl_step *step, const char *key, yyjson_doc **ret)
@@ -259,7 +298,7 @@ static int add_sql_inputs(struct builder *b, struct flow_node *node)
 		return sl_fail_memory(b->err);
 	yyjson_arr_foreach(tables, i, max, table) {
 		const char *name = sl_arena_strdup(b->g->arena, yyjson_get_str(table));
-		rc = name ? add_input(b, node, name, FLOW_DATASET) : sl_fail_memory(b->err);
+		rc = name ? add_input(b, node, name, FLOW_DATASET, max - i) : sl_fail_memory(b->err);
 		if (rc)
 			return rc;
 	}
@@ -295,7 +334,7 @@ static int add_step_inputs(struct builder *b, struct flow_node *node)
 	int rc = 0;
 	for (size_t i = 0; !rc && i < step->inputs.count; i++) {
 		bool model = node->action == FLOW_EVALUATE && strcmp(step->inputs.items[i], step->evaluate.model) == 0;
-		rc = add_input(b, node, step->inputs.items[i], model ? FLOW_MODEL : FLOW_DATASET);
+		rc = add_input(b, node, step->inputs.items[i], model ? FLOW_MODEL : FLOW_DATASET, step->inputs.count - i);
 	}
 	if (!rc && node->action == FLOW_TRAIN) {
 		rc = sl_learn_check(&step->train, b->err);
@@ -320,10 +359,10 @@ static int add_check_inputs(struct builder *b, struct flow_node *node)
 		node->inputs = inputs;
 		for (size_t i = 0; i < d->check_count; i++) {
 			size_t before = node->input_count;
-			int rc = sl_check_reads_dataset(&d->checks[i]) ? add_input(b, node, d->checks[i].other, FLOW_DATASET) : 0;
+			int rc = sl_check_reads_dataset(&d->checks[i]) ? add_input(b, node, d->checks[i].other, FLOW_DATASET, d->check_count - i) : 0;
 			if (rc)
 				return rc;
-			if (node->input_count > before)
+			for (; before < node->input_count; before++)
 				node->inputs[before].for_checks = true;
 		}
 	}
@@ -342,8 +381,8 @@ static int add_inputs(struct builder *b)
 		} else if (node->kind == SL_FLOW_MODEL) {
 			node->inputs = sl_arena_array(b->g->arena, 2, sizeof *node->inputs);
 			rc = node->inputs ? check_model(b, node) : sl_fail_memory(b->err);
-			rc = rc ? rc : add_input(b, node, node->model->from, FLOW_MODEL);
-			rc = rc ? rc : add_input(b, node, gate_data(b->g->project, node->model), FLOW_DATASET);
+			rc = rc ? rc : add_input(b, node, node->model->from, FLOW_MODEL, 1);
+			rc = rc ? rc : add_input(b, node, gate_data(b->g->project, node->model), FLOW_DATASET, 0);
 		}
 		rc = rc ? rc : add_check_inputs(b, node);
 	}
@@ -487,7 +526,7 @@ static int visit_asked(struct walk *w, const char *name, size_t *at)
 	int rc = 0;
 	for (size_t i = 0; !rc && i < b->g->count && !sl_map_has(b->places, name); i++) {
 		struct flow_node *node = &b->g->nodes[i];
-		if (!node->step || strcmp(node->step->group, name) != 0)
+		if (!node->step || (strcmp(node->step->group, name) != 0 && strcmp(node->step->of, name) != 0))
 			continue;
 		group = node->asked = true;
 		rc = visit(w, i, at);
@@ -548,9 +587,10 @@ int flow_graph_build(struct sl_store *store, const struct sl_project *project, c
 	*ret = (struct flow_graph){.project = project, .store = store, .arena = arena};
 	SL_CLEANUP(sl_map_freep) struct sl_map *places = sl_map_new(err);
 	SL_CLEANUP(sl_map_freep) struct sl_map *declared = sl_map_new(err);
-	if (!places || !declared)
+	SL_CLEANUP(sl_map_freep) struct sl_map *firsts = sl_map_new(err), *lasts = sl_map_new(err);
+	if (!places || !declared || !firsts || !lasts)
 		return SL_E_NO_MEMORY;
-	struct builder b = {.g = ret, .places = places, .declared = declared, .write = write, .err = err};
+	struct builder b = {.g = ret, .places = places, .declared = declared, .firsts = firsts, .lasts = lasts, .write = write, .err = err};
 	int rc = 0;
 	for (size_t i = 0; !rc && i < project->dataset_count; i++)
 		rc = sl_map_set(declared, project->datasets[i].name, &project->datasets[i], NULL, err);

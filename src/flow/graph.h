@@ -21,6 +21,7 @@ struct flow_output {
 	const char *name;
 	enum flow_output_kind kind;
 	const char *path;               /* RUN: relative to the project; else "" */
+	const char *of;                 /* what it is read as with those of the other instances; NULL */
 	const struct sl_dataset *checks; /* declared ones, or NULL */
 	bool known;                     /* `hash` is what the node makes now */
 	struct sl_hash hash;
@@ -28,7 +29,12 @@ struct flow_output {
 
 /* `output` FLOW_NO_OUTPUT: a command that makes nothing, named only so that this node runs behind it. */
 #define FLOW_NO_OUTPUT SIZE_MAX
-struct flow_input { const char *name; size_t node, output; bool for_checks; }; /* for_checks: only the checks of an output read it */
+struct flow_input {
+	const char *name;
+	size_t node, output;
+	const char *of;                 /* one of several that are read together under this name, beside each other; NULL */
+	bool for_checks;                /* only the checks of an output read it */
+};
 
 struct flow_node {
 	const char *name;

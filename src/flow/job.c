@@ -29,7 +29,7 @@ static int put_params(struct writer *w)
 	yyjson_mut_val *list = yyjson_mut_obj_add_arr(w->doc, w->root, "params");
 	bool ok = list != NULL;
 	for (size_t i = 0; ok && i < w->node->params.count; i++) {
-		const struct sl_param *param = sl_project_param(w->task->graph->project, w->node->params.items[i]);
+		const struct sl_param *param = sl_step_param(w->task->graph->project, w->node->step, w->node->params.items[i]);
 		static const char *const TYPES[] = {[SL_VALUE_NULL] = "n", [SL_VALUE_BOOL] = "b", [SL_VALUE_INT] = "i", [SL_VALUE_DOUBLE] = "d",
 						    [SL_VALUE_TEXT] = "s", [SL_VALUE_TIME] = "t", [SL_VALUE_JSON] = "s"};
 		yyjson_mut_val *one = yyjson_mut_arr_add_obj(w->doc, list);
@@ -37,6 +37,20 @@ static int put_params(struct writer *w)
 		     put(w, one, "text", param->value.text ? param->value.text : "") && yyjson_mut_obj_add_sint(w->doc, one, "i", param->value.i) &&
 		     yyjson_mut_obj_add_real(w->doc, one, "d", param->value.d);
 	}
+	return memory_unless(w, ok);
+}
+
+/* One more of those that are read together: its files stand behind the others'. */
+static int add_to_table(struct writer *w, yyjson_mut_val *table, const struct flow_input *in, const struct sl_names *paths, const char *columns)
+{
+	const char *first = yyjson_mut_get_str(yyjson_mut_obj_get(table, "columns"));
+	if (!first || strcmp(first, columns) != 0) {
+		sl_fail(w->err, SL_E_FAILED, "'%s' has other columns than the first of '%s', with which it is read together", in->name, in->of);
+		return sl_error_hint(w->err, "let each item of the step make the same columns, by casts where types are found");
+	}
+	bool ok = true;
+	for (size_t i = 0; ok && i < paths->count; i++)
+		ok = yyjson_mut_arr_add_strcpy(w->doc, yyjson_mut_obj_get(table, "paths"), paths->items[i]);
 	return memory_unless(w, ok);
 }
 
@@ -57,8 +71,14 @@ static int put_tables(struct writer *w)
 		if (rc)
 			return rc;
 		const struct sl_names paths = {(const char **)(uintptr_t)table.paths, table.path_count};
+		if (in->of && i && in[-1].of == in->of) {
+			rc = add_to_table(w, yyjson_mut_arr_get_last(list), in, &paths, table.columns ? table.columns : "");
+			if (rc)
+				return rc;
+			continue;
+		}
 		yyjson_mut_val *one = yyjson_mut_arr_add_obj(w->doc, list);
-		if (!one || !put(w, one, "name", in->name) || !put_names(w, one, "paths", &paths) || !put(w, one, "columns", table.columns ? table.columns : ""))
+		if (!one || !put(w, one, "name", in->of ? in->of : in->name) || !put_names(w, one, "paths", &paths) || !put(w, one, "columns", table.columns ? table.columns : ""))
 			return sl_fail_memory(w->err);
 	}
 	return 0;

@@ -197,7 +197,7 @@ int flow_task_record_start(struct flow_task *task, struct sl_error *err)
 	int rc = doc ? 0 : sl_fail_memory(err);
 	for (size_t i = 0; !rc && i < node->params.count; i++) {
 		SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(SL_YAML_BYTES_MAX * 2);
-		const struct sl_param *param = sl_project_param(task->graph->project, node->params.items[i]);
+		const struct sl_param *param = sl_step_param(task->graph->project, node->step, node->params.items[i]);
 		yyjson_mut_val *value = flow_param_json(doc, &param->value);
 		rc = value ? sl_json_mut_canonical(value, &text, err) : sl_fail_memory(err);
 		rc = rc ? rc : sl_run_param(track, &task->run, param->name, sl_buf_cstr(&text), err);

@@ -24,6 +24,15 @@ static int claim(struct names *n, const char *name, struct sl_mark mark, const c
 	return rc || !readable ? rc : add_readable(n, name);
 }
 
+/* What all instances of a step are read as: claimed with the first of them. */
+static int claim_together(struct names *n, const struct sl_step *step, bool first)
+{
+	int rc = first ? claim(n, step->of, step->mark, "a step", step->kind != SL_STEP_RUN || step->output_count == 0) : 0;
+	for (size_t i = 0; !rc && first && step->kind == SL_STEP_RUN && i < step->output_count; i++)
+		rc = strcmp(step->outputs[i].of, step->of) == 0 ? add_readable(n, step->of) : claim(n, step->outputs[i].of, step->mark, "an output", true);
+	return rc;
+}
+
 static int claim_all(struct names *n)
 {
 	const struct sl_project *p = n->loader->project;
@@ -33,6 +42,7 @@ static int claim_all(struct names *n)
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *step = &p->steps[i];
 		rc = claim(n, step->name, step->mark, "a step", step->kind != SL_STEP_RUN || step->output_count == 0);
+		rc = rc || !*step->of ? rc : claim_together(n, step, i == 0 || strcmp(p->steps[i - 1].of, step->of) != 0);
 		for (size_t k = 0; !rc && step->kind == SL_STEP_RUN && k < step->output_count; k++)
 			if (strcmp(step->outputs[k].name, step->name) != 0)
 				rc = claim(n, step->outputs[k].name, step->mark, "an output", true);

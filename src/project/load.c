@@ -102,6 +102,10 @@ static int note_use(struct sl_loader *loader, int param)
 	return loader->uses ? sl_name_list_add_new(loader, loader->uses, loader->project->params[param].name) : 0;
 }
 
+static bool is_each(const struct sl_loader *loader, const char *name) { return loader->each_name && strcmp(loader->each_name, name) == 0; }
+
+static int note_each(struct sl_loader *loader) { return loader->uses ? sl_name_list_add_new(loader, loader->uses, loader->each_name) : 0; }
+
 int sl_load_resolve(struct sl_loader *loader, const struct sl_yaml *node, const struct sl_yaml **ret)
 {
 	*ret = node;
@@ -120,6 +124,11 @@ int sl_load_resolve(struct sl_loader *loader, const struct sl_yaml *node, const 
 		copy->text = name;
 		copy->plain = false;
 		return 0;
+	}
+	if (is_each(loader, name)) {
+		*copy = *loader->each_value;
+		copy->mark = node->mark;
+		return note_each(loader);
 	}
 	int param = find_param(loader, name);
 	if (param < 0) {
@@ -179,6 +188,8 @@ static int note_sql_param(struct sl_loader *loader, const struct sql_scan *at, s
 	char *name = sl_arena_strndup(loader->arena, at->p + 1, len);
 	if (!name)
 		return sl_load_memory(loader);
+	if (is_each(loader, name))
+		return note_each(loader);
 	int param = find_param(loader, name);
 	if (param >= 0)
 		return note_use(loader, param);

@@ -18,6 +18,8 @@ struct sl_loader {
 	bool *used;                       /* beside project->params */
 	struct sl_name_list *uses;        /* where the definition being read collects the parameters that it uses; may be NULL */
 	bool secrets_allowed;             /* while a step's `env` is read */
+	const char *each_name;            /* a parameter of the instance that is read, and its value; NULL */
+	const struct sl_yaml *each_value;
 	struct sl_error *err;
 };
 

@@ -138,6 +138,11 @@ LOOKUP(monitor, sl_monitor)
 LOOKUP(resource, sl_amount)
 LOOKUP(param, sl_param)
 
+const struct sl_param *sl_step_param(const struct sl_project *project, const struct sl_step *step, const char *name)
+{
+	return step && step->each && strcmp(step->each->name, name) == 0 ? step->each : sl_project_param(project, name);
+}
+
 /* ---- schema ------------------------------------------------------------------------------------------------------------------ */
 
 static void shape_schema(struct sl_buf *out, const struct sl_shape *shape);

@@ -126,7 +126,7 @@ struct sl_evaluate {
 	struct sl_names slices;        /* columns to slice by */
 };
 
-struct sl_output { const char *name, *path; };
+struct sl_output { const char *name, *path, *of; /* of: what its instances are read as together; NULL: none */ };
 
 /* When a step that failed is tried again (docs/steps.md). Without exits, signals and texts every failure of its process counts. */
 struct sl_retry {
@@ -142,7 +142,9 @@ struct sl_retry {
 struct sl_amount { const char *name; int64_t amount; };
 
 struct sl_step {
-	const char *name;
+	const char *name;              /* an instance of a step with `each`: STEP.ITEM */
+	const char *of;                /* the step that it is an instance of; "" = none */
+	const struct sl_param *each;   /* the instance's own parameter; NULL */
 	enum sl_step_kind kind;
 	struct sl_names inputs;        /* datasets and steps it reads by declaration (RUN, TRAIN, EVALUATE); SQL: filled by flow from the parser */
 	struct sl_output *outputs;     /* RUN: name -> relative path; others: the step's own name */
@@ -231,7 +233,7 @@ struct sl_project {
 	struct sl_amount *resources; size_t resource_count;
 	struct sl_source *sources; size_t source_count;
 	struct sl_dataset *datasets; size_t dataset_count;
-	struct sl_step *steps; size_t step_count;
+	struct sl_step *steps; size_t step_count; /* instances stand beside each other */
 	struct sl_model *models; size_t model_count;
 	struct sl_endpoint *endpoints; size_t endpoint_count;
 	struct sl_monitor *monitors; size_t monitor_count;
@@ -253,6 +255,8 @@ const struct sl_model *sl_project_model(const struct sl_project *project, const 
 const struct sl_endpoint *sl_project_endpoint(const struct sl_project *project, const char *name);
 const struct sl_monitor *sl_project_monitor(const struct sl_project *project, const char *name);
 const struct sl_amount *sl_project_resource(const struct sl_project *project, const char *name);
+/* A parameter as the step sees it: its own of `each`, else the project's. `step` may be NULL. */
+const struct sl_param *sl_step_param(const struct sl_project *project, const struct sl_step *step, const char *name);
 const struct sl_param *sl_project_param(const struct sl_project *project, const char *name);
 
 /* The JSON Schema of the file, for editors (`sluice schema`). */

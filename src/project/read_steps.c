@@ -284,6 +284,12 @@ static int read_params(struct sl_loader *loader, const struct sl_yaml *node, voi
 
 /* ---- a step ------------------------------------------------------------------------------------------------------------- */
 
+static int each_is_read(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	(void)loader, (void)node, (void)target;
+	return 0; /* before the instances (read_instances) */
+}
+
 #define STEP(member) offsetof(struct sl_step, member)
 static const struct sl_row STEP_ROWS[] = {
 	{"sql", SL_ROW_OTHER, .read = read_sql, .schema = "{\"type\":\"string\"}", .about = "a .sql file or a query; its result is the dataset"},
@@ -302,6 +308,8 @@ static const struct sl_row STEP_ROWS[] = {
 	{"cpu", SL_ROW_NUMBER, STEP(cpu), .min = 0, .max = 4096, .about = "processors that it keeps busy; 1 when not given"},
 	{"needs", SL_ROW_OTHER, .read = sl_read_needs, .schema = SL_AMOUNTS_SCHEMA, .about = "of the project's resources, name: number"},
 	{"priority", SL_ROW_INT, STEP(priority), .min = -1000, .max = 1000, .about = "of steps that are ready, the one with the higher priority starts first; 0"},
+	{"each", SL_ROW_OTHER, .read = each_is_read, .schema = "{\"type\":\"object\",\"maxProperties\":1,\"additionalProperties\":{\"type\":[\"array\",\"string\"]}}",
+	 .about = "one instance per item: name: list, or name: glob of files; $name is the item"},
 	{"when", SL_ROW_OTHER, .read = sl_read_when, .schema = "{\"type\":[\"boolean\",\"string\"]}",
 	 .about = "a condition on parameters; when it is false the step is left out"},
 	{"finally", SL_ROW_OTHER, .read = sl_read_finally, .schema = "{\"type\":[\"boolean\",\"array\",\"string\"]}",
@@ -335,12 +343,14 @@ static int define_step(struct sl_loader *loader, const struct sl_yaml *node, str
 	yyjson_mut_val *value = NULL;
 	if (!doc)
 		return sl_load_memory(loader);
-	loader->secrets_allowed = true; /* places were checked when the values were read */
+	loader->secrets_allowed = true; /* places were checked, and parameters noted, when the values were read */
+	struct sl_name_list *uses = SL_TAKE(loader->uses);
 	int rc = sl_load_json(loader, node, doc, &value);
+	loader->uses = uses;
 	loader->secrets_allowed = false;
 	if (rc)
 		return rc;
-	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry", "when", "finally", "group"}; /* not what */
+	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry", "when", "finally", "group", "each"}; /* not what */
 	for (size_t i = 0; i < SL_ARRAY_LEN(HOW); i++)
 		yyjson_mut_obj_remove_key(value, HOW[i]);
 	yyjson_mut_val *train = yyjson_mut_obj_get(value, "train");
@@ -376,7 +386,7 @@ static int add_inputs(struct sl_loader *loader, struct sl_step *step)
 static int read_step(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct sl_step *step = element;
-	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .cpu = 1, .when = "", .group = "", .mark = node->mark,
+	*step = (struct sl_step){.name = name, .sql_path = "", .sql_text = "", .timeout_ms = STEP_TIMEOUT_MS, .cpu = 1, .of = "", .when = "", .group = "", .mark = node->mark,
 				 .train = {.algorithm = "", .data = "", .where = "", .validation = "", .target = "", .weight = "", .task = "", .options = "{}"},
 				 .evaluate = {.model = "", .data = "", .where = "", .target = "", .weight = ""}};
 	int rc = sl_shape_read(loader, &sl_shape_step, node, step);
@@ -389,14 +399,112 @@ static int read_step(struct sl_loader *loader, const char *name, const struct sl
 		if (!step->outputs)
 			return sl_load_memory(loader);
 		if (step->kind != SL_STEP_RUN)
-			step->outputs[step->output_count++] = (struct sl_output){name, ""};
+			step->outputs[step->output_count++] = (struct sl_output){.name = name, .path = ""};
 	}
 	step->params = sl_name_list_names(loader->uses);
+	return rc;
+}
+
+/* ---- instances --------------------------------------------------------------------------------------------------------- */
+
+/* "out/a.csv" of item x is "out/a.x.csv". */
+static const char *path_of_item(struct sl_loader *loader, const char *path, const char *label)
+{
+	const char *slash = strrchr(path, '/'), *dot = strchr(slash ? slash + 1 : path, '.');
+	int len = (int)(dot ? (size_t)(dot - path) : strlen(path));
+	return sl_arena_printf(loader->arena, "%.*s.%s%s", len, path, label, dot ? dot : "");
+}
+
+static int name_outputs(struct sl_loader *loader, const char *name, struct sl_step *step, const char *label)
+{
+	for (size_t i = 0; i < step->output_count && step->kind == SL_STEP_RUN; i++) {
+		struct sl_output *o = &step->outputs[i];
+		o->of = o->name;
+		o->name = sl_arena_printf(loader->arena, "%s.%s", o->name, label);
+		o->path = path_of_item(loader, o->path, label);
+		if (!o->name || !o->path)
+			return sl_load_memory(loader);
+	}
+	if (step->kind != SL_STEP_RUN)
+		step->outputs[0].of = name;
+	return 0;
+}
+
+/* Files of a glob count with their content, as code does. */
+static int add_file(struct sl_loader *loader, struct sl_step *step, const char *file)
+{
+	struct sl_name_list code = {0};
+	int rc = 0;
+	for (size_t i = 0; !rc && i < step->code.count; i++)
+		rc = sl_name_list_add(loader, &code, step->code.items[i]);
+	rc = rc ? rc : sl_name_list_add_new(loader, &code, file);
+	step->code = sl_name_list_names(&code);
+	return rc;
+}
+
+static int read_instance(struct sl_loader *loader, const char *name, const struct sl_yaml *node, const struct sl_each *each, size_t i, struct sl_step *step)
+{
+	const struct sl_each_item *item = &each->items[i];
+	struct sl_param *own = sl_arena_alloc(loader->arena, sizeof *own);
+	const char *full = sl_arena_printf(loader->arena, "%s.%s", name, item->label);
+	if (!own || !full)
+		return sl_load_memory(loader);
+	if (!sl_name_valid(full))
+		return sl_load_fail(loader, item->value->mark, SL_E_INVALID, "'%.200s' is too long for a name", full);
+	*own = (struct sl_param){.name = each->name, .mark = item->value->mark};
+	struct sl_name_list uses = {0};
+	loader->each_name = each->name;
+	loader->each_value = item->value;
+	loader->uses = &uses;
+	int rc = sl_load_value(loader, item->value, &own->value);
+	rc = rc ? rc : sl_name_list_add(loader, &uses, each->name); /* also when only its variable is read */
+	rc = rc ? rc : read_step(loader, full, node, step);
+	rc = rc ? rc : name_outputs(loader, name, step, item->label);
+	rc = rc || !*item->file ? rc : add_file(loader, step, item->file);
+	loader->uses = NULL;
+	loader->each_name = NULL;
+	step->of = name;
+	step->each = own;
+	return rc;
+}
+
+/* Steps as the file has them, those with `each` once per item. */
+static int read_instances(struct sl_loader *loader, const struct sl_yaml *node, const struct sl_each *eaches, struct sl_project *p)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < node->count; i++) {
+		const char *name = node->entries[i].key->text;
+		const struct sl_yaml *definition = node->entries[i].value;
+		for (size_t k = 0; !rc && eaches[i].name && k < eaches[i].count; k++)
+			rc = read_instance(loader, name, definition, &eaches[i], k, &p->steps[p->step_count++]);
+		if (rc || eaches[i].name)
+			continue;
+		struct sl_name_list uses = {0};
+		loader->uses = &uses;
+		rc = read_step(loader, name, definition, &p->steps[p->step_count++]);
+		loader->uses = NULL;
+	}
 	return rc;
 }
 
 int sl_read_steps(struct sl_loader *loader, const struct sl_yaml *node, void *project)
 {
 	struct sl_project *p = project;
-	return sl_section_each(loader, node, "'steps'", sizeof *p->steps, read_step, &p->steps, &p->step_count);
+	if (node->kind == SL_YAML_SCALAR && sl_yaml_is_null(node))
+		return 0;
+	int rc = sl_load_want_map(loader, node, "'steps'");
+	struct sl_each *eaches = rc ? NULL : sl_arena_array(loader->arena, node->count + 1, sizeof *eaches);
+	size_t count = 0;
+	if (!rc && !eaches)
+		return sl_load_memory(loader);
+	for (size_t i = 0; !rc && i < node->count; i++) {
+		const struct sl_yaml *each = sl_yaml_get(node->entries[i].value, "each");
+		rc = sl_section_name(loader, node->entries[i].key);
+		rc = rc || !each ? rc : sl_read_each(loader, each, &eaches[i]);
+		count += each ? eaches[i].count : 1;
+	}
+	p->steps = rc ? NULL : sl_arena_array(loader->arena, count + 1, sizeof *p->steps);
+	if (!rc && !p->steps)
+		return sl_load_memory(loader);
+	return rc ? rc : read_instances(loader, node, eaches, p);
 }

@@ -173,6 +173,14 @@ int sl_shape_read(struct sl_loader *loader, const struct sl_shape *shape, const 
 	return rc;
 }
 
+int sl_section_name(struct sl_loader *loader, const struct sl_yaml *key)
+{
+	if (sl_name_valid(key->text))
+		return 0;
+	sl_load_fail(loader, key->mark, SL_E_INVALID, "'%.100s' is not a name", key->text);
+	return sl_error_hint(loader->err, "a name is a letter or '_', then letters, digits, '_', '.', '-'; at most 128 in all");
+}
+
 int sl_section_each(struct sl_loader *loader, const struct sl_yaml *node, const char *what, size_t size, sl_section_read *read, void *ret_items,
 		    size_t *ret_count)
 {
@@ -186,11 +194,9 @@ int sl_section_each(struct sl_loader *loader, const struct sl_yaml *node, const 
 		return sl_load_memory(loader);
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const struct sl_yaml *key = node->entries[i].key;
-		if (!sl_name_valid(key->text)) {
-			rc = sl_load_fail(loader, key->mark, SL_E_INVALID, "'%.100s' is not a name", key->text);
-			sl_error_hint(loader->err, "a name is a letter or '_', then letters, digits, '_', '.', '-'; at most 128 in all");
+		rc = sl_section_name(loader, key);
+		if (rc)
 			break;
-		}
 		struct sl_name_list uses = {0};
 		loader->uses = &uses;
 		rc = read(loader, key->text, node->entries[i].value, items + i * size);

@@ -53,6 +53,7 @@ int sl_shape_unknown(struct sl_loader *loader, const struct sl_shape *shape, con
 typedef int sl_section_read(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element);
 int sl_section_each(struct sl_loader *loader, const struct sl_yaml *node, const char *what, size_t size, sl_section_read *read,
 		void *ret_items, size_t *ret_count);
+int sl_section_name(struct sl_loader *loader, const struct sl_yaml *key); /* is the key a name? */
 int sl_load_want_map(struct sl_loader *loader, const struct sl_yaml *node, const char *what);
 
 /* The tables of the sections (read_*.c). */
@@ -74,6 +75,11 @@ int sl_read_triggers(struct sl_loader *loader, const struct sl_yaml *node, void 
 #define SL_AMOUNTS_SCHEMA "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"integer\",\"string\"]}}"
 extern const struct sl_shape sl_shape_retry;
 int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+/* Items of `each`: in order, with different labels. */
+enum { SL_EACH_MAX = 10000 };
+struct sl_each_item { const char *label; const struct sl_yaml *value; const char *file; /* of a glob; "" */ };
+struct sl_each { const char *name; struct sl_each_item *items; size_t count; };
+int sl_read_each(struct sl_loader *loader, const struct sl_yaml *node, struct sl_each *ret);
 int sl_read_when(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_finally(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *step);

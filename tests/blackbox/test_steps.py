@@ -93,7 +93,7 @@ def test_what_does_not_hold_is_left_out_and_what_is_behind_it_too(project):
     assert (project.root / "j.txt").read_text() == "a\n"
     steps = run(project, "full=true", "days=8")
     assert {name: step["state"] for name, step in steps.items()} == {"always": "fresh", "full": "ok", "week": "ok", "join": "ok", "behind": "ok"}
-    assert run(project, "mode=all")["week"]["state"] == "fresh"
+    assert run(project, "full=true", "days=9")["full"]["state"] == "fresh"
 
 
 def test_conditions_that_are_none(project):
@@ -124,3 +124,47 @@ def test_the_end_comes_whatever_became_of_the_rest(project):
 def test_a_group_is_run_by_its_name(project):
     write(project, "steps:\n  a: {run: 'true', group: load}\n  b: {run: 'true', group: load}\n  c: {run: 'true'}\n")
     assert set(run(project, "load")) == {"a", "b"}
+
+
+EACH = """\
+params: {regions: [us, eu]}
+sources: {raw: raw.csv}
+steps:
+  part:
+    each: {region: $regions}
+    sql: "select id, region from raw where region = $region"
+  counted: {sql: "select count(*) as n, count(distinct region) as regions from part"}
+  size:
+    each: {file: in/*.txt}
+    run: 'wc -c < "$SLUICE_PARAM_file" > "$SLUICE_OUTPUT_size"'
+    outputs: {size: out/size.txt}
+  total: {run: 'cd "$SLUICE_INPUT_size"; ls > "$SLUICE_OUTPUT_total"', inputs: [size], outputs: {total: total.txt}}
+"""
+
+
+def test_a_step_for_each_item_has_instances_of_its_own(project):
+    write(project, EACH)
+    project.write("raw.csv", "id,region\n1,us\n2,eu\n3,eu\n4,asia\n")
+    project.write("in/a.txt", "12345")
+    project.write("in/b c.txt", "1")
+    steps = run(project)
+    assert {"part.us", "part.eu", "size.a"} <= set(steps) and all(step["state"] == "ok" for step in steps.values())
+    odd = next(name for name in steps if name.startswith("size.b_c-"))
+    assert (project.root / "total.txt").read_text().split() == ["a.txt", odd.removeprefix("size.") + ".txt"]
+    assert (project.root / "out" / "size.a.txt").read_text() == "5\n"
+    assert project.json("sql", "select n, regions from counted")["items"] == [{"n": 3, "regions": 2}]
+    # One item more, one file changed: only their instances and what reads them.
+    project.write("in/a.txt", "123456")
+    steps = run(project, "regions=[us,eu,asia]")
+    assert {name for name, step in steps.items() if step["state"] == "ok"} == {"part.asia", "counted", "size.a", "total"}
+    assert set(run(project, "part")) == {"raw", "part.us", "part.eu"}
+    assert run(project, "part.eu")["part.eu"]["state"] == "fresh"
+
+
+def test_each_that_cannot_be(project):
+    project.sluice("init", status=0)
+    for each, message in {"[a]": "'each' wants one name", "{x: [a, a]}": "a second time", "{x: []}": "finds nothing", "{x: nothing/*.csv}": "finds nothing",
+                          "{x: /etc/*}": "glob of files of the project", "{p: [1]}": "is a parameter already"}.items():
+        project.write("sluice.yaml", f"project: steps\nparams: {{p: 1}}\nsteps:\n  a: {{each: {each}, run: 'true', params: [p]}}\n")
+        told = project.sluice("run", status=2).stderr
+        assert message in told and "sluice.yaml:4:" in told, told
