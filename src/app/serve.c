@@ -60,7 +60,7 @@ static int parse_address(const char *text, char host[HOST_MAX], uint16_t *ret_po
 	return sl_net_bind_check(host, false, false, err);
 }
 
-static int listen_at(const char *text, int *ret_fd, struct sl_error *err)
+static int listen_at(const char *what, const char *text, int *ret_fd, struct sl_error *err)
 {
 	char host[HOST_MAX];
 	uint16_t port;
@@ -68,7 +68,7 @@ static int listen_at(const char *text, int *ret_fd, struct sl_error *err)
 	if (!rc)
 		rc = sl_net_listen(host, port, ret_fd, &port, err);
 	if (!rc)
-		fprintf(stderr, strchr(host, ':') ? "http://[%s]:%u\n" : "http://%s:%u\n", host, port);
+		fprintf(stderr, strchr(host, ':') ? "%s://[%s]:%u\n" : "%s://%s:%u\n", what, host, port);
 	return rc;
 }
 
@@ -112,14 +112,20 @@ int sl_op_serve(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_serving_files files = {0};
 	struct serving self = {0};
-	int fd;
+	int fd = -1, grpc_fd = -1;
+	const char *grpc = sl_call_text(call, "grpc");
 	sl_log_set(SL_LOG_INFO, write_log, NULL);
 	int rc = get_files(call, &files, err);
 	if (!rc)
-		rc = listen_at(sl_call_text(call, "http"), &fd, err);
-	if (rc)
+		rc = listen_at("http", sl_call_text(call, "http"), &fd, err);
+	if (!rc && strcmp(grpc, "off") != 0)
+		rc = listen_at("grpc", grpc, &grpc_fd, err);
+	if (rc) {
+		sl_file_close(&fd);
 		return rc;
-	struct sl_oip_options options = {.files = &files, .control = sl_call_flag(call, "control"), .listen_fd = fd};
+	}
+	struct sl_oip_options options = {.files = &files, .control = sl_call_flag(call, "control"), .listen_fd = fd,
+		.grpc = true, .grpc_fd = grpc_fd};
 	rc = run(&self, &options, err);
 	if (!rc)
 		sl_call_object(call);

@@ -209,9 +209,23 @@ void conn_open(struct sl_http_server *server, int fd, enum conn_origin origin, c
 
 /* ---- reading ---- */
 
+/* True: it is HTTP/2, by its first bytes, and somebody else's from now on. */
+static bool give_away_http2(struct conn *c, const char *data, size_t len)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\n";
+	const struct sl_http_handler *handler = &c->server->handler;
+	if (!handler->http2 || c->had_request || c->in_len || c->wire.ssl || c->wire.fd < 0 || len < sizeof preface - 1 ||
+	    memcmp(data, preface, sizeof preface - 1) != 0)
+		return false;
+	handler->http2(handler->context, conn_release_fd(c), data, len);
+	return true;
+}
+
 void conn_feed(struct conn *c, const char *data, size_t len)
 {
 	struct sl_http_server *server = c->server;
+	if (give_away_http2(c, data, len))
+		return;
 	server->turn_active = true;
 	server->stats.bytes_in += len;
 	if (c->in_len) {

@@ -78,6 +78,9 @@ struct sl_http_handler {
 	/* Optional. Once per loop turn in which requests came or answers were made, before any answer is written: the place
 	 * to make a log durable for all of them at once. May itself answer requests; those leave in the same turn. */
 	void (*before_flush)(void *context);
+	/* Optional. A connection in clear text that begins as HTTP/2 does: the descriptor and what was read of it are the room's. Without
+	 * it such a connection gets 505. */
+	void (*http2)(void *context, int fd, const char *data, size_t len);
 	/* Optional. The server itself refused something with this status: so that a record can be kept of it. */
 	void (*refused)(void *context, int status, const struct sl_error *error);
 	/* Optional. The body of every error answer, refusals of the server included. `path` is NULL when none was understood.

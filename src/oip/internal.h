@@ -8,6 +8,7 @@
 #include "serve/predict.h"
 
 struct sl_access;
+struct sl_grpc_server;
 
 enum { OIP_ANSWER_BYTES_MAX = 64 << 20 };
 
@@ -29,6 +30,11 @@ struct sl_oip {
 	int bell_fd;
 	struct oip_desk desk;          /* kept from request to request */
 	size_t fat_count;              /* requests on other threads */
+	struct sl_grpc_server *grpc;   /* NULL: not served */
+	struct sl_arena *arena;        /* of one gRPC message */
+	unsigned draining;             /* faces that still answer what is under way */
+	sl_loop_fn *drained;
+	void *drained_context;
 };
 
 /* One request's prediction. */

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "oip/grpc.h"
 #include "oip/internal.h"
 #include "op/access.h"
 #include "serve/endpoint.h"
@@ -145,12 +146,27 @@ static int follow_registry(struct sl_oip *oip, struct sl_error *err)
 	return rc;
 }
 
+static void on_http2(void *context, int fd, const char *data, size_t len)
+{
+	struct sl_oip *oip = context;
+	sl_h2_server_adopt(sl_grpc_h2(oip->grpc), fd, data, len);
+}
+
+static int open_grpc(struct sl_oip *oip, struct sl_error *err)
+{
+	int rc = oip->options.grpc ? oip_grpc_open(oip, &oip->grpc, err) : 0;
+	if (!rc && oip->grpc && oip->options.grpc_fd >= 0)
+		rc = sl_h2_server_listen_fd(sl_grpc_h2(oip->grpc), oip->options.grpc_fd, err);
+	return rc;
+}
+
 static int open_http(struct sl_oip *oip, struct sl_error *err)
 {
 	static const struct sl_http_header headers[] = {
 		{"Server", "sluice/" SLUICE_VERSION}, {"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}};
 	struct sl_http_config config = {
-		.handler = {.context = oip, .head = on_head, .request = on_request, .error_body = error_body},
+		.handler = {.context = oip, .head = on_head, .request = on_request, .error_body = error_body,
+			    .http2 = oip->grpc ? on_http2 : NULL},
 		.limits = {.body_bytes = SL_BODY_BYTES_MAX},
 		.hosts = oip->options.hosts, .host_count = oip->options.host_count,
 		.headers = headers, .header_count = SL_ARRAY_LEN(headers),
@@ -180,6 +196,8 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 		rc = options->files ? sl_serving_open_files(options->files, &oip->serving, err)
 				    : sl_serving_open(options->store, options->project, &oip->serving, err);
 	if (!rc)
+		rc = open_grpc(oip, err);
+	if (!rc)
 		rc = open_http(oip, err);
 	if (rc) {
 		sl_oip_free(oip);
@@ -189,9 +207,21 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 	return 0;
 }
 
+static void on_drained(void *context)
+{
+	struct sl_oip *oip = context;
+	if (--oip->draining == 0)
+		oip->drained(oip->drained_context);
+}
+
 void sl_oip_drain(struct sl_oip *oip, int64_t deadline_ms, sl_loop_fn *done, void *context)
 {
-	sl_http_server_drain(oip->server, deadline_ms, done, context);
+	oip->drained = done;
+	oip->drained_context = context;
+	oip->draining = oip->grpc ? 2 : 1;
+	if (oip->grpc)
+		sl_h2_server_drain(sl_grpc_h2(oip->grpc), deadline_ms, on_drained, oip);
+	sl_http_server_drain(oip->server, deadline_ms, on_drained, oip);
 }
 
 void sl_oip_free(struct sl_oip *oip)
@@ -199,6 +229,8 @@ void sl_oip_free(struct sl_oip *oip)
 	if (!oip)
 		return;
 	sl_http_server_free(oip->server);
+	sl_grpc_server_free(oip->grpc);
+	sl_arena_free(oip->arena);
 	sl_watch_free(oip->bell);
 	sl_timer_free(oip->timer);
 	sl_file_close(&oip->bell_fd);

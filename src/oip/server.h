@@ -28,6 +28,8 @@ struct sl_oip_options {
 	size_t host_count;
 	bool require_token;                 /* predictions need a token with the permission predict (op/access.h) */
 	int listen_fd;                      /* ours from now on; -1: none */
+	bool grpc;                          /* gRPC is served: on listen_fd too (HTTP/2 is told by its first bytes), and */
+	int grpc_fd;                        /* on this one; ours from now on; -1: none */
 	const char *adopt_socket;           /* where other roles hand connections to us; NULL: nowhere */
 	const char *api_socket;             /* of the role that answers the other paths; NULL: those are 404 */
 };

@@ -5,28 +5,13 @@
 #include "base/str.h"
 #include "oip/answer.h"
 #include "oip/column.h"
-#include "oip/datatype.h"
+#include "oip/tensor.h"
 #include "oip/v2_plain.h"
 
 /* ---- the request's parts ---- */
 
-struct tensor {
-	const char *name;
-	size_t name_len;
-	const struct sl_datatype *type;
-	size_t rows, width; /* width 1 but for a matrix */
-	yyjson_val *data;   /* or raw */
-	const unsigned char *raw;
-	size_t raw_len;
-	ptrdiff_t slot;     /* SL_SLOT_NONE: the matrix */
-	bool ignored;       /* `extra: ignore`, and the model has no such column */
-};
-
 struct reading {
-	struct sl_served *served;
-	struct sl_inputs *rows;
-	struct tensor *tensors;
-	size_t count;
+	struct sl_tensors all;
 	const unsigned char *raw, *raw_end; /* what raw tensors have not taken */
 };
 
@@ -60,30 +45,23 @@ static int take_members(yyjson_val *object, const struct members *members, struc
 	return 0;
 }
 
-static int take_shape(yyjson_val *shape, struct tensor *ret, struct sl_error *err)
+static int take_shape(yyjson_val *shape, struct sl_tensor *ret, struct sl_error *err)
 {
 	size_t dims = yyjson_arr_size(shape);
-	uint64_t sizes[2] = {0, 1};
-	if (!yyjson_is_arr(shape) || dims < 1 || dims > 2)
+	int64_t sizes[2] = {0};
+	if (!yyjson_is_arr(shape))
 		return sl_fail(err, SL_E_INVALID, "input '%s': its shape must be [rows] or [rows, columns]", ret->name);
-	for (size_t i = 0; i < dims; i++) {
+	for (size_t i = 0; i < dims && i < 2; i++) {
 		yyjson_val *size = yyjson_arr_get(shape, i);
 		if (!yyjson_is_uint(size))
 			return sl_fail(err, SL_E_INVALID, "input '%s': its shape holds %s, expected whole numbers from 0",
 				       ret->name, sl_body_kind(size));
-		sizes[i] = yyjson_get_uint(size);
+		sizes[i] = yyjson_get_uint(size) > INT64_MAX ? INT64_MAX : (int64_t)yyjson_get_uint(size);
 	}
-	if (sizes[0] > SL_INPUTS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "input '%s' has %llu rows, at most %d are taken", ret->name,
-			       (unsigned long long)sizes[0], SL_INPUTS_MAX);
-	if (!sizes[0] || !sizes[1] || sizes[1] > SL_FEATURES_MAX)
-		return sl_fail(err, SL_E_INVALID, "input '%s': a size in its shape is impossible", ret->name);
-	ret->rows = (size_t)sizes[0];
-	ret->width = (size_t)sizes[1];
-	return 0;
+	return sl_tensor_shape(ret, sizes, dims, err);
 }
 
-static int take_raw(struct reading *reading, yyjson_val *size, struct tensor *ret, struct sl_error *err)
+static int take_raw(struct reading *reading, yyjson_val *size, struct sl_tensor *ret, struct sl_error *err)
 {
 	uint64_t want = yyjson_get_uint(size);
 	if (!yyjson_is_uint(size) || want > (uint64_t)(reading->raw_end - reading->raw))
@@ -91,14 +69,10 @@ static int take_raw(struct reading *reading, yyjson_val *size, struct tensor *re
 	ret->raw = reading->raw;
 	ret->raw_len = (size_t)want;
 	reading->raw += want;
-	if (ret->type->bytes && want != (uint64_t)ret->rows * ret->width * ret->type->bytes)
-		return sl_fail(err, SL_E_INVALID, "input '%s': %llu bytes came for %zu values of %s", ret->name,
-			       (unsigned long long)want, ret->rows * ret->width,
-			       ret->type->name);
-	return 0;
+	return sl_tensor_check_raw(ret, err);
 }
 
-static int take_tensor(struct reading *reading, yyjson_val *input, struct tensor *ret, struct sl_error *err)
+static int take_tensor(struct reading *reading, yyjson_val *input, struct sl_tensor *ret, struct sl_error *err)
 {
 	enum { NAME, SHAPE, DATATYPE, DATA, PARAMETERS, COUNT };
 	static const char *const names[COUNT] = {"name", "shape", "datatype", "data", "parameters"};
@@ -123,46 +97,21 @@ static int take_tensor(struct reading *reading, yyjson_val *input, struct tensor
 	yyjson_val *raw_size = yyjson_obj_get(values[PARAMETERS], "binary_data_size");
 	if (rc || raw_size)
 		return rc ? rc : take_raw(reading, raw_size, ret, err);
-	ret->data = values[DATA];
-	if (!yyjson_is_arr(ret->data))
+	ret->values = values[DATA];
+	if (!yyjson_is_arr(values[DATA]))
 		return sl_fail(err, SL_E_INVALID, "input '%s' has no 'data' array", ret->name);
-	return 0;
-}
-
-/* ---- which tensor is which column ---- */
-
-static int place_tensor(struct reading *reading, size_t i, struct sl_error *err)
-{
-	struct tensor *tensor = &reading->tensors[i];
-	const struct sl_served *served = reading->served;
-	tensor->slot = sl_served_slot(served, tensor->name, tensor->name_len, i);
-	if (tensor->rows != reading->tensors[0].rows)
-		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu rows, '%s' has %zu", tensor->name, tensor->rows,
-			       reading->tensors[0].name,
-			       reading->tensors[0].rows);
-	if (tensor->slot != SL_SLOT_NONE && tensor->width == 1)
-		return 0;
-	size_t features = served->package.feature_count;
-	if (tensor->width == 1 && (features != 1 || reading->count > 1)) {
-		tensor->ignored = served->spec->ignore_extra;
-		return tensor->ignored ? 0 : sl_unknown_column(served, tensor->name, err);
-	}
-	if (tensor->width != features)
-		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu columns, the model has %zu", tensor->name, tensor->width,
-			       features);
-	tensor->slot = SL_SLOT_NONE;
 	return 0;
 }
 
 /* ---- values ---- */
 
-static int wrong_element(const struct tensor *tensor, size_t index, const char *found, struct sl_error *err)
+static int wrong_element(const struct sl_tensor *tensor, size_t index, const char *found, struct sl_error *err)
 {
 	return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is %s, its datatype is %s", tensor->name, index, found,
 		       tensor->type->name);
 }
 
-static int int_element(const struct tensor *tensor, yyjson_val *value, size_t index, const struct sl_cell *cell,
+static int int_element(const struct sl_tensor *tensor, yyjson_val *value, size_t index, const struct sl_cell *cell,
 		       struct sl_error *err)
 {
 	const struct sl_datatype *type = tensor->type;
@@ -174,7 +123,7 @@ static int int_element(const struct tensor *tensor, yyjson_val *value, size_t in
 	return wrong_element(tensor, index, "out of range", err);
 }
 
-static int json_element(const struct tensor *tensor, yyjson_val *value, size_t index, struct sl_cell *ret, struct sl_error *err)
+static int json_element(const struct sl_tensor *tensor, yyjson_val *value, size_t index, struct sl_cell *ret, struct sl_error *err)
 {
 	if (!sl_body_cell(value, ret))
 		return wrong_element(tensor, index, sl_body_kind(value), err);
@@ -196,15 +145,8 @@ static int json_element(const struct tensor *tensor, yyjson_val *value, size_t i
 	}
 }
 
-/* Where element `index` (row-major) of a tensor goes. */
-static struct sl_cell *cell_of(struct reading *reading, const struct tensor *tensor, size_t index)
-{
-	size_t row = index / tensor->width, slot = tensor->slot == SL_SLOT_NONE ? index % tensor->width : (size_t)tensor->slot;
-	return &reading->rows->cells[slot * tensor->rows + row];
-}
-
 /* Row `row` of nested data. */
-static int fill_nested_row(struct reading *reading, const struct tensor *tensor, yyjson_val *values, size_t row,
+static int fill_nested_row(struct reading *reading, const struct sl_tensor *tensor, yyjson_val *values, size_t row,
 			   struct sl_error *err)
 {
 	if (!yyjson_is_arr(values) || yyjson_arr_size(values) != tensor->width)
@@ -213,95 +155,40 @@ static int fill_nested_row(struct reading *reading, const struct tensor *tensor,
 	size_t index = row * tensor->width;
 	yyjson_arr_iter it = yyjson_arr_iter_with(values);
 	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
-		int rc = json_element(tensor, value, index, cell_of(reading, tensor, index), err);
+		int rc = json_element(tensor, value, index, sl_tensor_cell(&reading->all, tensor, index), err);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-static int fill_from_json(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
+static int fill_from_json(struct reading *reading, const struct sl_tensor *tensor, struct sl_error *err)
 {
-	size_t have = yyjson_arr_size(tensor->data), index = 0;
-	bool nested = yyjson_is_arr(yyjson_arr_get_first(tensor->data));
+	yyjson_val *data = (yyjson_val *)(uintptr_t)tensor->values;
+	size_t have = yyjson_arr_size(data), index = 0;
+	bool nested = yyjson_is_arr(yyjson_arr_get_first(data));
 	if (have != (nested ? tensor->rows : tensor->rows * tensor->width))
 		return sl_fail(err, SL_E_INVALID, "input '%s': its data has %zu %s, its shape says %zu", tensor->name, have,
 			       nested ? "rows" : "elements",
 			       nested ? tensor->rows : tensor->rows * tensor->width);
-	yyjson_arr_iter it = yyjson_arr_iter_with(tensor->data);
+	yyjson_arr_iter it = yyjson_arr_iter_with(data);
 	for (yyjson_val *value; (value = yyjson_arr_iter_next(&it)); index++) {
 		int rc = nested ? fill_nested_row(reading, tensor, value, index, err)
-				: json_element(tensor, value, index, cell_of(reading, tensor, index), err);
+				: json_element(tensor, value, index, sl_tensor_cell(&reading->all, tensor, index), err);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-static uint64_t raw_bits(const unsigned char *p, unsigned bytes)
+static int fill_tensor(struct reading *reading, const struct sl_tensor *tensor, struct sl_error *err)
 {
-	uint64_t v = 0;
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-static void raw_element(const struct sl_datatype *type, const unsigned char *p, struct sl_cell *ret)
-{
-	uint64_t bits = raw_bits(p, type->bytes);
-	*ret = (struct sl_cell){.kind = SL_CELL_INT};
-	switch (type->family) {
-	case SL_FAMILY_BOOL:
-		*ret = (struct sl_cell){.kind = SL_CELL_BOOL, .b = bits != 0};
-		break;
-	case SL_FAMILY_INT:
-		ret->i = (int64_t)(bits << (64 - 8 * type->bytes)) >> (64 - 8 * type->bytes);
-		break;
-	case SL_FAMILY_UINT:
-		if (bits <= INT64_MAX)
-			ret->i = (int64_t)bits;
-		else
-			*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = (double)bits};
-		break;
-	default:
-		*ret = (struct sl_cell){.kind = SL_CELL_DOUBLE, .d = sl_datatype_real(type, bits)};
-	}
-}
-
-/* BYTES: each element is its length, 4 bytes little-endian, and its bytes. */
-static int fill_raw_texts(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
-{
-	const unsigned char *p = tensor->raw, *end = p + tensor->raw_len;
-	for (size_t i = 0; i < tensor->rows * tensor->width; i++) {
-		uint64_t len = end - p < 4 ? UINT64_MAX : raw_bits(p, 4);
-		if (len > (uint64_t)(end - p) - 4)
-			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu goes beyond its binary data", tensor->name, i);
-		if (!sl_utf8_valid((const char *)p + 4, (size_t)len))
-			return sl_fail(err, SL_E_INVALID, "input '%s': element %zu is not UTF-8", tensor->name, i);
-		*cell_of(reading, tensor, i) = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)len,
-			.text = (const char *)p + 4};
-		p += 4 + len;
-	}
-	return p == end ? 0 : sl_fail(err, SL_E_INVALID, "input '%s' has more binary data than elements", tensor->name);
-}
-
-static int fill_tensor(struct reading *reading, const struct tensor *tensor, struct sl_error *err)
-{
-	size_t first = tensor->slot == SL_SLOT_NONE ? 0 : (size_t)tensor->slot;
 	if (tensor->ignored)
 		return 0;
-	for (size_t i = 0; i < tensor->width; i++) {
-		if (reading->rows->given[first + i])
-			return sl_fail(err, SL_E_INVALID, "column '%s' is given twice", reading->served->slots[first + i]);
-		reading->rows->given[first + i] = 1;
-	}
-	if (!tensor->raw)
-		return fill_from_json(reading, tensor, err);
-	if (tensor->type->family == SL_FAMILY_BYTES)
-		return fill_raw_texts(reading, tensor, err);
-	for (size_t i = 0; i < tensor->rows * tensor->width; i++)
-		raw_element(tensor->type, tensor->raw + i * tensor->type->bytes, cell_of(reading, tensor, i));
-	return 0;
+	int rc = sl_tensor_give(&reading->all, tensor, err);
+	if (rc)
+		return rc;
+	return tensor->raw ? sl_tensor_fill_raw(&reading->all, tensor, err) : fill_from_json(reading, tensor, err);
 }
 
 /* ---- the whole request ---- */
@@ -343,29 +230,29 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 	if (values[PARAMETERS] && !yyjson_is_obj(values[PARAMETERS]))
 		return sl_fail(err, SL_E_INVALID, "'parameters' is %s, expected an object", sl_body_kind(values[PARAMETERS]));
 	ret->binary_output = yyjson_get_bool(yyjson_obj_get(values[PARAMETERS], "binary_data_output"));
-	rc = take_outputs(reading->served, values[OUTPUTS], &ret->binary_output, err);
+	rc = take_outputs(reading->all.served, values[OUTPUTS], &ret->binary_output, err);
 	if (rc)
 		return rc;
-	reading->count = yyjson_arr_size(values[INPUTS]);
-	if (!reading->count)
+	reading->all.count = yyjson_arr_size(values[INPUTS]);
+	if (!reading->all.count)
 		return sl_fail(err, SL_E_INVALID, "'inputs' must be an array of tensors");
-	if (reading->count > reading->served->slot_count + SL_NAME_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "'inputs' has %zu tensors, the model has %zu columns", reading->count,
-			       reading->served->slot_count);
-	reading->tensors = sl_arena_array(arena, reading->count, sizeof *reading->tensors);
-	if (!reading->tensors)
+	if (reading->all.count > reading->all.served->slot_count + SL_NAME_MAX)
+		return sl_fail(err, SL_E_TOO_LARGE, "'inputs' has %zu tensors, the model has %zu columns", reading->all.count,
+			       reading->all.served->slot_count);
+	reading->all.items = sl_arena_array(arena, reading->all.count, sizeof *reading->all.items);
+	if (!reading->all.items)
 		return sl_fail_memory(err);
 	size_t i = 0;
 	yyjson_arr_iter it = yyjson_arr_iter_with(values[INPUTS]);
 	for (yyjson_val *input; !rc && (input = yyjson_arr_iter_next(&it)); i++)
-		rc = take_tensor(reading, input, &reading->tensors[i], err);
+		rc = take_tensor(reading, input, &reading->all.items[i], err);
 	return rc;
 }
 
 int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
 		   struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
-	struct reading reading = {.served = served, .rows = rows};
+	struct reading reading = {.all = {.served = served, .rows = rows}};
 	*ret = (struct sl_v2_request){0};
 	if (json_len > len)
 		return sl_fail(err, SL_E_INVALID, "Inference-Header-Content-Length is more than the body");
@@ -377,12 +264,10 @@ int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, cons
 	if (!rc && reading.raw != reading.raw_end)
 		rc = sl_fail(err, SL_E_INVALID, "%zu bytes follow that belong to no tensor",
 			     (size_t)(reading.raw_end - reading.raw));
-	for (size_t i = 0; !rc && i < reading.count; i++)
-		rc = place_tensor(&reading, i, err);
 	if (!rc)
-		rc = sl_inputs_begin(rows, served, reading.tensors[0].rows, err);
-	for (size_t i = 0; !rc && i < reading.count; i++)
-		rc = fill_tensor(&reading, &reading.tensors[i], err);
+		rc = sl_tensors_place(&reading.all, err);
+	for (size_t i = 0; !rc && i < reading.all.count; i++)
+		rc = fill_tensor(&reading, &reading.all.items[i], err);
 	return rc;
 }
 
@@ -458,7 +343,7 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 	*ret_json_len = out->len;
 }
 
-static const char *datatype_of(const struct sl_feature *feature)
+const char *sl_v2_datatype(const struct sl_feature *feature)
 {
 	switch (feature->kind) {
 	case SL_SQL_BOOL:
@@ -529,7 +414,7 @@ void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
 	for (size_t i = 0; !served->matrix && i < package->feature_count; i++) {
 		sl_buf_str(out, i ? ",{\"name\":" : "{\"name\":");
 		sl_json_string(out, package->features[i].name, strlen(package->features[i].name));
-		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype_of(&package->features[i]));
+		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", sl_v2_datatype(&package->features[i]));
 	}
 	sl_buf_str(out, "],\"outputs\":[{\"name\":");
 	sl_json_string(out, package->output, strlen(package->output));

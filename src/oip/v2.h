@@ -36,6 +36,8 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 /* Appends the counters of an endpoint in Triton's form (its extension "statistics"). Requests are answered at once and alone: what
  * they waited is 0, and an execution is a request. */
 void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out);
+/* The datatype that the metadata shows for a column. */
+const char *sl_v2_datatype(const struct sl_feature *feature);
 /* Appends a model's metadata. */
 void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out);
 

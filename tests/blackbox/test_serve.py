@@ -39,8 +39,11 @@ def answers(model, data, names=COLUMNS):
 
 
 class Serve:
-    def __init__(self, process, url):
-        self.process, self.url, self.port = process, url, int(url.rpartition(":")[2])
+    def __init__(self, process, log):
+        self.process = process
+        self.url = re.search(r"^http://\S+$", log, re.M)[0]
+        self.port = int(self.url.rpartition(":")[2])
+        self.grpc_port = int(re.search(r"^grpc://\S+:(\d+)$", log, re.M)[1])
 
     def get(self, path, **options):
         return requests.get(self.url + path, timeout=30, **options)
@@ -65,11 +68,11 @@ class Serve:
 def serve(folder, *arguments):
     log = folder / "serve.log"
     with open(log, "wb") as out:
-        process = subprocess.Popen([PROGRAM, "serve", *arguments, "--http", "127.0.0.1:0"], cwd=folder, stdout=subprocess.DEVNULL, stderr=out)
+        process = subprocess.Popen([PROGRAM, "serve", *arguments, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], cwd=folder, stdout=subprocess.DEVNULL, stderr=out)
     try:
         wait_until(lambda: "ready\n" in log.read_text() or process.poll() is not None, what="ready")
         assert process.poll() is None, log.read_text()
-        yield Serve(process, re.search(r"^http://\S+$", log.read_text(), re.M)[0])
+        yield Serve(process, log.read_text())
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
@@ -209,7 +212,7 @@ def test_formats_with_code_are_refused(tmp_path, program):
     assert not marker.exists()
     for hostile in index:
         path = next((tmp_path / "models").glob(hostile + ".*"))
-        done = subprocess.run([PROGRAM, "serve", path, "--http", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True, timeout=30)
+        done = subprocess.run([PROGRAM, "serve", path, "--http", "127.0.0.1:0", "--grpc", "off"], stderr=subprocess.PIPE, text=True, timeout=30)
         assert done.returncode == 2 and path.name in done.stderr, done.stderr
 
 
@@ -237,7 +240,7 @@ def test_command_line_faults(tmp_path, program):
     def run(*arguments):
         return subprocess.run([PROGRAM, "serve", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=30)
     assert run().returncode == 2 and "nothing to serve" in run().stderr
-    assert run("absent.ubj", "--http", "127.0.0.1:0").returncode == 2
+    assert run("absent.ubj", "--http", "127.0.0.1:0", "--grpc", "off").returncode == 2
     assert "is no ADDRESS:PORT" in run("x.ubj", "--http", "8000").stderr
     assert "needs TLS" in run("x.ubj", "--http", "0.0.0.0:0").stderr
     assert "no number of bytes" in run("x.ubj", "--memory", "much").stderr

@@ -1,0 +1,388 @@
+#include "oip/grpc.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "oip/grpc_infer.h"
+#include "oip/v2.h"
+#include "op/access.h"
+#include "os/clock.h"
+
+#define SERVICE "/inference.GRPCInferenceService/"
+
+/* ---- small requests: messages of a few texts and a truth value ---- */
+
+enum { TEXTS_MAX = 4 };
+
+struct small {
+	const char *texts[TEXTS_MAX]; /* of fields 1 to 3, NUL-terminated in the arena; "" when absent */
+	bool flag;                    /* of any truth value */
+};
+
+static int read_small(struct sl_oip *oip, const void *data, size_t len, struct small *ret, struct sl_error *err)
+{
+	struct sl_proto in = sl_proto_of(data, len);
+	struct sl_proto_field field;
+	*ret = (struct small){.texts = {"", "", "", ""}};
+	sl_arena_reset(oip->arena);
+	while (sl_proto_next(&in, &field)) {
+		if (field.wire == SL_PROTO_VARINT)
+			ret->flag = field.value != 0;
+		if (field.wire != SL_PROTO_BYTES || field.number >= TEXTS_MAX)
+			continue;
+		if (!sl_utf8_valid((const char *)field.data, field.len))
+			in.bad = true;
+		else if (!(ret->texts[field.number] = sl_arena_strndup(oip->arena, (const char *)field.data, field.len)))
+			return sl_fail_memory(err);
+	}
+	return in.bad ? sl_fail(err, SL_E_INVALID, "the message is not what this method takes") : 0;
+}
+
+static void reply(struct sl_oip *oip, struct sl_grpc_call *call)
+{
+	struct sl_error err = {0};
+	if (sl_buf_check(&oip->desk.out, "the answer", &err))
+		sl_grpc_fail(call, &err);
+	else if (sl_grpc_send(call, oip->desk.out.data ? oip->desk.out.data : "", oip->desk.out.len))
+		sl_grpc_finish(call, SL_GRPC_OK, NULL);
+	else
+		sl_grpc_finish(call, SL_GRPC_RESOURCE_EXHAUSTED, NULL);
+	oip_trim(oip);
+}
+
+static int no_endpoint(const char *name, size_t len, struct sl_error *err)
+{
+	return sl_fail(err, SL_E_NOT_FOUND, "no endpoint is called '%.*s'", (int)(len < SL_NAME_MAX ? len : SL_NAME_MAX), name);
+}
+
+/* What answers for a model's name and version ("": its own choice). */
+static int take(struct sl_oip *oip, const char *name, size_t name_len, const char *version, size_t version_len, struct sl_served **ret,
+		struct sl_error *err)
+{
+	struct sl_endpoint_state *endpoint = sl_serving_find(oip->serving, name, name_len);
+	if (!endpoint)
+		return no_endpoint(name, name_len, err);
+	int rc = sl_endpoint_take(endpoint, version_len ? version : NULL, version_len, ret, err);
+	if (rc)
+		sl_endpoint_refused(endpoint, sl_code_http_status(rc));
+	return rc;
+}
+
+static int take_small(struct sl_oip *oip, const void *data, size_t len, struct sl_served **ret, struct sl_error *err)
+{
+	struct small small;
+	int rc = read_small(oip, data, len, &small, err);
+	return rc ? rc : take(oip, small.texts[1], strlen(small.texts[1]), small.texts[2], strlen(small.texts[2]), ret, err);
+}
+
+/* ---- health and metadata ---- */
+
+static void reply_flag(struct sl_oip *oip, struct sl_grpc_call *call, bool flag)
+{
+	sl_buf_clear(&oip->desk.out);
+	if (flag)
+		sl_proto_put_int(&oip->desk.out, 1, 1);
+	reply(oip, call);
+}
+
+static void server_live(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	(void)data;
+	(void)len;
+	reply_flag(context, call, true);
+}
+
+static void server_ready(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_oip *oip = context;
+	(void)data;
+	(void)len;
+	reply_flag(oip, call, oip_all_ready(oip));
+}
+
+static void model_ready(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_served *served;
+	struct sl_error err = {0};
+	int rc = take_small(context, data, len, &served, &err);
+	if (rc && rc != SL_E_BUSY)
+		sl_grpc_fail(call, &err);
+	else
+		reply_flag(context, call, !rc);
+}
+
+/* grpc.health.v1: the server is the service "", each endpoint one of its own name. */
+static void health_check(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	enum { SERVING = 1, NOT_SERVING = 2 };
+	struct sl_oip *oip = context;
+	struct small small;
+	struct sl_error err = {0};
+	int rc = read_small(oip, data, len, &small, &err);
+	const char *service = small.texts[1];
+	bool whole = !*service || strcmp(service, "inference.GRPCInferenceService") == 0;
+	struct sl_endpoint_state *endpoint = rc || whole ? NULL : sl_serving_find(oip->serving, service, strlen(service));
+	if (!rc && !whole && !endpoint)
+		rc = no_endpoint(service, strlen(service), &err);
+	if (rc) {
+		sl_grpc_fail(call, &err);
+		return;
+	}
+	sl_buf_clear(&oip->desk.out);
+	sl_proto_put_int(&oip->desk.out, 1, (whole ? oip_all_ready(oip) : sl_endpoint_ready(endpoint)) ? SERVING : NOT_SERVING);
+	reply(oip, call);
+}
+
+static void server_metadata(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	static const char *const extensions[] = {"model_repository", "statistics"};
+	struct sl_oip *oip = context;
+	(void)data;
+	(void)len;
+	sl_buf_clear(&oip->desk.out);
+	sl_proto_put_text(&oip->desk.out, 1, "sluice");
+	sl_proto_put_text(&oip->desk.out, 2, SLUICE_VERSION);
+	for (size_t i = 0; i < SL_ARRAY_LEN(extensions); i++)
+		sl_proto_put_text(&oip->desk.out, 3, extensions[i]);
+	reply(oip, call);
+}
+
+static void put_tensor(struct sl_buf *out, uint32_t number, const char *name, const char *datatype, size_t width)
+{
+	size_t tensor = sl_proto_open(out, number);
+	sl_proto_put_text(out, 1, name);
+	sl_proto_put_text(out, 2, datatype);
+	size_t shape = sl_proto_open(out, 3);
+	sl_proto_put_varint(out, UINT64_MAX); /* -1: any number of rows */
+	if (width > 1)
+		sl_proto_put_varint(out, width);
+	sl_proto_close(out, shape);
+	sl_proto_close(out, tensor);
+}
+
+/* Field 6 is not sent: the protocol and its servers disagree about what it is. */
+static void model_metadata(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_oip *oip = context;
+	struct sl_served *served;
+	struct sl_error err = {0};
+	if (take_small(oip, data, len, &served, &err)) {
+		sl_grpc_fail(call, &err);
+		return;
+	}
+	struct sl_buf *out = &oip->desk.out;
+	const struct sl_package *package = &served->package;
+	sl_buf_clear(out);
+	sl_proto_put_text(out, 1, served->spec->name);
+	for (size_t i = 0; i < sl_endpoint_version_count(served->endpoint); i++)
+		sl_proto_put_text(out, 2, sl_endpoint_version(served->endpoint, i));
+	const char *platform = sl_arena_printf(oip->arena, "sluice_%s", package->algorithm);
+	sl_proto_put_text(out, 3, platform ? platform : "sluice");
+	if (served->matrix)
+		put_tensor(out, 4, served->matrix, "FP32", package->feature_count);
+	for (size_t i = 0; !served->matrix && i < package->feature_count; i++)
+		put_tensor(out, 4, package->features[i].name, sl_v2_datatype(&package->features[i]), 1);
+	put_tensor(out, 5, package->output, "FP32", package->output_count);
+	reply(oip, call);
+}
+
+/* ---- inference ---- */
+
+/* Fills oip->desk.out with the answer. */
+static int infer(struct sl_oip *oip, const void *data, size_t len, struct sl_error *err)
+{
+	int64_t started_ns = sl_monotonic_ns();
+	struct sl_infer_message head;
+	struct sl_served *served;
+	struct sl_id id;
+	int rc = sl_infer_message_head(data, len, &head, err);
+	if (!rc)
+		rc = take(oip, head.model, head.model_len, head.version, head.version_len, &served, err);
+	if (rc)
+		return rc;
+	sl_arena_reset(oip->arena);
+	sl_buf_clear(&oip->desk.out);
+	rc = sl_infer_message_read(data, len, &head, served, oip->arena, &oip->desk.rows, err);
+	if (!rc)
+		rc = sl_predict_compute(&oip->desk.rows, err);
+	if (!rc)
+		rc = sl_predict_commit(&oip->desk.rows, started_ns, &id, err);
+	if (!rc)
+		sl_infer_message_write(&head, &oip->desk.rows, &id, &oip->desk.out);
+	else
+		sl_endpoint_refused(served->endpoint, sl_code_http_status(rc));
+	sl_inputs_end(&oip->desk.rows);
+	return rc;
+}
+
+static void model_infer(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_error err = {0};
+	if (infer(context, data, len, &err))
+		sl_grpc_fail(call, &err);
+	else
+		reply(context, call);
+}
+
+/* Triton's stream: every request has its answer or its error, and the stream goes on. */
+static void model_stream_infer(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	enum { ERROR_MESSAGE = 1, INFER_RESPONSE = 2 };
+	struct sl_oip *oip = context;
+	struct sl_error err = {0};
+	struct sl_buf answer SL_AUTO_BUF = SL_BUF_INIT(SL_GRPC_MESSAGE_MAX);
+	if (infer(oip, data, len, &err))
+		sl_proto_put_text(&answer, ERROR_MESSAGE, err.message);
+	else
+		sl_proto_put_bytes(&answer, INFER_RESPONSE, oip->desk.out.data, oip->desk.out.len);
+	if (sl_buf_check(&answer, "the answer", &err))
+		sl_grpc_fail(call, &err);
+	else if (!sl_grpc_send(call, answer.data, answer.len))
+		sl_grpc_finish(call, SL_GRPC_RESOURCE_EXHAUSTED, NULL);
+}
+
+/* ---- the repository and statistics ---- */
+
+static void put_index(struct sl_buf *out, const struct sl_endpoint_state *endpoint)
+{
+	bool ready = sl_endpoint_ready(endpoint);
+	size_t versions = sl_endpoint_version_count(endpoint), model = sl_proto_open(out, 1);
+	sl_proto_put_text(out, 1, sl_endpoint_spec(endpoint)->name);
+	sl_proto_put_text(out, 2, versions ? sl_endpoint_version(endpoint, versions - 1) : "");
+	sl_proto_put_text(out, 3, ready ? "READY" : "UNAVAILABLE");
+	const struct sl_error *problem = sl_endpoint_problem(endpoint);
+	sl_proto_put_text(out, 4, problem->code ? problem->message : ready ? "" : "unloaded");
+	sl_proto_close(out, model);
+}
+
+static void repository_index(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_oip *oip = context;
+	struct small small;
+	struct sl_error err = {0};
+	if (read_small(oip, data, len, &small, &err)) {
+		sl_grpc_fail(call, &err);
+		return;
+	}
+	sl_buf_clear(&oip->desk.out);
+	for (size_t i = 0; i < sl_serving_count(oip->serving); i++) {
+		const struct sl_endpoint_state *endpoint = sl_serving_at(oip->serving, i);
+		if (!small.flag || sl_endpoint_ready(endpoint))
+			put_index(&oip->desk.out, endpoint);
+	}
+	reply(oip, call);
+}
+
+static void control(struct sl_oip *oip, struct sl_grpc_call *call, bool load, const void *data, size_t len)
+{
+	struct small small;
+	struct sl_error err = {0};
+	int rc = read_small(oip, data, len, &small, &err);
+	if (!rc && load && *small.texts[3])
+		rc = sl_fail(&err, SL_E_INVALID, "parameters are not taken: models are loaded from the disk");
+	if (!rc)
+		rc = oip_control(oip, load, small.texts[2], strlen(small.texts[2]), &err);
+	sl_buf_clear(&oip->desk.out);
+	if (rc)
+		sl_grpc_fail(call, &err);
+	else
+		reply(oip, call);
+}
+
+static void repository_load(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	control(context, call, true, data, len);
+}
+
+static void repository_unload(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	control(context, call, false, data, len);
+}
+
+static void put_duration(struct sl_buf *out, uint32_t number, uint64_t count, uint64_t ns)
+{
+	size_t duration = sl_proto_open(out, number);
+	sl_proto_put_int(out, 1, count);
+	sl_proto_put_int(out, 2, ns);
+	sl_proto_close(out, duration);
+}
+
+static void put_statistics(struct sl_buf *out, struct sl_endpoint_state *endpoint, const char *version)
+{
+	enum { SUCCESS = 1, FAIL, QUEUE, INPUT, INFER, OUTPUT };
+	const struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
+	size_t model = sl_proto_open(out, 1);
+	sl_proto_put_text(out, 1, sl_endpoint_spec(endpoint)->name);
+	sl_proto_put_text(out, 2, version);
+	sl_proto_put_int(out, 3, (uint64_t)stats->last_ms);
+	sl_proto_put_int(out, 4, stats->rows);
+	sl_proto_put_int(out, 5, stats->requests);
+	size_t inference = sl_proto_open(out, 6);
+	put_duration(out, SUCCESS, stats->requests, stats->latency_us * 1000);
+	put_duration(out, FAIL, stats->refused + stats->failed, 0);
+	put_duration(out, QUEUE, stats->requests, 0);
+	put_duration(out, INPUT, stats->requests, 0);
+	put_duration(out, INFER, stats->requests, stats->latency_us * 1000);
+	put_duration(out, OUTPUT, stats->requests, 0);
+	sl_proto_close(out, inference);
+	sl_proto_close(out, model);
+}
+
+/* Of one model, or of all when none is named. */
+static void model_statistics(void *context, struct sl_grpc_call *call, const void *data, size_t len)
+{
+	struct sl_oip *oip = context;
+	struct sl_served *served = NULL;
+	struct small small;
+	struct sl_error err = {0};
+	int rc = read_small(oip, data, len, &small, &err);
+	if (!rc && *small.texts[1])
+		rc = take(oip, small.texts[1], strlen(small.texts[1]), small.texts[2], strlen(small.texts[2]), &served, &err);
+	if (rc) {
+		sl_grpc_fail(call, &err);
+		return;
+	}
+	sl_buf_clear(&oip->desk.out);
+	if (served)
+		put_statistics(&oip->desk.out, served->endpoint, served->version_text);
+	for (size_t i = 0; !served && i < sl_serving_count(oip->serving); i++) {
+		struct sl_endpoint_state *endpoint = sl_serving_at(oip->serving, i);
+		size_t versions = sl_endpoint_version_count(endpoint);
+		if (versions)
+			put_statistics(&oip->desk.out, endpoint, sl_endpoint_version(endpoint, versions - 1));
+	}
+	reply(oip, call);
+}
+
+/* ---- the server ---- */
+
+static const struct sl_grpc_method METHODS[] = {
+	{SERVICE "ModelInfer", false, model_infer},
+	{SERVICE "ModelStreamInfer", true, model_stream_infer},
+	{SERVICE "ModelReady", false, model_ready},
+	{SERVICE "ModelMetadata", false, model_metadata},
+	{SERVICE "ServerLive", false, server_live},
+	{SERVICE "ServerReady", false, server_ready},
+	{SERVICE "ServerMetadata", false, server_metadata},
+	{SERVICE "ModelStatistics", false, model_statistics},
+	{SERVICE "RepositoryIndex", false, repository_index},
+	{SERVICE "RepositoryModelLoad", false, repository_load},
+	{SERVICE "RepositoryModelUnload", false, repository_unload},
+	{"/grpc.health.v1.Health/Check", false, health_check},
+};
+
+static int permit(void *context, const char *authorization, struct sl_error *err)
+{
+	struct sl_oip *oip = context;
+	struct sl_caller caller;
+	if (!oip->options.require_token)
+		return 0;
+	return sl_access_check(oip->access, SL_PERMIT_PREDICT, authorization, &caller, err) ? SL_E_DENIED : 0;
+}
+
+int oip_grpc_open(struct sl_oip *oip, struct sl_grpc_server **ret, struct sl_error *err)
+{
+	struct sl_grpc_config config = {.context = oip, .methods = METHODS, .method_count = SL_ARRAY_LEN(METHODS), .permit = permit};
+	oip->arena = sl_arena_new(0, err);
+	return oip->arena ? sl_grpc_server_new(oip->loop, &config, ret, err) : SL_E_NO_MEMORY;
+}
