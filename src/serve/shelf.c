@@ -446,6 +446,7 @@ static int load_found(struct sl_serving *serving, const struct sl_model_found *f
 int shelf_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err)
 {
 	const struct sl_serving_files *options = &serving->shelf->options;
+	free_retired(serving->shelf, false);
 	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(0, err);
 	struct sl_models_found found;
 	int rc = arena ? sl_models_find(options->files, options->file_count, options->dir, arena, &found, err) : SL_E_NO_MEMORY;
