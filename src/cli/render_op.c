@@ -225,7 +225,7 @@ static void render_log(const struct sl_term *term, yyjson_mut_val *result, struc
 sl_op_renderer *sl_op_renderer_find(const char *op)
 {
 	static const struct { const char *op; sl_op_renderer *render; } RENDERERS[] = {
-		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log}, {"check", render_log}, {"profile", sl_render_profile},
+		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log}, {"check", render_log}, {"import", render_log}, {"profile", sl_render_profile},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(RENDERERS); i++)
 		if (sl_str_eq(RENDERERS[i].op, op))

@@ -22,8 +22,8 @@ static void counting_sql(const struct sl_check_worker *w, struct sl_buf *out)
 		const struct sl_checking *c = &w->checks[i];
 		const char *stays = c->check->quarantine ? "false" : w->put_aside;
 		if (counts_rows(c))
-			sl_buf_printf(out, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))", c->where, stays,
-				      c->where, c->fails, stays);
+			sl_buf_printf(out, ", count(*) FILTER (%s AND NOT (%s)), count(*) FILTER (%s AND %s AND NOT (%s))",
+				      c->counted ? c->counted : c->where, stays, c->where, c->fails, stays);
 		for (size_t k = 0; k < SL_ARRAY_LEN(c->numbers) && !c->settled && c->numbers[k]; k++)
 			sl_buf_printf(out, ", (%s)::DOUBLE", c->numbers[k]);
 	}

@@ -352,12 +352,33 @@ static void row_sql(struct sl_check_worker *w, const struct sl_checking *c, stru
 	}
 }
 
+/* A row with a null counts neither as passing nor as failing. */
+static int leave_nulls_out(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
+{
+	const struct sl_check *check = c->check;
+	const struct sl_names other = {(const char **)(uintptr_t)&check->other, 1};
+	SL_AUTO_BUF struct sl_buf where = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
+	bool several = check->columns.count > 1 && (check->kind == SL_CHECK_FINITE || check->kind == SL_CHECK_DIFFERENT);
+
+	if (check->kind == SL_CHECK_NOT_NULL || check->kind == SL_CHECK_NULL || !check->columns.count || several)
+		return 0;
+	sl_buf_printf(&where, "(%s AND ", c->where);
+	all_there_sql(&check->columns, &where);
+	if ((check->kind == SL_CHECK_COMPARE || check->kind == SL_CHECK_SUMS_TO) && *check->other) {
+		sl_buf_str(&where, " AND ");
+		all_there_sql(&other, &where);
+	}
+	sl_buf_char(&where, ')');
+	c->counted = sl_check_keep_text(w, &where, err);
+	return c->counted ? 0 : SL_E_NO_MEMORY;
+}
+
 int sl_check_plan_row(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
 {
 	SL_AUTO_BUF struct sl_buf fails = SL_BUF_INIT(SL_ENGINE_TEXT_MAX);
 	int rc = check_operands(w, c, err);
 
-	if (rc < 0 || c->settled)
+	if (rc < 0 || c->settled || (rc = leave_nulls_out(w, c, err)) < 0)
 		return rc;
 	sl_buf_str(&fails, "coalesce(");
 	row_sql(w, c, &fails);

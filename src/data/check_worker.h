@@ -10,6 +10,7 @@ struct sl_checking {
 	const struct sl_check *check;
 	struct sl_check_result *result;
 	const char *where;      /* SQL: the rows that it looks at; "true" when all */
+	const char *counted;    /* SQL: of these, the rows that `mostly` is a share of: those without nulls; NULL: `where` */
 	const char *fails;      /* SQL: true for a failing row; NULL when it is not a row's own matter */
 	const char *numbers[2]; /* SQL: aggregates over the rows that stay, as DOUBLE; NULL: none */
 	double got[2];          /* what they gave; NaN for null */
