@@ -38,6 +38,9 @@ char *sl_buf_reserve(struct sl_buf *buf, size_t more)
 	size_t need = buf->len + more + 1;
 	if (need > buf->cap) {
 		size_t cap = buf->cap < 64 ? 64 : buf->cap * 2;
+		/* Never beyond the maximum: sl_buf_add looks at the room only. */
+		if (cap > buf->max)
+			cap = buf->max + 1;
 		if (cap < need)
 			cap = need;
 		char *data = sl_realloc(buf->data, cap, NULL);
