@@ -1,10 +1,15 @@
 /* check: a dataset's checks, run now on any version of it. */
 #include <string.h>
 
+#include "base/str.h"
 #include "data/check_past.h"
+#include "data/check_publish.h"
+#include "data/check_suggest.h"
 #include "op/handlers.h"
 #include "op/pins.h"
+#include "op/profile.h"
 #include "op/resolve.h"
+#include "os/clock.h"
 
 static void on_progress(void *context, double fraction, const char *what)
 {
@@ -37,34 +42,77 @@ static int put_report(struct sl_call *call, const struct sl_check_report *report
 	return 0;
 }
 
+/* The report as a file: JUnit, a page, or the JSON of --json, by the file's name. */
+static int write_report(struct sl_call *call, const struct sl_check_report *report, struct sl_error *err)
+{
+	const char *name = sl_call_text(call, "report");
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(64 << 20);
+	char path[SL_PATH_MAX];
+	int rc = call->remote ? sl_fail(err, SL_E_INVALID, "a report is written by the command; over HTTP the answer has it") : 0;
+	if (!rc && sl_str_ends(name, ".xml"))
+		sl_check_report_junit(report, &text);
+	else if (!rc && sl_str_ends(name, ".html"))
+		rc = sl_check_report_html(report, sl_now_ms(), &text, err);
+	else if (!rc && sl_str_ends(name, ".json"))
+		rc = sl_json_write(yyjson_mut_obj_get(sl_call_object(call), "report"), true, &text, err);
+	else if (!rc)
+		rc = sl_fail(err, SL_E_INVALID, "a report is a .json, .xml (JUnit) or .html file, not '%.200s'", name);
+	rc = rc ? rc : sl_buf_check(&text, "the report", err);
+	rc = rc ? rc : sl_call_path(call, name, path, err);
+	return rc ? rc : sl_file_replace(path, sl_buf_cstr(&text), text.len, 0644, err);
+}
+
+static int suggest(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_error *err)
+{
+	struct sl_buf out SL_AUTO_BUF = SL_BUF_INIT(64 << 20);
+	struct sl_dataset_head head;
+	struct sl_profile profile;
+	const char *text;
+	int rc = sl_dataset_find(&store->track, ref->name, ref->version, &head, err);
+	rc = rc ? rc : sl_profile_text(call, store, &head.hash, &text, err);
+	rc = rc ? rc : sl_profile_parse(text, strlen(text), call->arena, &profile, err);
+	rc = rc ? rc : sl_check_suggest(&profile, ref->name, &out, err);
+	if (!rc)
+		sl_put_text(call, sl_call_object(call), "text", sl_buf_cstr(&out));
+	return rc;
+}
+
+static int run_checks(struct sl_call *call, struct sl_store *store, const struct sl_project *project, const struct sl_ref *ref,
+	struct sl_check_report *ret, struct sl_error *err)
+{
+	struct sl_check_job job = {.dataset = ref->name};
+	struct sl_work work = {.cancel = call->cancel, .progress = on_progress, .context = call};
+	const struct sl_dataset *declared = sl_project_dataset(project, ref->name);
+	if (!declared || !declared->check_count) {
+		sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no checks for '%s'", ref->name);
+		return sl_error_hint(err, "'sluice check %s --suggest' proposes some; they stand under datasets: %s: checks:", ref->name, ref->name);
+	}
+	job.checks = declared->checks;
+	job.count = declared->check_count;
+	int rc = find_table(call, store, ref, &job, err);
+	rc = rc ? rc : sl_check_params(project, call->arena, &job, err);
+	rc = rc ? rc : sl_check_execute(&job, NULL, &work, call->arena, ret, err);
+	sl_call_advance(call, "check", 1, "");
+	return rc;
+}
+
 int sl_op_check(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_project *project;
 	struct sl_ref ref;
 	struct sl_check_report report;
-	struct sl_check_job job = {0};
-	struct sl_work work = {.cancel = call->cancel, .progress = on_progress, .context = call};
 	int rc = sl_call_store(call, &store, err);
 	if (!rc)
 		rc = sl_ref_parse(sl_call_text(call, "dataset"), &ref, err);
 	if (!rc && ref.kind != SL_REF_ANY && ref.kind != SL_REF_DATASET)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no dataset", sl_call_text(call, "dataset"));
-	if (!rc)
-		rc = sl_pins_project(call, store, NULL, 0, false, &project, err);
 	if (rc)
 		return rc;
-	const struct sl_dataset *declared = sl_project_dataset(project, ref.name);
-	if (!declared || !declared->check_count) {
-		sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no checks for '%s'", ref.name);
-		return sl_error_hint(err, "add them under datasets: %s: checks:", ref.name);
-	}
-	job.dataset = ref.name;
-	job.checks = declared->checks;
-	job.count = declared->check_count;
-	rc = find_table(call, store, &ref, &job, err);
-	rc = rc ? rc : sl_check_params(project, call->arena, &job, err);
-	rc = rc ? rc : sl_check_execute(&job, NULL, &work, call->arena, &report, err);
-	sl_call_advance(call, "check", 1, "");
-	return rc ? rc : put_report(call, &report, err);
+	if (sl_call_flag(call, "suggest"))
+		return suggest(call, store, &ref, err);
+	rc = sl_pins_project(call, store, NULL, 0, false, &project, err);
+	rc = rc ? rc : run_checks(call, store, project, &ref, &report, err);
+	rc = rc ? rc : put_report(call, &report, err);
+	return rc || !sl_call_given(call, "report") ? rc : write_report(call, &report, err);
 }

@@ -3,6 +3,7 @@
 
 #include "data/profile.h"
 #include "op/handlers.h"
+#include "op/profile.h"
 #include "op/resolve.h"
 
 /* Of a version from before profiles were kept, or one that came without a run. */
@@ -26,6 +27,14 @@ static int compute(struct sl_call *call, struct sl_store *store, const struct sl
 	return rc || *ret ? rc : sl_fail_memory(err);
 }
 
+int sl_profile_text(struct sl_call *call, struct sl_store *store, const struct sl_hash *version, const char **ret, struct sl_error *err)
+{
+	int rc = sl_profile_find(store->meta, version, call->arena, ret, err);
+	if (rc == 0)
+		return compute(call, store, version, ret, err);
+	return rc < 0 ? rc : 0;
+}
+
 int sl_op_profile(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
@@ -38,9 +47,7 @@ int sl_op_profile(struct sl_call *call, struct sl_error *err)
 	if (!rc && ref.kind != SL_REF_ANY && ref.kind != SL_REF_DATASET)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no dataset", sl_call_text(call, "dataset"));
 	rc = rc ? rc : sl_dataset_find(&store->track, ref.name, ref.version, &head, err);
-	rc = rc ? rc : sl_profile_find(store->meta, &head.hash, call->arena, &text, err);
-	if (rc == 0)
-		rc = compute(call, store, &head.hash, &text, err);
+	rc = rc ? rc : sl_profile_text(call, store, &head.hash, &text, err);
 	if (rc < 0)
 		return rc;
 	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(text, strlen(text), "profile", err);

@@ -1,0 +1,11 @@
+/* A version's profile: the one that is kept, else computed now. */
+#ifndef SL_OP_PROFILE_H
+#define SL_OP_PROFILE_H
+
+#include "data/profile.h"
+#include "op/context.h"
+
+/* The JSON text, in the call's arena; nothing is written. */
+int sl_profile_text(struct sl_call *call, struct sl_store *store, const struct sl_hash *version, const char **ret, struct sl_error *err);
+
+#endif
