@@ -43,6 +43,8 @@ char *sl_buf_reserve(struct sl_buf *buf, size_t more)
 			cap = buf->max + 1;
 		if (cap < need)
 			cap = need;
+		if (cap - 1 > buf->max) /* sl_buf_add looks at the room alone: it may not be more than the maximum */
+			cap = buf->max + 1;
 		char *data = sl_realloc(buf->data, cap, NULL);
 		if (!data) {
 			buf->failed = SL_E_NO_MEMORY;
