@@ -320,7 +320,7 @@ static int end_top(struct sl_profile_work *w, struct sl_arena *arena, struct sl_
 	for (size_t i = 0; i < out->top_count; i++) {
 		struct sl_profile_top *top = &out->top[i];
 		top->count = items[i]->count;
-		top->text = texts ? sl_arena_strndup(arena, w->frequent.pool + items[i]->bits, items[i]->kept) : "";
+		top->text = texts && items[i]->kept ? sl_arena_strndup(arena, w->frequent.pool + items[i]->bits, items[i]->kept) : "";
 		top->number = texts ? NAN : number_of(w, items[i]->bits);
 		if (!top->text)
 			return sl_fail_memory(err);

@@ -129,6 +129,8 @@ int sl_frequent_add(struct sl_frequent *f, uint64_t bits, uint64_t count)
 
 static int keep_text(struct sl_frequent *f, const char *text, uint32_t kept)
 {
+	if (!kept)
+		return 0;
 	if (f->pool_len + kept > f->pool_cap) {
 		size_t cap = 2 * f->pool_cap + kept + 1024;
 		char *pool = sl_realloc(f->pool, cap, NULL);

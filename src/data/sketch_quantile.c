@@ -110,10 +110,11 @@ static bool halve(struct sl_quantiles *q, size_t level)
 
 static bool put(struct sl_quantiles *q, size_t level, double value)
 {
-	if (!has_level(q, level))
+	/* A level can be full also because others sent their values up. */
+	if (!has_level(q, level) || (q->counts[level] == SL_QUANTILE_LEVEL && !halve(q, level)))
 		return false;
 	q->levels[level][q->counts[level]++] = value;
-	return q->counts[level] < SL_QUANTILE_LEVEL || halve(q, level);
+	return true;
 }
 
 bool sl_quantiles_add(struct sl_quantiles *q, double value, uint64_t weight)
