@@ -143,6 +143,47 @@ static int visit(struct search *s, const char *name, size_t part, struct sl_erro
 	return visit(s, next, part + 1, err);
 }
 
+/* ---- matching a path ------------------------------------------------------------------------------------------------ */
+
+/* The part at the beginning of `path`, copied; returns what is behind it and its '/', or NULL when it was the last. */
+static const char *next_part(const char *path, char out[SL_PATH_MAX])
+{
+	size_t n = strcspn(path, "/");
+	snprintf(out, SL_PATH_MAX, "%.*s", (int)n, path);
+	return path[n] ? path + n + 1 : NULL;
+}
+
+bool sl_files_match(const char *pattern, const char *path)
+{
+	char wanted[SL_PATH_MAX], part[SL_PATH_MAX];
+	const char *more_pattern = next_part(pattern, wanted);
+	if (strcmp(wanted, "**") != 0) {
+		const char *more_path = next_part(path, part);
+		if (fnmatch(wanted, part, FNM_PERIOD) != 0)
+			return false;
+		return more_pattern && more_path ? sl_files_match(more_pattern, more_path) : !more_pattern && !more_path;
+	}
+	/* Any number of folders, none of them hidden; what is last must be a file. */
+	for (; path; path = *path == '.' ? NULL : next_part(path, part))
+		if (!more_pattern ? !strchr(path, '/') && *path != '.' : sl_files_match(more_pattern, path))
+			return true;
+	return false;
+}
+
+void sl_files_split(const char *pattern, char ret_dir[SL_PATH_MAX], const char **ret_rest)
+{
+	const char *rest = pattern;
+	for (const char *at = pattern; *at;) {
+		size_t n = strcspn(at, "/");
+		if (memchr(at, '*', n) || memchr(at, '?', n) || memchr(at, '[', n))
+			break;
+		at += n + (at[n] == '/');
+		rest = at;
+	}
+	snprintf(ret_dir, SL_PATH_MAX, "%.*s", (int)(rest - pattern), pattern);
+	*ret_rest = rest;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct sl_found_file *)a)->name, ((const struct sl_found_file *)b)->name);

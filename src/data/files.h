@@ -16,4 +16,9 @@ struct sl_found { struct sl_found_file *files; size_t count, capacity; };
 int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret,
 		  struct sl_error *err);
 
+/* Does the relative path fit the pattern? Parts as above; the whole path must fit. */
+bool sl_files_match(const char *pattern, const char *path);
+/* Splits a pattern at its first part with * ? [: "data/" and "**" / "*.jpg". `ret_rest` points into the pattern, "" when it has none. */
+void sl_files_split(const char *pattern, char ret_dir[SL_PATH_MAX], const char **ret_rest);
+
 #endif

@@ -13,6 +13,7 @@
 #define SL_DATA_INGEST_H
 
 #include "data/dataset.h"
+#include "data/tree_take.h"
 #include "project/project.h"
 #include "track/store.h"
 
@@ -59,5 +60,15 @@ int sl_ingest_execute(const struct sl_ingest_job *job, const char *staging, cons
 /* The raw files as inputs of the run (kind "file"), inside the caller's transaction. The versions themselves: sl_checked_commit
  * (check.h). */
 int sl_ingest_record(struct sl_track *track, const struct sl_ingest_job *job, const struct sl_id *run, struct sl_error *err);
+
+/* ---- trees of files (`as: files`) ------------------------------------------------------------------------------------ */
+
+/* The folder or glob of `source` as a tree (data/tree_take.h): with `write` it is in the store when this returns, else only its hash is
+ * told. There is nothing for a worker to do then. Errors as those of sl_ingest_prepare. */
+int sl_ingest_tree(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, bool write,
+		   struct sl_tree_taken *ret, struct sl_error *err);
+/* Makes the tree the newest version of `dataset`, as sl_dataset_commit. */
+int sl_tree_commit(struct sl_store *store, const char *dataset, const struct sl_hash *root, const struct sl_id *run,
+		   struct sl_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "base/str.h"
+#include "data/tree.h"
 #include "data/dataset.h"
 
 static const char FORMAT[] = "sluice.table/1";
@@ -246,6 +247,10 @@ int sl_manifest_read(struct sl_objects *objects, const struct sl_hash *hash, str
 
 	if (rc < 0)
 		return rc;
+	if (sl_str_starts(sl_buf_cstr(&bytes), SL_TREE_MAGIC)) {
+		sl_fail(err, SL_E_INVALID, "it is a dataset of plain files, not a table");
+		return sl_error_hint(err, "`sluice get` puts its files into a folder; a step with `run:` reads them");
+	}
 	rc = sl_manifest_parse(sl_buf_cstr(&bytes), bytes.len, arena, ret, err);
 	return rc < 0 ? sl_error_context(err, "object %.12s", sl_hash_hex(hash, hex)) : 0;
 }

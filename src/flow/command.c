@@ -83,7 +83,7 @@ static int place_output(struct variables *v, const struct flow_output *from, con
 	struct sl_store *store = v->task->graph->store;
 	if (from->kind == FLOW_DATASET)
 		return place_table(v, name, &from->hash, dir, ret);
-	const char *dot = strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
+	const char *dot = from->kind == FLOW_TREE ? NULL : strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
 	*ret = sl_arena_printf(v->task->arena, "%s/%s%s", dir, name, dot && (!slash || dot > slash) ? dot : "");
 	return *ret ? flow_tree_copy(store, &from->hash, *ret, geteuid() != 0, v->err) : sl_fail_memory(v->err);
 }

@@ -78,9 +78,21 @@ static int add_checks(struct maker *m)
 
 /* ---- inputs -------------------------------------------------------------------------------------------------------------------- */
 
+static int add_source_tree(struct maker *m, yyjson_mut_val *inputs)
+{
+	struct flow_node *node = m->node;
+	int rc = node->ingest_ready ? 0 : sl_ingest_tree(m->g->store, m->g->project, node->source, m->write, &node->tree, m->err);
+	if (rc)
+		return rc;
+	node->ingest_ready = true;
+	return put_hash(m, inputs, node->source->path, &node->tree.hash) ? 0 : sl_fail_memory(m->err);
+}
+
 static int add_source_files(struct maker *m, yyjson_mut_val *inputs)
 {
 	struct flow_node *node = m->node;
+	if (node->outputs[0].kind == FLOW_TREE)
+		return add_source_tree(m, inputs);
 	int rc = node->ingest_ready ? 0 : sl_ingest_prepare(m->g->store, m->g->project, node->source, node->outputs[0].checks, m->g->arena, &node->ingest, m->err);
 	if (rc)
 		return rc;

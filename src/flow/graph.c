@@ -12,7 +12,7 @@
 
 const char *flow_output_kind_name(enum flow_output_kind kind)
 {
-	static const char *const NAMES[] = {[FLOW_DATASET] = "dataset", [FLOW_MODEL] = "model", [FLOW_FILE] = "output"};
+	static const char *const NAMES[] = {[FLOW_DATASET] = "dataset", [FLOW_MODEL] = "model", [FLOW_FILE] = "output", [FLOW_TREE] = "dataset"};
 	return NAMES[kind];
 }
 
@@ -125,8 +125,9 @@ static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *
 	int rc = step->output_count ? 0 : register_name(b, step->name, at, FLOW_NO_OUTPUT);
 	rc = rc || step->output_count || !*step->of ? rc : register_together(b, step->of, at, FLOW_NO_OUTPUT);
 	for (size_t i = 0; !rc && i < step->output_count; i++) {
-		bool table = sl_str_ends(step->outputs[i].path, ".parquet");
-		rc = add_output(b, at, step->outputs[i], table ? FLOW_DATASET : FLOW_FILE);
+		bool table = !step->outputs[i].folder && sl_str_ends(step->outputs[i].path, ".parquet");
+		enum flow_output_kind kind = step->outputs[i].folder ? FLOW_TREE : table ? FLOW_DATASET : FLOW_FILE;
+		rc = add_output(b, at, step->outputs[i], kind);
 		if (!rc && !table && sl_map_has(b->declared, step->outputs[i].name))
 			rc = fail_at(b, step->mark, SL_E_INVALID, "checks look at tables, and this output is no .parquet file");
 	}
@@ -154,7 +155,8 @@ static int add_nodes(struct builder *b)
 	for (size_t i = 0; !rc && i < p->source_count; i++) {
 		const struct sl_source *s = &p->sources[i];
 		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_SOURCE, .action = FLOW_INGEST, .source = s, .mark = s->mark}, 1);
-		rc = rc ? rc : add_output(b, b->g->count - 1, (struct sl_output){.name = s->name, .path = ""}, FLOW_DATASET);
+		bool files = strcmp(s->as, "files") == 0;
+		rc = rc ? rc : add_output(b, b->g->count - 1, (struct sl_output){.name = s->name, .path = ""}, files ? FLOW_TREE : FLOW_DATASET);
 	}
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *s = &p->steps[i];
@@ -185,6 +187,13 @@ static int unknown_table(struct builder *b, const struct flow_node *node, const 
 	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : SL_E_INVALID;
 }
 
+static const char *what_it_is(const struct flow_output *output)
+{
+	static const char *const WORDS[] = {[FLOW_DATASET] = "a table", [FLOW_MODEL] = "a model, not a table", [FLOW_TREE] = "a folder of files, not a table",
+					    [FLOW_FILE] = "a file, not a table (write .parquet for that)"};
+	return output ? WORDS[output->kind] : "a step that makes nothing";
+}
+
 static int add_place(struct builder *b, struct flow_node *node, const char *name, const struct place *place, const char *of, enum flow_output_kind wants)
 {
 	const struct flow_input input = {.name = name, .node = place->node, .output = place->output, .of = of};
@@ -192,8 +201,7 @@ static int add_place(struct builder *b, struct flow_node *node, const char *name
 	bool fits = output ? output->kind == wants || (node->action == FLOW_RUN && output->kind != FLOW_MODEL) : node->action == FLOW_RUN;
 	if (!fits) {
 		char message[512];
-		snprintf(message, sizeof message, "'%s' reads '%s', which is %s", node->name, name,
-			 !output ? "a step that makes nothing" : output->kind == FLOW_MODEL ? "a model, not a table" : "a file, not a table (write .parquet for that)");
+		snprintf(message, sizeof message, "'%s' reads '%s', which is %s", node->name, name, what_it_is(output));
 		return fail_at(b, node->mark, SL_E_INVALID, message);
 	}
 	for (size_t i = 0; i < node->input_count; i++)

@@ -14,7 +14,7 @@
 
 enum flow_action { FLOW_INGEST, FLOW_SQL, FLOW_RUN, FLOW_TRAIN, FLOW_EVALUATE, FLOW_GATE };
 
-enum flow_output_kind { FLOW_DATASET, FLOW_MODEL, FLOW_FILE };
+enum flow_output_kind { FLOW_DATASET, FLOW_MODEL, FLOW_FILE, FLOW_TREE /* a dataset of plain files */ };
 const char *flow_output_kind_name(enum flow_output_kind kind); /* as in run_output: "dataset", "model", "output" */
 
 struct flow_output {
@@ -57,6 +57,7 @@ struct flow_node {
 	struct sl_names params;         /* that its definition, SQL and checks use */
 	bool ingest_ready;              /* SOURCE: `ingest` is filled */
 	struct sl_ingest_job ingest;
+	struct sl_tree_taken tree;      /* SOURCE as files: instead of `ingest` */
 };
 
 struct flow_graph {

@@ -88,7 +88,7 @@ static int find_reason(struct flow_graph *g, const struct flow_node *node, struc
 
 bool flow_file_in_place(struct flow_graph *graph, const struct flow_output *output)
 {
-	if (!*output->path || output->kind == FLOW_DATASET)
+	if (!*output->path || output->kind == FLOW_DATASET || output->kind == FLOW_TREE)
 		return true;
 	return flow_tree_in_place(graph->store, graph->project->dir, output->path, &output->hash);
 }
@@ -105,12 +105,13 @@ static int in_place(struct flow_graph *g, const struct flow_node *node, bool *re
 		const struct flow_output *o = &node->outputs[i];
 		struct sl_dataset_head head;
 		struct sl_error why;
-		int rc = o->kind == FLOW_DATASET ? sl_dataset_head(&g->store->track, o->name, &head, &why) : 0;
+		bool versioned = o->kind == FLOW_DATASET || o->kind == FLOW_TREE;
+		int rc = versioned ? sl_dataset_head(&g->store->track, o->name, &head, &why) : 0;
 		if (rc && rc != SL_E_NOT_FOUND) {
 			*err = why;
 			return rc;
 		}
-		if (o->kind == FLOW_DATASET)
+		if (versioned)
 			*ret = rc == 0 && sl_hash_eq(&head.hash, &o->hash);
 		else
 			*ret = flow_file_in_place(g, o);
@@ -211,6 +212,8 @@ int flow_restore(struct flow_graph *graph, size_t i, const struct flow_decision 
 		if (o->kind == FLOW_DATASET) {
 			rc = sl_manifest_read(graph->store->objects, &o->hash, graph->arena, &manifest, err);
 			rc = rc < 0 ? rc : sl_dataset_commit(&graph->store->track, o->name, &o->hash, &manifest, &run, err);
+		} else if (o->kind == FLOW_TREE) {
+			rc = sl_tree_commit(graph->store, o->name, &o->hash, &run, err);
 		} else if (!flow_file_in_place(graph, o)) {
 			rc = flow_file_place(graph, o, err);
 		}

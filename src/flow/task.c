@@ -31,6 +31,9 @@ static int use_worker(struct flow_task *task, const char *program, struct sl_err
 	return 0;
 }
 
+/* A source as files: it was taken while it was planned, and no child is needed. */
+static bool takes_tree(const struct flow_node *node) { return node->source && node->outputs[0].kind == FLOW_TREE; }
+
 int flow_task_begin(struct flow_task *task, const char *program, struct sl_error *err)
 {
 	const struct sl_store *store = task->graph->store;
@@ -51,6 +54,8 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 	rc = task->has_dir ? sl_dir_make(task->dir, err) : 0;
 	if (rc || node->action == FLOW_RUN)
 		return rc ? rc : flow_command_prepare(task, err);
+	if (takes_tree(node))
+		return 0;
 	rc = flow_job_write(task, err);
 	return rc ? rc : use_worker(task, program, err);
 }
@@ -143,6 +148,18 @@ static int keep_file(struct flow_task *task, struct flow_output *output, struct 
 	return rc;
 }
 
+static int keep_tree(struct flow_task *task, struct flow_output *output, struct sl_error *err)
+{
+	char path[SL_PATH_MAX];
+	struct sl_tree_taken taken = node_of(task)->tree;
+	int rc = takes_tree(node_of(task)) ? 0 : flow_output_path(task, output, path, err);
+	if (!rc && !takes_tree(node_of(task)))
+		rc = flow_tree_take(task->graph->store, path, &taken, err);
+	output->hash = taken.hash;
+	output->known = !rc;
+	return rc;
+}
+
 static int keep_model(struct flow_task *task, struct flow_output *output, struct sl_error *err)
 {
 	char staging[SL_PATH_MAX];
@@ -161,6 +178,8 @@ static int keep_outputs(struct flow_task *task, yyjson_val *result, struct sl_er
 		struct flow_output *o = &node->outputs[i];
 		if (o->kind == FLOW_FILE)
 			rc = keep_file(task, o, err);
+		else if (o->kind == FLOW_TREE)
+			rc = keep_tree(task, o, err);
 		else if (o->kind == FLOW_MODEL)
 			rc = keep_model(task, o, err);
 		else if (!o->known) /* a quarantine was filled with its table */
@@ -175,7 +194,7 @@ int flow_task_keep(struct flow_task *task, struct sl_error *err)
 	SL_AUTO_JSON yyjson_doc *doc = NULL;
 	for (size_t i = 0; i < node->output_count; i++)
 		node->outputs[i].known = false;
-	int rc = node->action == FLOW_RUN && !task->inspecting ? 0 : read_result(task, &doc, err);
+	int rc = !task->argv || (node->action == FLOW_RUN && !task->inspecting) ? 0 : read_result(task, &doc, err);
 	yyjson_val *result = yyjson_doc_get_root(doc), *scores = yyjson_obj_get(result, "scores");
 	if (rc)
 		return rc;
@@ -207,7 +226,9 @@ int flow_task_record_start(struct flow_task *task, struct sl_error *err)
 		if (from)
 			rc = sl_run_input(track, &task->run, from->kind == FLOW_FILE ? "file" : flow_output_kind_name(from->kind), node->inputs[i].name, &from->hash, err);
 	}
-	if (!rc && node->ingest_ready)
+	if (!rc && takes_tree(node))
+		rc = sl_run_input(track, &task->run, "file", node->source->path, &node->tree.hash, err);
+	else if (!rc && node->ingest_ready)
 		rc = sl_ingest_record(track, &node->ingest, &task->run, err);
 	/* Code files stand in the document with their hashes. */
 	SL_AUTO_JSON yyjson_doc *document = yyjson_read(task->decision.document, strlen(task->decision.document), 0);
@@ -255,6 +276,21 @@ static int commit_table(struct flow_task *task, size_t i, struct sl_error *err)
 	return rc;
 }
 
+static int commit_tree(struct flow_task *task, size_t i, struct sl_error *err)
+{
+	const struct flow_output *o = &node_of(task)->outputs[i];
+	struct sl_tree_reader *reader SL_CLEANUP(sl_tree_reader_freep) = NULL;
+	char hex[SL_HASH_HEX + 1];
+	int rc = sl_run_output(&task->graph->store->track, &task->run, flow_output_kind_name(o->kind), o->name, &o->hash, err);
+	rc = rc ? rc : sl_tree_commit(task->graph->store, o->name, &o->hash, &task->run, err);
+	task->changed |= rc == 0;
+	rc = rc < 0 ? rc : sl_tree_reader_new(task->graph->store->objects, &o->hash, &reader, err);
+	if (!rc && i == 0)
+		snprintf(task->note, sizeof task->note, "%llu files, %.6s", (unsigned long long)sl_tree_reader_sum(reader)->files,
+			 sl_hash_hex(&o->hash, hex));
+	return rc;
+}
+
 static int commit_outputs(struct flow_task *task, struct sl_error *err)
 {
 	struct flow_node *node = node_of(task);
@@ -264,6 +300,10 @@ static int commit_outputs(struct flow_task *task, struct sl_error *err)
 		const struct flow_output *o = &node->outputs[i];
 		if (o->kind == FLOW_DATASET) {
 			rc = task->tables[i].report.dataset ? commit_table(task, i, err) : 0;
+			continue;
+		}
+		if (o->kind == FLOW_TREE) {
+			rc = commit_tree(task, i, err);
 			continue;
 		}
 		rc = sl_run_output(&task->graph->store->track, &task->run, flow_output_kind_name(o->kind), o->name, &o->hash, err);

@@ -5,11 +5,13 @@
 #include "base/time.h"
 #include "data/dataset.h"
 #include "data/profile.h"
+#include "data/tree.h"
 #include "op/context.h"
 #include "op/handlers.h"
 #include "op/prediction.h"
 #include "op/resolve.h"
 #include "op/show.h"
+#include "os/walk.h"
 #include "track/model.h"
 
 /* A list under `name`, left out when empty. */
@@ -40,6 +42,8 @@ static int put_members(struct sl_call *call, yyjson_mut_val *object, const char 
 }
 
 /* What is to be shown, and where to. */
+enum { TREE_FILES_SHOWN = 20 };
+
 struct subject {
 	struct sl_call *call;
 	struct sl_store *store;
@@ -126,11 +130,33 @@ static void put_profile(struct sl_call *call, yyjson_mut_val *column, yyjson_val
 	}
 }
 
+/* How many files, and the first of them. */
+static int show_tree(
+	struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
+{
+	struct sl_tree_reader *reader SL_CLEANUP(sl_tree_reader_freep) = NULL;
+	struct sl_tree_file file;
+	char shown[SL_PATH_MAX];
+	int rc = sl_tree_reader_new(store->objects, hash, &reader, err);
+	if (rc)
+		return rc;
+	sl_put_int(call, out, "files", (int64_t)sl_tree_reader_sum(reader)->files);
+	yyjson_mut_val *first = sl_put_array(call, out, "first_files");
+	for (int i = 0; i < TREE_FILES_SHOWN && (rc = sl_tree_reader_next(reader, &file, err)) == 1; i++) {
+		yyjson_mut_val *item = sl_add_object(call, first);
+		sl_put_text(call, item, "path", sl_path_show(file.path, shown, sizeof shown));
+		sl_put_int(call, item, "size_bytes", (int64_t)file.size_bytes);
+	}
+	return rc < 0 ? rc : 0;
+}
+
 static int show_columns(
 	struct sl_call *call, struct sl_store *store, const struct sl_hash *hash, yyjson_mut_val *out, struct sl_error *err)
 {
 	struct sl_manifest manifest;
 	const char *text = "{}";
+	if (sl_tree_is(store->objects, hash))
+		return show_tree(call, store, hash, out, err);
 	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
 	rc = rc ? rc : sl_profile_find(store->meta, hash, call->arena, &text, err);
 	if (rc < 0)
@@ -157,7 +183,8 @@ static int show_dataset(const struct subject *s, struct sl_error *err)
 		return rc;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
 	sl_put_text(s->call, s->out, "version", sl_hash_hex(&head.hash, hex));
-	sl_put_int(s->call, s->out, "rows", (int64_t)head.rows);
+	if (!sl_tree_is(s->store->objects, &head.hash))
+		sl_put_int(s->call, s->out, "rows", (int64_t)head.rows);
 	sl_put_int(s->call, s->out, "size_bytes", (int64_t)head.size_bytes);
 	sl_put_time(s->call, s->out, "created", head.created_ms);
 	sl_put_text(s->call, s->out, "run", head.run.text);

@@ -36,6 +36,8 @@ struct sl_param { const char *name; struct sl_value value; struct sl_mark mark; 
 struct sl_source {
 	const char *name, *path;
 	const char *format;      /* "parquet", "csv", "json"; "" = by the file's name and content */
+	const char *as;          /* "table"; "files": a tree of plain files */
+	bool hidden;             /* files: also names that begin with a dot */
 	const char *columns;     /* declared CSV types as JSON {"a":"bigint"}; "" = sniffed */
 	const char *definition;  /* canonical JSON, for the fingerprint */
 	struct sl_mark mark;
@@ -126,7 +128,8 @@ struct sl_evaluate {
 	struct sl_names slices;        /* columns to slice by */
 };
 
-struct sl_output { const char *name, *path, *of; /* of: what its instances are read as together; NULL: none */ };
+/* of: what its instances are read as together; NULL: none. folder: written with a '/' at its end: a dataset of files. */
+struct sl_output { const char *name, *path, *of; bool folder; };
 
 /* When a step that failed is tried again (docs/steps.md). Without exits, signals and texts every failure of its process counts. */
 struct sl_retry {

@@ -20,9 +20,12 @@ static int read_columns_json(struct sl_loader *loader, const struct sl_yaml *nod
 }
 
 static const char *const FORMATS[] = {"parquet", "csv", "json", NULL};
+static const char *const AS[] = {"table", "files", NULL};
 static const struct sl_row SOURCE_ROWS[] = {
 	{"path", SL_ROW_TEXT, offsetof(struct sl_source, path), .required = true, .about = "file or glob, relative to the project"},
 	{"format", SL_ROW_CHOICE, offsetof(struct sl_source, format), .choices = FORMATS, .about = "when the file's name does not tell"},
+	{"as", SL_ROW_CHOICE, offsetof(struct sl_source, as), .choices = AS, .about = "'files': a folder of any files, versioned as they are"},
+	{"hidden", SL_ROW_BOOL, offsetof(struct sl_source, hidden), .about = "with 'as: files': also names that begin with a dot"},
 	{"columns", SL_ROW_OTHER, .read = read_columns_json, .about = "types of CSV columns by name; without it they are sniffed",
 	 .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}"},
 };
@@ -31,7 +34,7 @@ const struct sl_shape sl_shape_source = SL_SHAPE("a source", SOURCE_ROWS);
 static int read_source(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct sl_source *source = element;
-	*source = (struct sl_source){.name = name, .path = "", .format = "", .columns = "", .mark = node->mark};
+	*source = (struct sl_source){.name = name, .path = "", .format = "", .as = "table", .columns = "", .mark = node->mark};
 	int rc = node->kind == SL_YAML_MAP ? sl_shape_read(loader, &sl_shape_source, node, source)
 					   : sl_load_text(loader, node, name, &source->path);
 	if (rc)

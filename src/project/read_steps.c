@@ -220,6 +220,17 @@ static int read_run(struct sl_loader *loader, const struct sl_yaml *node, void *
 	return rc;
 }
 
+/* "out/images/": the mark goes into a flag. */
+static int read_folder_mark(struct sl_loader *loader, struct sl_output *output)
+{
+	size_t len = strlen(output->path);
+	output->folder = len > 1 && output->path[len - 1] == '/';
+	if (!output->folder)
+		return 0;
+	output->path = sl_arena_strndup(loader->arena, output->path, len - 1);
+	return output->path ? 0 : sl_load_memory(loader);
+}
+
 static int read_outputs(struct sl_loader *loader, const struct sl_yaml *node, void *target)
 {
 	struct sl_step *step = target;
@@ -236,6 +247,7 @@ static int read_outputs(struct sl_loader *loader, const struct sl_yaml *node, vo
 		rc = sl_load_text(loader, value, key->text, &output->path);
 		if (!rc && !sl_name_valid(key->text))
 			rc = sl_load_fail(loader, key->mark, SL_E_INVALID, "'%.100s' is not a name", key->text);
+		rc = rc ? rc : read_folder_mark(loader, output);
 		if (!rc && !sl_relative_path_valid(output->path))
 			rc = sl_load_fail(loader, value->mark, SL_E_INVALID, "'%.200s' is not a path inside the project", output->path);
 	}

@@ -105,6 +105,21 @@ static int check_references(struct sl_verify *verify, const char *owner, yyjson_
 	return rc;
 }
 
+static int check_manifest(struct sl_verify *verify, const char *owner, const char *hex, struct sl_error *err);
+
+/* docs/formats/tree.md: every line but the first begins with a hash: a leaf's in the root, a file's in a leaf. */
+static int check_tree(struct sl_verify *verify, const char *owner, const struct sl_buf *text, struct sl_error *err)
+{
+	bool root = sl_str_starts(text->data, "sluice.tree/2 root ");
+	char hex[SL_HASH_HEX + 1];
+	int rc = 0;
+	for (const char *line = strchr(text->data, '\n'); !rc && line && line[1]; line = strchr(line + 1, '\n')) {
+		snprintf(hex, sizeof hex, "%.64s", line + 1);
+		rc = root ? check_manifest(verify, owner, hex, err) : check_reference(verify, owner, hex, err);
+	}
+	return rc;
+}
+
 static int check_manifest(struct sl_verify *verify, const char *owner, const char *hex, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(MANIFEST_MAX);
@@ -122,6 +137,8 @@ static int check_manifest(struct sl_verify *verify, const char *owner, const cha
 			*err = why;
 		return rc;
 	}
+	if (sl_str_starts(sl_buf_cstr(&text), "sluice.tree/2 "))
+		return check_tree(verify, owner, &text, err);
 	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(sl_buf_cstr(&text), text.len, owner, &why);
 	if (!doc)
 		return sl_verify_problem(verify, "%s: manifest %s is unreadable: %s", owner, hex, why.message);
