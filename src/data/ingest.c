@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "data/fetch.h"
 #include "data/file_hash.h"
 #include "data/files.h"
 
@@ -68,11 +69,6 @@ static int find(const struct sl_project *project, const struct sl_source *source
 	char place[SL_PATH_MAX];
 
 	source_place(project, source, place);
-	if (strstr(source->path, "://")) {
-		sl_fail_at(err, SL_E_INVALID, place, "source '%s' is a URL, and sources are files, globs and folders",
-			   source->name);
-		return sl_error_hint(err, "a `run:` step can fetch it");
-	}
 	int rc = sl_files_find(project->dir, source->path, SL_INGEST_FILES_MAX, arena, ret, err);
 	if (rc < 0)
 		return sl_error_where(err, "%s", place), rc;
@@ -80,6 +76,20 @@ static int find(const struct sl_project *project, const struct sl_source *source
 		sl_fail_at(err, SL_E_NOT_FOUND, place, "source '%s': there is no file '%s'", source->name, source->path);
 		return sl_error_hint(err, "the path starts from the folder of sluice.yaml: %s", project->dir);
 	}
+	return 0;
+}
+
+/* The file behind an address stands for it under the address's own name. */
+static int find_remote(struct sl_store *store, const struct sl_project *project, const struct sl_source *source, struct sl_arena *arena,
+		       struct sl_found *ret, struct sl_error *err)
+{
+	char local[SL_PATH_MAX], place[SL_PATH_MAX];
+	int rc = sl_source_fetch(store, source, local, err);
+	if (rc < 0)
+		return sl_error_context(err, "%s: source '%s'", source_place(project, source, place), source->name);
+	*ret = (struct sl_found){.files = sl_arena_array(arena, 1, sizeof *ret->files), .count = 1};
+	if (!ret->files || !(ret->files[0].name = sl_arena_strdup(arena, local)))
+		return sl_fail_memory(err);
 	return 0;
 }
 
@@ -162,7 +172,7 @@ int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, 
 {
 	struct sl_found found;
 	char place[SL_PATH_MAX];
-	int rc = find(project, source, arena, &found, err);
+	int rc = sl_source_remote(source) ? find_remote(store, project, source, arena, &found, err) : find(project, source, arena, &found, err);
 
 	if (rc < 0)
 		return rc;
@@ -175,6 +185,8 @@ int sl_ingest_prepare(struct sl_store *store, const struct sl_project *project, 
 		return sl_fail_memory(err);
 	for (size_t i = 0; i < found.count && rc == 0; i++)
 		rc = add_file(store, project, source, found.files[i].name, arena, ret, &seen[i], err);
+	if (rc == 0 && sl_source_remote(source))
+		ret->files[0].name = source->path;
 	if (rc < 0 || (rc = remember_new(store->meta, ret, seen, err)) < 0)
 		return rc;
 	if (strcmp(ret->format, "parquet") == 0 && *ret->columns) {

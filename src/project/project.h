@@ -38,6 +38,9 @@ struct sl_source {
 	const char *format;      /* "parquet", "csv", "json"; "" = by the file's name and content */
 	const char *as;          /* "table"; "files": a tree of plain files */
 	bool hidden;             /* files: also names that begin with a dot */
+	bool allow_private;      /* an address: it may lead to addresses that are not public */
+	uint64_t max_bytes;      /* an address: of its file; 0: 100 GiB */
+	int64_t timeout_ms;      /* an address: of one transfer; 0: 1 h */
 	const char *columns;     /* declared CSV types as JSON {"a":"bigint"}; "" = sniffed */
 	const char *definition;  /* canonical JSON, for the fingerprint */
 	struct sl_mark mark;

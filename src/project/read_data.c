@@ -22,10 +22,13 @@ static int read_columns_json(struct sl_loader *loader, const struct sl_yaml *nod
 static const char *const FORMATS[] = {"parquet", "csv", "json", NULL};
 static const char *const AS[] = {"table", "files", NULL};
 static const struct sl_row SOURCE_ROWS[] = {
-	{"path", SL_ROW_TEXT, offsetof(struct sl_source, path), .required = true, .about = "file or glob, relative to the project"},
+	{"path", SL_ROW_TEXT, offsetof(struct sl_source, path), .required = true, .about = "file, glob or folder, relative to the project; or an http(s) address"},
 	{"format", SL_ROW_CHOICE, offsetof(struct sl_source, format), .choices = FORMATS, .about = "when the file's name does not tell"},
 	{"as", SL_ROW_CHOICE, offsetof(struct sl_source, as), .choices = AS, .about = "'files': a folder of any files, versioned as they are"},
 	{"hidden", SL_ROW_BOOL, offsetof(struct sl_source, hidden), .about = "with 'as: files': also names that begin with a dot"},
+	{"allow_private", SL_ROW_BOOL, offsetof(struct sl_source, allow_private), .about = "an http(s) address may lead to addresses that are not public"},
+	{"max_size", SL_ROW_BYTES, offsetof(struct sl_source, max_bytes), .about = "of the file behind an http(s) address; 100 GB when not given"},
+	{"timeout", SL_ROW_DURATION, offsetof(struct sl_source, timeout_ms), .about = "of one transfer from an http(s) address; 1h when not given"},
 	{"columns", SL_ROW_OTHER, .read = read_columns_json, .about = "types of CSV columns by name; without it they are sniffed",
 	 .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}"},
 };
@@ -39,9 +42,9 @@ static int read_source(struct sl_loader *loader, const char *name, const struct 
 					   : sl_load_text(loader, node, name, &source->path);
 	if (rc)
 		return rc;
-	if (strstr(source->path, "://")) {
-		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "'%.200s' is an address, and sources are files", source->path);
-		sl_error_hint(loader->err, "fetch it with a step that has 'run', or give a file or glob");
+	if (strstr(source->path, "://") && !sl_str_starts(source->path, "http://") && !sl_str_starts(source->path, "https://")) {
+		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "'%.200s' is an address of a kind that no source has", source->path);
+		sl_error_hint(loader->err, "http:// and https:// are fetched; for others, fetch it with a step that has 'run'");
 		return rc;
 	}
 	if (!*source->path)

@@ -157,7 +157,7 @@ static const struct mistake MISTAKES[] = {
 	{"project: x\nsteps: {s: {run: [x, '${secret:A}']}}\n", "sluice.yaml:2:22", "only in the 'env'", ""},
 	{"project: x\nsteps: {s: {run: [x]}}\nsources: {s: a}\n", "sluice.yaml:2:12", "a step cannot be called 's'", ""},
 	{"project: x\nsteps: {s: {run: [x], outputs: {o: ../o}}}\n", "sluice.yaml:2:36", "inside the project", ""},
-	{"project: x\nsources: {raw: 'https://example.org/a.csv'}\n", "sluice.yaml:2:16", "is an address", ""},
+	{"project: x\nsources: {raw: 's3://bucket/a.csv'}\n", "sluice.yaml:2:16", "is an address", ""},
 	{"project: x\nmodels: {m: {from: nothing}}\n", "sluice.yaml:2:13", "no train step", ""},
 	{"project: x\nsteps: {s: {run: !!str x}}\n", "sluice.yaml:2:18", "tags", ""},
 	{"project: x\nsteps: {s: {run: *a}}\n", "sluice.yaml:2:18", "no anchor", ""},
