@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "data/refs.h"
 #include "ledger/rows.h"
 #include "os/clock.h"
 
@@ -83,6 +84,28 @@ static int by_prefix(struct sl_track *track, const char *dataset, const char *pr
 	return rc < 0 ? rc : 0;
 }
 
+/* A tag's or branch's version: its newest commit. 1: there is no such name. */
+static int by_name(struct sl_track *track, const char *dataset, const char *name, struct sl_dataset_head *ret, struct sl_error *err)
+{
+	struct sl_hash hash;
+	char hex[SL_HASH_HEX + 1];
+	int rc = sl_dataset_ref_find(track, dataset, name, &hash, err);
+	return rc == 1 ? by_prefix(track, dataset, sl_hash_hex(&hash, hex), ret, err) : rc == 0 ? 1 : rc;
+}
+
+/* What `gc` may have removed the bytes of is no version any more. */
+static int check_kept(struct sl_track *track, const char *dataset, const struct sl_dataset_head *head, struct sl_error *err)
+{
+	char hex[SL_HASH_HEX + 1];
+	int64_t gone = 0;
+	int rc = sl_meta_int(track->meta, 0, &gone, err, "SELECT seq FROM dataset_expired WHERE seq = ?1", "i", head->seq);
+	if (rc || !gone)
+		return rc;
+	sl_fail(err, SL_E_NOT_FOUND, "version %.12s of dataset '%s' was let go by its retention rule, or after it was dropped",
+		sl_hash_hex(&head->hash, hex), dataset);
+	return sl_error_hint(err, "a tag keeps a version: `sluice tag`");
+}
+
 static bool is_prefix(const char *text)
 {
 	size_t len = strspn(text, "0123456789abcdefABCDEF");
@@ -114,7 +137,9 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 	int rc;
 
 	/* Digits that could be both a year and a prefix ("2001") are a prefix; "2001-03-01" is a time. */
-	if (!*version || parse_back(version, &back))
+	if (sl_dataset_ref_name_valid(version))
+		rc = by_name(track, dataset, version, ret, err);
+	else if (!*version || parse_back(version, &back))
 		rc = newest(track, dataset, back, ret, err);
 	else if (is_prefix(version))
 		rc = by_prefix(track, dataset, version, ret, err);
@@ -123,12 +148,12 @@ int sl_dataset_find(struct sl_track *track, const char *dataset, const char *ver
 	else {
 		sl_fail(err, SL_E_INVALID, "'%s' is not a version of a dataset", version);
 		return sl_error_hint(err,
-			"write a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice ls datasets %s` "
+			"write a tag, a hash or its first digits, a time like 2001-03-01T10:00, ^ or ~2; `sluice ls datasets %s` "
 			"lists them",
 			dataset);
 	}
 	if (rc != 1)
-		return rc;
+		return rc ? rc : check_kept(track, dataset, ret, err);
 	if (!*version)
 		sl_fail(err, SL_E_NOT_FOUND, "dataset '%s' has no version yet", dataset);
 	else
@@ -198,6 +223,8 @@ int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct 
 		"?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 		"issiiisi", seq, dataset, hex, (int64_t)manifest->rows, (int64_t)manifest->size_bytes,
 		(int64_t)manifest->file_count, run->text, now_ms);
+	if (changed >= 0)
+		changed = sl_meta_exec(track->meta, err, "DELETE FROM dataset_dropped WHERE dataset = ?1", "s", dataset);
 	if (changed < 0)
 		return (int)changed;
 	if ((rc = add_event(track, dataset, hex, manifest, run, now_ms, &event_seq, err)) < 0)

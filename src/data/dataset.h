@@ -86,7 +86,7 @@ int sl_dataset_commit(struct sl_track *track, const char *dataset, const struct 
 		      const struct sl_id *run, struct sl_error *err);
 /* SL_E_NOT_FOUND when the dataset has no version. */
 int sl_dataset_head(struct sl_track *track, const char *dataset, struct sl_dataset_head *ret, struct sl_error *err);
-/* `version`: "" = head, hash prefix (at least 4 digits), time (the newest commit not after it), "^" or "~N" = N commits back.
+/* `version`: "" = head, a tag or branch, hash prefix (at least 4 digits), time (the newest commit not after it), "^" or "~N" = N commits back.
  * SL_E_NOT_FOUND; SL_E_INVALID when it is none of these, or a prefix of several versions. */
 int sl_dataset_find(struct sl_track *track, const char *dataset, const char *version, struct sl_dataset_head *ret,
 		    struct sl_error *err);

@@ -117,6 +117,12 @@ static int add_output(struct builder *b, size_t at, struct sl_output of, enum fl
 	return register_name(b, quarantine, at, node->output_count - 1);
 }
 
+static bool has_checks(const struct builder *b, const char *name)
+{
+	const struct sl_dataset *dataset = sl_map_get(b->declared, name);
+	return dataset && dataset->check_count;
+}
+
 static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *step)
 {
 	static const enum flow_output_kind MAKES[] = {[SL_STEP_SQL] = FLOW_DATASET, [SL_STEP_TRAIN] = FLOW_MODEL, [SL_STEP_EVALUATE] = FLOW_FILE};
@@ -128,7 +134,7 @@ static int add_step_outputs(struct builder *b, size_t at, const struct sl_step *
 		bool table = !step->outputs[i].folder && sl_str_ends(step->outputs[i].path, ".parquet");
 		enum flow_output_kind kind = step->outputs[i].folder ? FLOW_TREE : table ? FLOW_DATASET : FLOW_FILE;
 		rc = add_output(b, at, step->outputs[i], kind);
-		if (!rc && !table && sl_map_has(b->declared, step->outputs[i].name))
+		if (!rc && !table && has_checks(b, step->outputs[i].name))
 			rc = fail_at(b, step->mark, SL_E_INVALID, "checks look at tables, and this output is no .parquet file");
 	}
 	return rc;
@@ -157,6 +163,8 @@ static int add_nodes(struct builder *b)
 		rc = add_node(b, (struct flow_node){.name = s->name, .kind = SL_FLOW_SOURCE, .action = FLOW_INGEST, .source = s, .mark = s->mark}, 1);
 		bool files = strcmp(s->as, "files") == 0;
 		rc = rc ? rc : add_output(b, b->g->count - 1, (struct sl_output){.name = s->name, .path = ""}, files ? FLOW_TREE : FLOW_DATASET);
+		if (!rc && files && has_checks(b, s->name))
+			rc = fail_at(b, s->mark, SL_E_INVALID, "checks look at tables, and this source is a tree of files");
 	}
 	for (size_t i = 0; !rc && i < p->step_count; i++) {
 		const struct sl_step *s = &p->steps[i];

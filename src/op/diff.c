@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "learn/package.h"
+#include "op/diff_data.h"
 #include "op/handlers.h"
 #include "op/resolve.h"
 #include "op/show.h"
@@ -15,7 +16,8 @@ enum { DEPTH_MAX = 8, DIFFERENCES_MAX = 10000 };
 static bool skipped(const char *name)
 {
 	static const char *const names[] = {"kind", "id", "created", "started", "ended", "took_ms", "record", "fingerprint",
-		"moves", "run", "parent", "aliases", "host", "received", "latency_us"};
+		"moves", "run", "parent", "aliases", "host", "received", "latency_us",
+		"first_files"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
 		if (sl_str_eq(names[i], name))
 			return true;
@@ -125,6 +127,13 @@ int sl_op_diff(struct sl_call *call, struct sl_error *err)
 		return rc;
 	yyjson_mut_val *items = sl_put_array(call, sl_call_object(call), "items");
 	compare(call, a, b, items);
+	if (ref[0].kind == SL_REF_DATASET) {
+		size_t key_count;
+		const char *const *keys = sl_call_list(call, "key", &key_count);
+		rc = sl_diff_data(call, store, ref, keys, key_count, sl_call_object(call), err);
+		if (rc)
+			return rc;
+	}
 	if (!yyjson_mut_arr_size(items))
 		sl_put_text(call, sl_call_object(call), "note", "no difference");
 	return 0;

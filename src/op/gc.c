@@ -9,9 +9,11 @@
 
 #include "base/hash_set.h"
 #include "base/str.h"
+#include "data/refs.h"
 #include "data/tree.h"
 #include "op/context.h"
 #include "op/handlers.h"
+#include "os/clock.h"
 
 enum { DOCUMENT_BYTES_MAX = 64 << 20, SHOWN_MAX = 100 };
 /* Of a kept hash: nothing is known of it; it is a file of a tree, which is no document, whatever its first byte is. */
@@ -21,6 +23,10 @@ struct collector {
 	struct sl_call *call;
 	struct sl_store *store;
 	struct sl_hash_set kept;      /* what is referred to */
+	struct sl_hash_set gone;      /* versions that nothing but old runs refers to */
+	struct sl_expiring *expiring; /* versions that are let go now */
+	size_t expiring_count, expiring_room;
+	yyjson_mut_val *versions;     /* of them, for the result */
 	struct sl_hash *queue;        /* of it, what is to be looked into */
 	size_t queued, queue_room;
 	yyjson_mut_val *items;
@@ -32,7 +38,7 @@ struct collector {
 static int keep_hash(struct collector *c, const struct sl_hash *hash, unsigned char mark, struct sl_error *err)
 {
 	unsigned char before = sl_hash_set_get(&c->kept, hash);
-	if (before == MARK_ANY || before == mark)
+	if (before == MARK_ANY || before == mark || sl_hash_set_get(&c->gone, hash))
 		return 0;
 	int rc = sl_hash_set_put(&c->kept, hash, mark, err);
 	if (rc || mark == MARK_FILE)
@@ -70,10 +76,92 @@ static int keep_hashes(struct collector *c, const char *text, size_t len, unsign
 	return 0;
 }
 
+/* ---- versions that are let go --------------------------------------------------------------------------------------- */
+
+static int note_expiring(void *context, const struct sl_expiring *version, struct sl_error *err)
+{
+	struct collector *c = context;
+	char hex[SL_HASH_HEX + 1];
+	if (c->expiring_count == c->expiring_room) {
+		size_t room = c->expiring_room ? c->expiring_room * 2 : 64;
+		struct sl_expiring *expiring = sl_realloc(c->expiring, room * sizeof *expiring, err);
+		if (!expiring)
+			return SL_E_NO_MEMORY;
+		c->expiring = expiring;
+		c->expiring_room = room;
+	}
+	c->expiring[c->expiring_count++] = *version;
+	if (yyjson_mut_arr_size(c->versions) >= SHOWN_MAX)
+		return 0;
+	yyjson_mut_val *item = sl_add_object(c->call, c->versions);
+	sl_put_text(c->call, item, "dataset", version->dataset);
+	sl_put_text(c->call, item, "version", sl_hash_hex(&version->hash, hex));
+	return 0;
+}
+
+/* By the project's rules, when there is a project file, and what was dropped for long enough. */
+static int find_expiring(struct collector *c, struct sl_error *err)
+{
+	struct sl_project *project = NULL;
+	size_t count = 0;
+	struct sl_error why;
+	int found = sl_call_project(c->call, &project, &why);
+	if (found && found != SL_E_NOT_FOUND) { /* rules that cannot be read are not taken for none */
+		*err = why;
+		return found;
+	}
+	project = found ? NULL : project;
+	size_t room = project ? project->dataset_count : 0;
+	struct sl_retention *rules = sl_arena_array(c->call->arena, room + 1, sizeof *rules);
+	if (!rules)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < room; i++)
+		rules[count++] = (struct sl_retention){project->datasets[i].name, project->datasets[i].keep_last, project->datasets[i].keep_for_ms};
+	return sl_retention_each(&c->store->track, rules, count, sl_now_ms(), sl_call_int(c->call, "dropped"), note_expiring, c, err);
+}
+
+static bool is_expiring(const struct collector *c, int64_t seq)
+{
+	for (size_t i = 0; i < c->expiring_count; i++)
+		if (c->expiring[i].seq == seq)
+			return true;
+	return false;
+}
+
+/* One pass over the versions: those that stay are kept; of the others, what nothing that stays stands on is gone, for old runs too. */
+static int pass_versions(struct collector *c, bool staying, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	struct sl_hash hash;
+	int rc = sl_meta_query(c->store->meta, &stmt, err,
+			       "SELECT v.seq, v.hash, e.seq FROM dataset_version v LEFT JOIN dataset_expired e ON e.seq = v.seq", "");
+	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
+		bool stays = !sl_stmt_int(stmt, 2) && !is_expiring(c, sl_stmt_int(stmt, 0));
+		rc = 0;
+		if (stays != staying || !sl_hash_parse(sl_stmt_text(stmt, 1), &hash))
+			continue;
+		if (staying)
+			rc = keep_hash(c, &hash, MARK_ANY, err);
+		else if (!sl_hash_set_get(&c->kept, &hash))
+			rc = sl_hash_set_put(&c->gone, &hash, MARK_ANY, err);
+	}
+	return rc;
+}
+
+static int expire_all(struct collector *c, struct sl_error *err)
+{
+	int64_t now_ms = sl_now_ms();
+	int rc = 0;
+	for (size_t i = 0; !rc && i < c->expiring_count; i++)
+		rc = sl_dataset_expire(&c->store->track, &c->expiring[i], now_ms, err);
+	return rc;
+}
+
+/* ---- what is kept --------------------------------------------------------------------------------------------------- */
+
 static int keep_roots(struct collector *c, struct sl_error *err)
 {
 	static const char *const sources[] = {
-		"SELECT hash FROM dataset_version",
 		"SELECT hash FROM model_version",
 		"SELECT hash FROM run_input",
 		"SELECT hash FROM run_output",
@@ -183,7 +271,8 @@ static int record(struct collector *c, struct sl_error *err)
 	int rc = sl_meta_begin(c->store->meta, err);
 	if (rc)
 		return rc;
-	rc = sl_ledger_append(c->store->ledger, "store.gc", "store:", detail, NULL, err);
+	rc = expire_all(c, err);
+	rc = rc ? rc : sl_ledger_append(c->store->ledger, "store.gc", "store:", detail, NULL, err);
 	if (!rc)
 		return sl_meta_commit(c->store->meta, err);
 	sl_meta_rollback(c->store->meta);
@@ -192,7 +281,10 @@ static int record(struct collector *c, struct sl_error *err)
 
 static int collect(struct collector *c, struct sl_error *err)
 {
-	int rc = keep_roots(c, err);
+	int rc = find_expiring(c, err);
+	rc = rc ? rc : pass_versions(c, true, err);
+	rc = rc ? rc : pass_versions(c, false, err);
+	rc = rc ? rc : keep_roots(c, err);
 	rc = rc ? rc : keep_all_referred(c, err);
 	rc = rc ? rc : keep_parts_of_kept(c, err);
 	/* The entry first: a crash between leaves an entry about too much, never a removal that nobody knows of. */
@@ -200,7 +292,7 @@ static int collect(struct collector *c, struct sl_error *err)
 	c->remove = false;
 	if (!rc)
 		rc = sl_objects_each(c->store->objects, visit, c, err);
-	if (!rc && remove && c->removed)
+	if (!rc && remove && (c->removed || c->expiring_count))
 		rc = record(c, err);
 	if (rc || !remove)
 		return rc;
@@ -217,7 +309,8 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 {
 	char lock[SL_PATH_MAX];
 	int lock_fd SL_AUTO_CLOSE = -1;
-	struct collector c = {.call = call, .remove = sl_call_flag(call, "yes"), .items = yyjson_mut_arr(call->doc)};
+	struct collector c = {.call = call, .remove = sl_call_flag(call, "yes"), .items = yyjson_mut_arr(call->doc),
+			      .versions = yyjson_mut_arr(call->doc)};
 	int rc = sl_call_store(call, &c.store, err);
 	if (!rc)
 		rc = sl_path_join(lock, c.store->dir, "run.lock", err);
@@ -225,6 +318,8 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 		rc = sl_file_lock(lock, "sluice gc", false, &lock_fd, err);
 	rc = rc ? rc : collect(&c, err);
 	sl_hash_set_done(&c.kept);
+	sl_hash_set_done(&c.gone);
+	sl_free(c.expiring);
 	sl_free(c.queue);
 	if (rc)
 		return rc;
@@ -233,8 +328,10 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 	sl_put_int(call, result, "unreferenced", c.removed);
 	sl_put_int(call, result, "size_bytes", (int64_t)c.removed_bytes);
 	sl_put_int(call, result, "kept", c.objects_kept);
+	if (yyjson_mut_arr_size(c.versions))
+		yyjson_mut_obj_add_val(call->doc, result, "versions", c.versions);
 	yyjson_mut_obj_add_val(call->doc, result, "objects", c.items);
-	if (!c.remove && c.removed)
+	if (!c.remove && (c.removed || c.expiring_count))
 		sl_put_text(call, result, "next", "sluice gc --yes removes them");
 	return 0;
 }

@@ -19,10 +19,11 @@ static const struct listing STORED[] = {
 			"\"created:time\", v.run AS run"
 		" FROM dataset_version v JOIN (SELECT dataset, max(seq) AS seq FROM dataset_version GROUP BY dataset) h ON "
 			"h.seq = v.seq"
-		" ORDER BY v.dataset LIMIT ?1",
-		"SELECT hash AS version, rows AS rows, size_bytes AS size_bytes, created_ms AS \"created:time\", run AS run "
-			"FROM dataset_version"
-		" WHERE dataset = ?1 ORDER BY seq DESC LIMIT ?2",
+		" WHERE v.dataset NOT IN (SELECT dataset FROM dataset_dropped) ORDER BY v.dataset LIMIT ?1",
+		"SELECT hash AS version, rows AS rows, files AS files, size_bytes AS size_bytes, created_ms AS \"created:time\", run AS run, "
+			"(SELECT group_concat(r.name, ' ') FROM dataset_ref r WHERE r.dataset = v.dataset AND r.hash = v.hash) AS names "
+			"FROM dataset_version v"
+		" WHERE dataset = ?1 AND seq NOT IN (SELECT seq FROM dataset_expired) ORDER BY seq DESC LIMIT ?2",
 		"no datasets yet: sluice run makes them"},
 	{"models",
 		"SELECT m.model AS name, m.version AS version, m.status AS status,"

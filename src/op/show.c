@@ -173,6 +173,14 @@ static int show_columns(
 	return 0;
 }
 
+static int show_names(const struct subject *s, const char *hex, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(s->store->meta, &stmt, err,
+		"SELECT name AS name, kind AS name_of FROM dataset_ref WHERE dataset = ?1 AND hash = ?2 ORDER BY name", "ss", s->ref->name, hex);
+	return rc ? rc : put_rows(s->call, s->out, "names", stmt, err);
+}
+
 static int show_dataset(const struct subject *s, struct sl_error *err)
 {
 	struct sl_dataset_head head;
@@ -188,7 +196,8 @@ static int show_dataset(const struct subject *s, struct sl_error *err)
 	sl_put_int(s->call, s->out, "size_bytes", (int64_t)head.size_bytes);
 	sl_put_time(s->call, s->out, "created", head.created_ms);
 	sl_put_text(s->call, s->out, "run", head.run.text);
-	rc = show_columns(s->call, s->store, &head.hash, s->out, err);
+	rc = show_names(s, hex, err);
+	rc = rc ? rc : show_columns(s->call, s->store, &head.hash, s->out, err);
 	if (!rc)
 		rc = sl_meta_query(s->store->meta, &stmt, err,
 			"SELECT check_name AS name, severity AS severity, passed AS \"passed:bool\", failing_rows AS "

@@ -108,6 +108,7 @@ struct sl_dataset {
 	size_t check_count;
 	const char *checks_of;           /* the dataset whose checks are taken over (they are among `checks`); "" none */
 	const char *environment;         /* "training", "serving" ...; "" none: every check holds */
+	int64_t keep_last, keep_for_ms;  /* retention: how many versions, and how young; 0, 0: all */
 	struct sl_names params;          /* parameters that the checks use */
 	struct sl_mark mark;
 };

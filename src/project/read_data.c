@@ -60,7 +60,19 @@ int sl_read_sources(struct sl_loader *loader, const struct sl_yaml *node, void *
 
 /* ---- datasets ---------------------------------------------------------------------------------------------------------- */
 
+static const struct sl_row KEEP_ROWS[] = {
+	{"last", SL_ROW_INT, offsetof(struct sl_dataset, keep_last), .min = 1, .max = 1e9, .about = "so many of the newest versions"},
+	{"for", SL_ROW_DURATION, offsetof(struct sl_dataset, keep_for_ms), .about = "versions that are younger"},
+};
+static const struct sl_shape KEEP_SHAPE = SL_SHAPE("a retention rule", KEEP_ROWS);
+
+static int read_keep(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	return sl_shape_read(loader, &KEEP_SHAPE, node, target);
+}
+
 static const struct sl_row DATASET_ROWS[] = {
+	{"keep", SL_ROW_OTHER, .read = read_keep, .shape = &KEEP_SHAPE, .about = "which versions 'sluice gc' keeps; all when not given"},
 	{"environment", SL_ROW_REF, offsetof(struct sl_dataset, environment), .about = "only checks of this environment run: training, serving ..."},
 	{"checks_of", SL_ROW_REF, offsetof(struct sl_dataset, checks_of), .about = "another dataset, whose checks hold here too"},
 	{"checks", SL_ROW_OTHER, .read = sl_read_checks, .about = "what must hold for every version",
@@ -73,8 +85,8 @@ static int read_dataset(struct sl_loader *loader, const char *name, const struct
 	struct sl_dataset *dataset = element;
 	*dataset = (struct sl_dataset){.name = name, .environment = "", .checks_of = "", .mark = node->mark};
 	int rc = sl_shape_read(loader, &sl_shape_dataset, node, dataset);
-	if (!rc && !dataset->check_count && !*dataset->checks_of)
-		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "a dataset needs the key 'checks' or 'checks_of'");
+	if (!rc && !dataset->check_count && !*dataset->checks_of && !dataset->keep_last && !dataset->keep_for_ms)
+		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "a dataset needs the key 'checks', 'checks_of' or 'keep'");
 	dataset->params = sl_name_list_names(loader->uses);
 	return rc;
 }

@@ -160,7 +160,8 @@ static int check_owned(struct sl_verify *verify, const char *sql, bool manifest,
 
 static int check_manifests(struct sl_verify *verify, struct sl_error *err)
 {
-	int rc = check_owned(verify, "SELECT 'dataset ' || min(dataset), hash FROM dataset_version GROUP BY hash", true, err);
+	int rc = check_owned(verify, "SELECT 'dataset ' || min(dataset), hash FROM dataset_version WHERE seq NOT IN (SELECT seq FROM dataset_expired) GROUP BY hash",
+			     true, err);
 	if (!rc)
 		rc = check_owned(
 			verify,
