@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "os/sys.h"
 
 enum { HEADER_BYTES = 8 + SL_HASH_BYTES + 16, BUFFER_BYTES = 1 << 20, FLAG_EXECUTABLE = 1, FLAG_SETTLED = 2 };
@@ -212,4 +213,41 @@ int sl_seen_writer_end(struct sl_seen_writer *w, const struct sl_hash *root, con
 	if (!rc)
 		sl_file_close(&w->fd);
 	return rc;
+}
+
+/* ---- forgetting ----------------------------------------------------------------------------------------------------- */
+
+struct forgetting { const char *dir; bool (*kept)(void *context, const struct sl_hash *root); void *context; };
+
+/* The tree that a file of the folder is about; false: about none, or unreadable. */
+static bool remembered_root(const char *path, const char *name, struct sl_hash *ret)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_HASH_HEX + 1);
+	struct sl_seen_reader reader;
+	if (sl_str_ends(name, ".placed"))
+		return false;
+	if (sl_str_ends(name, ".archive"))
+		return sl_file_read(path, &text, NULL) == 0 && sl_hash_parse(sl_buf_cstr(&text), ret);
+	sl_seen_open(path, &reader);
+	*ret = reader.root;
+	bool whole = reader.map != NULL;
+	sl_seen_done(&reader);
+	return whole;
+}
+
+static int forget_one(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
+{
+	const struct forgetting *f = context;
+	char path[SL_PATH_MAX];
+	struct sl_hash root;
+	int rc = sl_path_join(path, f->dir, name, err);
+	if (rc || !info->is_regular || !remembered_root(path, name, &root) || f->kept(f->context, &root))
+		return rc;
+	return sl_sys->unlink(path) && errno != ENOENT ? sl_fail_errno(err, errno, path, "cannot remove") : 0;
+}
+
+int sl_seen_forget(const char *dir, bool (*kept)(void *context, const struct sl_hash *root), void *context, struct sl_error *err)
+{
+	struct forgetting f = {dir, kept, context};
+	return sl_dir_exists(dir) ? sl_dir_each(dir, forget_one, &f, err) : 0;
 }

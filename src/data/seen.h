@@ -46,4 +46,10 @@ int sl_seen_writer_add(struct sl_seen_writer *writer, const struct sl_seen_entry
 int sl_seen_writer_copy(struct sl_seen_writer *writer, const struct sl_seen_reader *reader, size_t end, struct sl_error *err);
 int sl_seen_writer_end(struct sl_seen_writer *writer, const struct sl_hash *root, const struct sl_tree_sum *sum, struct sl_error *err);
 
+/* ---- forgetting ------------------------------------------------------------------------------------------------------ */
+
+/* What `dir` remembers of trees that are not kept goes, before any object does: a memory of a tree is trusted while its root is there,
+ * and a collection that is broken off may leave a root without its files. */
+int sl_seen_forget(const char *dir, bool (*kept)(void *context, const struct sl_hash *root), void *context, struct sl_error *err);
+
 #endif

@@ -10,6 +10,7 @@
 #include "base/hash_set.h"
 #include "base/str.h"
 #include "data/refs.h"
+#include "data/seen.h"
 #include "data/tree.h"
 #include "op/context.h"
 #include "op/handlers.h"
@@ -279,8 +280,15 @@ static int record(struct collector *c, struct sl_error *err)
 	return rc;
 }
 
+static bool is_kept(void *context, const struct sl_hash *root)
+{
+	const struct collector *c = context;
+	return sl_hash_set_get(&c->kept, root) != 0;
+}
+
 static int collect(struct collector *c, struct sl_error *err)
 {
+	char seen[SL_PATH_MAX];
 	int rc = find_expiring(c, err);
 	rc = rc ? rc : pass_versions(c, true, err);
 	rc = rc ? rc : pass_versions(c, false, err);
@@ -296,6 +304,10 @@ static int collect(struct collector *c, struct sl_error *err)
 		rc = record(c, err);
 	if (rc || !remove)
 		return rc;
+	rc = sl_path_join(seen, c->store->dir, "seen", err);
+	rc = rc ? rc : sl_seen_forget(seen, is_kept, c, err);
+	if (rc)
+		return rc;
 	c->remove = true;
 	c->objects = c->objects_kept = c->removed = 0;
 	c->bytes = c->removed_bytes = 0;
@@ -309,6 +321,7 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 {
 	char lock[SL_PATH_MAX];
 	int lock_fd SL_AUTO_CLOSE = -1;
+	uint64_t cache_bytes = 0;
 	struct collector c = {.call = call, .remove = sl_call_flag(call, "yes"), .items = yyjson_mut_arr(call->doc),
 			      .versions = yyjson_mut_arr(call->doc)};
 	int rc = sl_call_store(call, &c.store, err);
@@ -317,6 +330,9 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 	if (!rc)
 		rc = sl_file_lock(lock, "sluice gc", false, &lock_fd, err);
 	rc = rc ? rc : collect(&c, err);
+	rc = rc ? rc : sl_objects_cache_size(c.store->objects, &cache_bytes, err);
+	if (!rc && c.remove && sl_call_flag(call, "cache"))
+		rc = sl_objects_cache_clear(c.store->objects, err);
 	sl_hash_set_done(&c.kept);
 	sl_hash_set_done(&c.gone);
 	sl_free(c.expiring);
@@ -328,6 +344,8 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 	sl_put_int(call, result, "unreferenced", c.removed);
 	sl_put_int(call, result, "size_bytes", (int64_t)c.removed_bytes);
 	sl_put_int(call, result, "kept", c.objects_kept);
+	if (cache_bytes)
+		sl_put_int(call, result, "cache_bytes", (int64_t)cache_bytes);
 	if (yyjson_mut_arr_size(c.versions))
 		yyjson_mut_obj_add_val(call->doc, result, "versions", c.versions);
 	yyjson_mut_obj_add_val(call->doc, result, "objects", c.items);
