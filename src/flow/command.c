@@ -55,12 +55,15 @@ static int add_named(struct variables *v, const char *prefix, const char *name, 
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------------------- */
 
-static int link_object(const char *object, const char *to, struct sl_error *err)
+static int link_object(const char *object, const char *to, bool copy, struct sl_error *err)
 {
-	if (geteuid() == 0)
+	if (copy)
 		return sl_file_copy(object, to, 0444, err);
 	return symlink(object, to) == 0 ? 0 : sl_fail_errno(err, errno, to, "cannot link");
 }
+
+/* Root is stopped by no mode, and a sandbox does not reach into the store. */
+static bool wants_copies(const struct variables *v) { return geteuid() == 0 || v->task->graph->nodes[v->task->node].step->sandbox; }
 
 static int place_table(struct variables *v, const char *name, const struct sl_hash *hash, const char *dir, const char **ret)
 {
@@ -73,7 +76,7 @@ static int place_table(struct variables *v, const char *name, const struct sl_ha
 	rc = !*ret ? sl_fail_memory(v->err) : several ? sl_dir_make(*ret, v->err) : 0;
 	for (size_t i = 0; !rc && i < table.path_count; i++) {
 		const char *to = several ? sl_arena_printf(v->task->arena, "%s/%06zu.parquet", *ret, i) : *ret;
-		rc = to ? link_object(table.paths[i], to, v->err) : sl_fail_memory(v->err);
+		rc = to ? link_object(table.paths[i], to, wants_copies(v), v->err) : sl_fail_memory(v->err);
 	}
 	return rc;
 }
@@ -85,7 +88,7 @@ static int place_output(struct variables *v, const struct flow_output *from, con
 		return place_table(v, name, &from->hash, dir, ret);
 	const char *dot = from->kind == FLOW_TREE ? NULL : strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
 	*ret = sl_arena_printf(v->task->arena, "%s/%s%s", dir, name, dot && (!slash || dot > slash) ? dot : "");
-	return *ret ? flow_tree_copy(store, &from->hash, *ret, geteuid() != 0, v->err) : sl_fail_memory(v->err);
+	return *ret ? flow_tree_copy(store, &from->hash, *ret, !wants_copies(v), v->err) : sl_fail_memory(v->err);
 }
 
 /* One of several that are read together: they stand in a folder of their common name, each as its item's. */
@@ -275,6 +278,8 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 	rc = rc ? rc : add_named(&v, "SLUICE_PROJECT", "", task->graph->project->dir);
 	rc = rc ? rc : add(&v, "SLUICE_EVENTS_FD=3");
 	rc = rc ? rc : offer_gpus(&v);
+	if (!rc && node->step->sandbox) /* the only place for temporary files that it may write */
+		rc = add(&v, sl_arena_printf(task->arena, "TMPDIR=%s", task->dir));
 	rc = rc || !task->status ? rc : add_named(&v, "SLUICE_STATUS", "", task->status);
 	rc = rc || !task->failed ? rc : add_named(&v, "SLUICE_FAILED", "", task->failed);
 	size_t own = v.count;
@@ -293,5 +298,5 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 	task->env = v.items;
 	task->work_dir = task->graph->project->dir;
 	task->timeout_ms = node->step->timeout_ms;
-	return 0;
+	return node->step->sandbox ? flow_sandbox_prepare(task, err) : 0;
 }

@@ -202,13 +202,24 @@ static int take_up_ready(struct execution *x)
 
 /* ---- end --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A command in a sandbox that met a refusal: what it said of it names the file. */
+static int blame_sandbox(struct running *r, int rc)
+{
+	if (!*r->denied || r->end.timed_out || r->end.stopped)
+		return rc;
+	char cause[SL_PROCESS_CAUSE_MAX];
+	snprintf(cause, sizeof cause, "%.200s", r->error.message);
+	sl_fail(&r->error, rc, "%s; the sandbox refused what it did not declare: %s", cause, r->denied);
+	return sl_error_hint(&r->error, "declare it under inputs or code, or allow it: sandbox: {read: [path]}");
+}
+
 /* What the child left: a second child, outputs kept, or a failure. True when the node is through. */
 static bool take_end(struct execution *x, struct running *r)
 {
 	if (r->process) {
 		sl_process_free(SL_TAKE(r->process));
 		if (!r->end.ok)
-			return blame(r, flow_task_blame(&r->task, &r->end, &r->error));
+			return blame(r, blame_sandbox(r, flow_task_blame(&r->task, &r->end, &r->error)));
 		int rc = flow_task_next(&r->task, flow_program(x), &r->error);
 		if (rc == 1)
 			return blame(r, flow_launch(x, r, &r->error));

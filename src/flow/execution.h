@@ -17,6 +17,7 @@ struct running {
 	struct sl_process *process;      /* NULL: between two children, or not started */
 	struct sl_process_end end;
 	bool failed;                     /* for `error` */
+	char denied[200];                /* the first line that tells of a refused file, when it runs in a sandbox; "" */
 	bool not_started, text;          /* no process was to be had; a line had a text that asks for another attempt */
 	struct sl_error error;
 	int64_t second_ms;               /* for the limit on lines */

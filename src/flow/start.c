@@ -33,6 +33,8 @@ static void on_line(void *context, char stream, const char *line, size_t len)
 	(void)stream;
 	if (step && !r->text)
 		r->text = flow_retry_text(&step->retry, line, len);
+	if (step && step->sandbox && !*r->denied && (memmem(line, len, "ermission denied", 16) || memmem(line, len, "PermissionError", 15)))
+		snprintf(r->denied, sizeof r->denied, "%.*s", (int)len, line);
 	if (!events->line)
 		return;
 	if (second != r->second_ms) {
@@ -51,7 +53,8 @@ int flow_launch(struct execution *x, struct running *r, struct sl_error *err)
 	snprintf(tag, sizeof tag, "%s.%zu", x->run.text, r->task.node);
 	const struct sl_process_options options = {
 		.argv = r->task.argv, .env = r->task.env, .dir = r->task.work_dir, .tag = tag, .log_path = r->task.log_path, .timeout_ms = r->task.timeout_ms,
-		.on_line = x->options->events.line || (step && step->retry.texts.count) ? on_line : NULL, .on_event = on_event, .context = r,
+		.on_line = x->options->events.line || (step && (step->retry.texts.count || step->sandbox)) ? on_line : NULL, .on_event = on_event, .context = r,
+		.sandbox = r->task.sandboxed && !r->task.inspecting ? &r->task.sandbox : NULL,
 		.memory_bytes = node->action == FLOW_RUN && !r->task.inspecting ? step->memory_bytes : 0,
 	};
 	return sl_process_start(x->processes, &options, &r->process, err);

@@ -48,7 +48,7 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 		return rc;
 	const struct flow_node *node = node_of(task);
 	/* A command that neither reads nor makes anything needs no folder; an input may only order. */
-	task->has_dir = node->action != FLOW_RUN || node->output_count || node->params.count;
+	task->has_dir = node->action != FLOW_RUN || node->output_count || node->params.count || node->step->sandbox;
 	for (size_t i = 0; i < node->input_count; i++)
 		task->has_dir |= flow_input_from(task->graph, &node->inputs[i]) != NULL;
 	rc = task->has_dir ? sl_dir_make(task->dir, err) : 0;
@@ -314,6 +314,12 @@ static int commit_outputs(struct flow_task *task, struct sl_error *err)
 	return rc;
 }
 
+/* How the command was held, for `show`. */
+static int record_sandbox(struct flow_task *task, struct sl_error *err)
+{
+	return task->sandboxed ? sl_run_tag(&task->graph->store->track, &task->run, "sandbox", task->sandbox.words, err) : 0;
+}
+
 int flow_task_commit(struct flow_task *task, int64_t now_ms, struct sl_error *err)
 {
 	struct sl_track *track = &task->graph->store->track;
@@ -321,6 +327,7 @@ int flow_task_commit(struct flow_task *task, int64_t now_ms, struct sl_error *er
 	int rc = flow_task_record_metrics(task, err);
 	rc = rc ? rc : commit_scores(task, now_ms, err);
 	rc = rc ? rc : gate ? flow_gate_commit(task, err) : commit_outputs(task, err);
+	rc = rc ? rc : record_sandbox(task, err);
 	if (!rc && task->libraries)
 		rc = sl_run_tag(track, &task->run, "libraries", task->libraries, err);
 	bool failed = task->outcome == SL_FLOW_FAILED;
@@ -339,6 +346,7 @@ int flow_task_commit_failure(struct flow_task *task, const char *status, const c
 	for (size_t i = 0; !rc && task->tables && i < node->output_count; i++)
 		if (task->tables[i].report.failed)
 			rc = sl_check_record(track, &task->tables[i].report, &(struct sl_hash){0}, &task->run, err);
+	rc = rc ? rc : record_sandbox(task, err);
 	return rc ? rc : sl_run_end(track, &task->run, status, cause, err);
 }
 
@@ -354,6 +362,8 @@ int flow_task_place(struct flow_task *task, struct sl_error *err)
 
 void flow_task_done(struct flow_task *task)
 {
+	if (task->sandboxed)
+		sl_sandbox_done(&task->sandbox);
 	if (task->has_dir)
 		sl_dir_remove(task->dir, NULL);
 	sl_free(task->metrics);

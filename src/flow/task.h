@@ -14,6 +14,7 @@
 #include "flow/plan.h"
 #include "learn/metrics.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 #include "track/model.h"
 
 enum { FLOW_METRICS_MAX = 1000000 }; /* points of one node; more are dropped and counted */
@@ -34,6 +35,8 @@ struct flow_task {
 	const char **argv, **env;    /* of the child */
 	const char *work_dir;
 	int64_t timeout_ms;
+	struct sl_sandbox sandbox;   /* of a command that has one; ruleset_fd -1 */
+	bool sandboxed;
 	const char *status, *failed; /* FINALLY: how the run stands, and the names of what failed; else NULL */
 	uint64_t gpus;               /* bit n: GPU n is the command's */
 	/* Collected from the child's JSON lines. */
@@ -79,6 +82,8 @@ void flow_task_done(struct flow_task *task); /* removes the folder */
 int flow_job_write(struct flow_task *task, struct sl_error *err);
 int flow_job_write_inspection(struct flow_task *task, struct sl_error *err);
 int flow_command_prepare(struct flow_task *task, struct sl_error *err);
+/* What the prepared command may touch (sandbox.c). */
+int flow_sandbox_prepare(struct flow_task *task, struct sl_error *err);
 int flow_command_check_outputs(struct flow_task *task, struct sl_error *err);
 int flow_gate_find_champion(struct flow_task *task, struct sl_error *err);
 int flow_gate_commit(struct flow_task *task, struct sl_error *err);

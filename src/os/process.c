@@ -23,6 +23,7 @@
 #include "os/guard.h"
 #include "os/process_internal.h"
 #include "os/process_tree.h"
+#include "os/sandbox.h"
 #include "os/sys.h"
 
 /* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `guard`, `exited` and `pid` of each. */
@@ -174,6 +175,10 @@ static void child(struct launch *l)
 		l->failed = "its pipes";
 		/* Each is above 3 (see high_pipe), so no dup2 overwrites one that is still needed. */
 		ok = dup2(l->in, 0) >= 0 && dup2(l->out[PIPE_OUT], 1) >= 0 && dup2(l->out[PIPE_ERR], 2) >= 0 && dup2(l->out[PIPE_EVENTS], EVENTS_FD) >= 0;
+	}
+	if (ok && l->options->sandbox) {
+		l->failed = "its sandbox";
+		ok = sl_sandbox_enter(l->options->sandbox);
 	}
 	if (ok) {
 		l->failed = l->options->argv[0];

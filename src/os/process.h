@@ -36,6 +36,7 @@ enum sl_memory { SL_MEMORY_ENOUGH, SL_MEMORY_OF_CHILD, SL_MEMORY_OF_MACHINE };
 /* Name of the environment variable that marks a child and all below it. */
 #define SL_PROCESS_TAG "SLUICE_PROCESS"
 
+struct sl_sandbox;
 struct sl_processes; /* a set */
 struct sl_process;   /* a child in it */
 
@@ -49,6 +50,7 @@ struct sl_process_options {
 	int64_t timeout_ms;             /* 0: none */
 	uint64_t memory_bytes;          /* of the child and all below it, looked at every SL_PROCESS_MEMORY_MS; beyond, they are killed. 0: none */
 	int64_t grace_ms;               /* 0: SL_PROCESS_GRACE_MS */
+	const struct sl_sandbox *sandbox; /* entered before the program starts; NULL: none */
 	/* Called inside wait. `stream` is 'o' or 'e'; without the line end. All may be NULL. */
 	void (*on_line)(void *context, char stream, const char *line, size_t len);
 	void (*on_event)(void *context, const char *line, size_t len);

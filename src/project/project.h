@@ -170,6 +170,9 @@ struct sl_step {
 	struct sl_amount *needs;       /* of the project's resources */
 	size_t need_count;
 	struct sl_retry retry;
+	bool sandbox;                  /* RUN: it reads what it declares and these, writes its outputs and those, and has no network unless asked */
+	struct sl_names sandbox_read, sandbox_write; /* further paths: absolute, or relative to the project */
+	bool sandbox_network;
 	const char *when;              /* condition as written; "" = none */
 	bool left_out;                 /* the condition is false */
 	bool finally;                  /* runs when all else has ended ... */

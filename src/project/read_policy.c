@@ -84,6 +84,25 @@ int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *ta
 	return rc;
 }
 
+/* ---- sandbox ----------------------------------------------------------------------------------------------------------- */
+
+static const struct sl_row SANDBOX_ROWS[] = {
+	{"read", SL_ROW_NAMES, offsetof(struct sl_step, sandbox_read), .about = "further files and folders that it may read"},
+	{"write", SL_ROW_NAMES, offsetof(struct sl_step, sandbox_write), .about = "files and folders that it may change"},
+	{"network", SL_ROW_BOOL, offsetof(struct sl_step, sandbox_network), .about = "may it use the network? false when not given"},
+};
+const struct sl_shape sl_shape_sandbox = SL_SHAPE("'sandbox'", SANDBOX_ROWS);
+
+int sl_read_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct sl_step *step = target;
+	int rc = sl_load_resolve(loader, node, &node);
+	if (rc || sl_yaml_bool(node, &step->sandbox))
+		return rc;
+	step->sandbox = true;
+	return sl_shape_read(loader, &sl_shape_sandbox, node, step);
+}
+
 /* ---- when and finally --------------------------------------------------------------------------------------------------- */
 
 /* The parameters that it uses decide whether the step is there, not what it makes: they are none of the step's. */

@@ -1,10 +1,11 @@
 """How steps are run: further attempts, causes in words, resources."""
 import json
+import sys
 
 
 def write(project, text):
     project.sluice("init", status=0)
-    project.write("sluice.yaml", "project: steps\n" + text)
+    project.write("sluice.yaml", "project: steps\n" + text.replace("PYTHON", sys.executable))
     return project
 
 
@@ -168,3 +169,67 @@ def test_each_that_cannot_be(project):
         project.write("sluice.yaml", f"project: steps\nparams: {{p: 1}}\nsteps:\n  a: {{each: {each}, run: 'true', params: [p]}}\n")
         told = project.sluice("run", status=2).stderr
         assert message in told and "sluice.yaml:4:" in told, told
+
+
+SANDBOX = """\
+sources: {raw: raw.csv}
+steps:
+  made: {run: 'echo made > $SLUICE_OUTPUT_made', outputs: {made: made.txt}}
+  held:
+    run: [PYTHON, held.py]
+    inputs: [raw, made]
+    outputs: {held: held.txt}
+    sandbox: %s
+"""
+HELD = """\
+import os, socket, subprocess, sys
+assert open(os.environ["SLUICE_INPUT_made"]).read() == "made\\n"
+assert open(os.environ["SLUICE_INPUT_raw"], "rb").read(4) == b"PAR1"
+open(os.path.join(os.environ["TMPDIR"], "scratch"), "w").write("x")
+open(os.environ["SLUICE_OUTPUT_held"], "w").write("held")
+subprocess.run(["/bin/true"], check=True)
+def refused(what):
+    try:
+        what()
+    except PermissionError:
+        return "refused"
+    except OSError as e:
+        return "allowed: " + str(e)
+    return "allowed"
+print("network", refused(lambda: socket.create_connection(("127.0.0.1", 1), 1)))
+print("local", refused(lambda: socket.socketpair()))
+print("write", refused(lambda: open("planted", "w")))
+print("store", refused(lambda: open(".sluice/sluice.db", "rb").read(1)))
+exec(open("extra.py").read() if len(sys.argv) > 1 else "")
+"""
+
+
+def test_a_command_in_a_sandbox_reads_what_it_declared(project):
+    write(project, SANDBOX % "true")
+    project.write("raw.csv", "id\n1\n")
+    project.write("held.py", HELD)
+    steps = run(project)
+    said = project.sluice("log", "step:held", status=0).stdout
+    if "Landlock" not in json.dumps(project.json("show", "run:" + steps["held"]["run"])).replace("no Landlock", ""):
+        return  # this kernel has none, and `show` said so
+    assert "network refused" in said and "local allowed" in said and "write refused" in said and "store refused" in said
+    assert (project.root / "held.txt").read_text() == "held" and not (project.root / "planted").exists()
+
+
+def test_an_undeclared_read_is_told_with_the_file(project):
+    write(project, "steps:\n  a: {run: 'cat other.txt; cat secret.txt > $SLUICE_OUTPUT_a', outputs: {a: a.txt}, sandbox: true}\n"
+          "  b: {run: [PYTHON, b.py], sandbox: {read: [lib]}}\n  c: {run: [PYTHON, c.py], sandbox: true}\n")
+    project.write("other.txt", "named by the command\n")
+    project.write("secret.txt", "named as well\n")
+    project.write("lib/x.txt", "x\n")
+    project.write("b.py", "print(open('lib/x.txt').read())\n")
+    project.write("c.py", "open('lib/x.txt')\n")
+    steps = run(project, "--keep-going", status=1)
+    assert (steps["a"]["state"], steps["b"]["state"], steps["c"]["state"]) == ("ok", "ok", "failed")
+    assert "the sandbox refused" in steps["c"]["cause"] and "lib/x.txt" in steps["c"]["cause"], steps["c"]["cause"]
+
+
+def test_the_network_only_when_asked(project):
+    write(project, "steps:\n  a: {run: [PYTHON, a.py], sandbox: {network: true}}\n")
+    project.write("a.py", "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\nexcept ConnectionRefusedError:\n    pass\n")
+    assert run(project)["a"]["state"] == "ok"
