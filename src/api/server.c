@@ -416,7 +416,7 @@ int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struc
 	struct sl_http_config config = {
 		.handler = {.context = api, .head = on_head, .request = on_request, .refused = on_refused},
 		.hosts = options->hosts, .host_count = options->host_count,
-		.headers = FIXED_HEADERS, .header_count = SL_ARRAY_LEN(FIXED_HEADERS),
+		.headers = FIXED_HEADERS, .header_count = SL_ARRAY_LEN(FIXED_HEADERS), .http2_socket = options->infer_socket,
 	};
 	int rc = sl_store_open(options->project_dir, &api->store, err);
 	if (!rc)

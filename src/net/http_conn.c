@@ -214,9 +214,12 @@ static bool give_away_http2(struct conn *c, const char *data, size_t len)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\n";
 	const struct sl_http_handler *handler = &c->server->handler;
-	if (!handler->http2 || c->had_request || c->in_len || c->wire.ssl || c->wire.fd < 0 || len < sizeof preface - 1 ||
+	const char *elsewhere = c->server->http2_socket;
+	if ((!handler->http2 && !elsewhere) || c->had_request || c->in_len || c->wire.ssl || c->wire.fd < 0 || len < sizeof preface - 1 ||
 	    memcmp(data, preface, sizeof preface - 1) != 0)
 		return false;
+	if (!handler->http2)
+		return handover_give(c, elsewhere, data, len);
 	handler->http2(handler->context, conn_release_fd(c), data, len);
 	return true;
 }

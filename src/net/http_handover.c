@@ -41,6 +41,18 @@ static int hand_over(struct conn *c, const char *path, struct sl_error *err)
 	return p ? sl_handover_send(&p->channel, c->wire.fd, c->in, c->in_len, err) : sl_fail_memory(err);
 }
 
+bool handover_give(struct conn *c, const char *path, const char *data, size_t len)
+{
+	struct peer_channel *p = peer_at(c->server, path);
+	struct sl_error err;
+	if (!p || sl_handover_send(&p->channel, c->wire.fd, data, len, &err))
+		return false;
+	c->server->stats.handed_over++;
+	struct sl_wire wire = {.fd = conn_release_fd(c)};
+	sl_wire_close(&wire);
+	return true;
+}
+
 void handover_try(struct conn *c)
 {
 	struct request *r = c->first;

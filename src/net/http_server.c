@@ -108,6 +108,7 @@ static int fill_server(struct sl_http_server *server, const struct sl_http_confi
 	server->handler = config->handler;
 	server->limits = config->limits;
 	server->tls = config->tls;
+	server->http2_socket = config->http2_socket;
 	set_limits(&server->limits);
 	server->tick_ms = tick_ms(&server->limits);
 	int rc = set_fixed_headers(server, config, err);

@@ -104,6 +104,7 @@ struct sl_http_config {
 	const struct sl_http_header *headers;
 	size_t header_count;
 	struct sl_tls *tls; /* NULL: plain. Not owned; outlives the server */
+	const char *http2_socket; /* of the process that takes connections of HTTP/2 (see "hand-over"); NULL: none. Outlives the server */
 };
 /* SL_E_INVALID for a header that may not be sent. */
 int sl_http_server_new(struct sl_loop *loop, const struct sl_http_config *config, struct sl_http_server **ret,

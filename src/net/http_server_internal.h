@@ -147,6 +147,7 @@ struct sl_http_server {
 	struct sl_http_handler handler;
 	struct sl_http_limits limits;
 	struct sl_tls *tls;
+	const char *http2_socket;
 	char **hosts;
 	size_t host_count;
 	struct sl_buf fixed_headers; /* "Server: x\r\n..." */
@@ -244,6 +245,8 @@ int refuse(struct sl_http_server *server, int status, int code, const char *hint
 
 /* ---- http_handover.c ---- */
 void handover_try(struct conn *c);
+/* Gives the connection, of which `data` was read, to whoever listens at `path`, and forgets it. False: nobody takes it. */
+bool handover_give(struct conn *c, const char *path, const char *data, size_t len);
 void handover_close_all(struct sl_http_server *server);
 
 #endif

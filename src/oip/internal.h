@@ -83,6 +83,13 @@ void oip_trim(struct sl_oip *oip);
 
 /* rest.c: "/v2" and below; `rest` is what stands behind it. */
 void oip_v2(struct sl_oip *oip, struct sl_http_request *request, const char *rest);
+/* {"models":[names]} */
+void oip_list_models(struct sl_oip *oip, struct sl_http_request *request);
+/* {"name","ready"}; `version` NULL: any. */
+void oip_model_ready(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint, const char *version,
+		     size_t len);
+/* scoring.c: "/v1" and below. */
+void oip_v1(struct sl_oip *oip, struct sl_http_request *request, const char *rest);
 /* scoring.c: /invocations, /endpoints/NAME/invocations. */
 void oip_invocations(struct sl_oip *oip, struct sl_http_request *request);
 void oip_endpoint_invocations(struct sl_oip *oip, struct sl_http_request *request);

@@ -9,7 +9,7 @@
 
 /* ---- inference ---- */
 
-/* The length of the OIP_JSON part, when raw tensors follow it. */
+/* The length of the JSON part, when raw tensors follow it. */
 static int json_length(const struct sl_http_request *request, size_t *ret, struct sl_error *err)
 {
 	const char *text = sl_http_request_header(request, "inference-header-content-length");
@@ -71,7 +71,7 @@ static void health(struct sl_oip *oip, struct sl_http_request *request, const ch
 	oip_answer_out(oip, request, good ? 200 : 503);
 }
 
-static void list_models(struct sl_oip *oip, struct sl_http_request *request)
+void oip_list_models(struct sl_oip *oip, struct sl_http_request *request)
 {
 	if (!oip_is_get(request))
 		return;
@@ -83,8 +83,8 @@ static void list_models(struct sl_oip *oip, struct sl_http_request *request)
 }
 
 /* A version that is named is loaded by asking whether it is ready. */
-static void model_ready(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint, const char *version,
-			size_t len)
+void oip_model_ready(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint, const char *version,
+		     size_t len)
 {
 	struct sl_served *served;
 	struct sl_error err = {0};
@@ -158,7 +158,7 @@ static void model(struct sl_oip *oip, struct sl_http_request *request, struct sl
 		if (served)
 			infer(oip, request, served);
 	} else if (strcmp(rest, "/ready") == 0) {
-		model_ready(oip, request, endpoint, version, len);
+		oip_model_ready(oip, request, endpoint, version, len);
 	} else if (strcmp(rest, "/stats") == 0) {
 		model_stats(oip, request, endpoint, version, len);
 	} else if (*rest) {
@@ -281,7 +281,7 @@ void oip_v2(struct sl_oip *oip, struct sl_http_request *request, const char *res
 	} else if (sl_str_starts(rest, repository_path)) {
 		repository(oip, request, rest + strlen(repository_path));
 	} else if (strcmp(rest, "/models") == 0) {
-		list_models(oip, request);
+		oip_list_models(oip, request);
 	} else if (!*rest || strcmp(rest, "/") == 0) {
 		about(request);
 	} else {

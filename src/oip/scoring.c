@@ -1,4 +1,4 @@
-/* MLflow's scoring protocol over HTTP. */
+/* MLflow's scoring protocol and KServe's V1 over HTTP: the same forms of rows. */
 #include <string.h>
 #include <strings.h>
 
@@ -98,4 +98,50 @@ void oip_endpoint_invocations(struct sl_oip *oip, struct sl_http_request *reques
 {
 	const char *name = request->path + strlen("/endpoints/");
 	invoke_endpoint(oip, request, name, strcspn(name, "/"));
+}
+
+/* ---- KServe V1: GET /v1/models, /v1/models/NAME, POST /v1/models/NAME:predict ---- */
+
+static int read_v1(struct oip_prediction *p, struct sl_error *err)
+{
+	const struct sl_http_request *request = p->request;
+	int rc = sl_body_parse(&p->desk->parser, request->body, request->body_len, &p->doc, err);
+	if (rc)
+		return rc;
+	yyjson_val *root = yyjson_doc_get_root(p->doc);
+	if (!yyjson_obj_get(root, "instances"))
+		return sl_fail(err, SL_E_INVALID, "the body has no 'instances'");
+	return sl_invocations_json(root, p->served, request->arena, &p->desk->rows, err);
+}
+
+static void v1_predict(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint)
+{
+	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v1, .answer = answer_invocation};
+	if (!oip_is_method(request, SL_HTTP_POST) || !(p.served = oip_take(endpoint, NULL, 0, request)))
+		return;
+	oip_predict(&p);
+}
+
+void oip_v1(struct sl_oip *oip, struct sl_http_request *request, const char *rest)
+{
+	static const char models[] = "/models/";
+	const char *name = rest + strlen(models);
+	if (strcmp(rest, "/models") == 0) {
+		oip_list_models(oip, request);
+		return;
+	}
+	if (!sl_str_starts(rest, models)) {
+		oip_answer_error(request, 0, SL_E_NOT_FOUND, "/v1 has 'models', 'models/NAME' and 'models/NAME:predict'");
+		return;
+	}
+	size_t len = strcspn(name, ":/");
+	struct sl_endpoint_state *endpoint = sl_serving_find(oip->serving, name, len);
+	if (!endpoint)
+		oip_answer_no_endpoint(oip, request, name, len);
+	else if (strcmp(name + len, ":predict") == 0)
+		v1_predict(oip, request, endpoint);
+	else if (name[len])
+		oip_answer_error(request, 0, SL_E_NOT_FOUND, "a model has ':predict'");
+	else
+		oip_model_ready(oip, request, endpoint, NULL, 0);
 }

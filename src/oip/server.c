@@ -27,7 +27,7 @@ static void error_body(void *context, const char *path, int status, const struct
 	*content_type = OIP_JSON;
 	sl_buf_str(body, "{\"error\":");
 	sl_json_string(body, sl_buf_cstr(&text), text.len);
-	if (path && !sl_str_starts(path, "/v2")) {
+	if (path && !sl_str_starts(path, "/v2") && !sl_str_starts(path, "/v1")) {
 		sl_buf_printf(body, ",\"error_code\":\"%s\",\"message\":", status < 500 ? "BAD_REQUEST" : "INTERNAL_ERROR");
 		sl_json_string(body, sl_buf_cstr(&text), text.len);
 	}
@@ -46,7 +46,7 @@ static bool is_endpoint_path(const char *path) { return sl_str_starts(path, "/en
 
 bool sl_oip_is_path(const char *path)
 {
-	return under(path, "/v2") || strcmp(path, "/invocations") == 0 || strcmp(path, "/ping") == 0 ||
+	return under(path, "/v2") || under(path, "/v1") || strcmp(path, "/invocations") == 0 || strcmp(path, "/ping") == 0 ||
 	       strcmp(path, "/version") == 0 || is_endpoint_path(path);
 }
 
@@ -69,6 +69,8 @@ static void on_request(void *context, struct sl_http_request *request)
 	sl_buf_clear(&oip->desk.out);
 	if (under(path, "/v2")) {
 		oip_v2(oip, request, path + strlen("/v2"));
+	} else if (under(path, "/v1")) {
+		oip_v1(oip, request, path + strlen("/v1"));
 	} else if (strcmp(path, "/invocations") == 0) {
 		oip_invocations(oip, request);
 	} else if (is_endpoint_path(path)) {

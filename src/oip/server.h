@@ -42,7 +42,7 @@ void sl_oip_free(struct sl_oip *oip); /* after the loop has ended; NULL is fine 
 /* For tests that listen by themselves. */
 struct sl_http_server *sl_oip_http(struct sl_oip *oip);
 
-/* True for paths that are answered here: /v2..., /invocations, /ping, /version, /endpoints/NAME/invocations. */
+/* True for paths that are answered here: /v2..., /v1..., /invocations, /ping, /version, /endpoints/NAME/invocations. */
 bool sl_oip_is_path(const char *path);
 
 #endif

@@ -249,6 +249,34 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 	return rc;
 }
 
+/* No JSON at all: the bytes are the model's one input, of as many rows as they make; a text is one row. The answer is raw too. */
+static int read_raw_body(struct sl_tensors *tensors, const char *body, size_t len, struct sl_v2_request *ret, struct sl_error *err)
+{
+	const struct sl_package *package = &tensors->served->package;
+	const char *matrix = tensors->served->matrix;
+	if (!matrix && package->feature_count != 1)
+		return sl_fail(err, SL_E_INVALID, "a body without JSON needs a model of one input, this one has %zu",
+			       package->feature_count);
+	const char *type = matrix ? "FP32" : sl_v2_datatype(&package->features[0]);
+	struct sl_tensor input = {.name = matrix ? matrix : package->features[0].name, .type = sl_datatype_find(type, strlen(type)),
+				  .width = package->feature_count, .raw = (const unsigned char *)body, .raw_len = len};
+	size_t row_bytes = input.width * input.type->bytes;
+	if (row_bytes && len % row_bytes)
+		return sl_fail(err, SL_E_INVALID, "the body is no whole number of rows of %zu bytes", row_bytes);
+	input.name_len = strlen(input.name);
+	input.rows = row_bytes ? len / row_bytes : 1;
+	tensors->items = &input;
+	tensors->count = 1;
+	ret->binary_output = true;
+	int rc = sl_tensors_place(tensors, err);
+	if (!rc)
+		rc = sl_tensor_give(tensors, &input, err);
+	if (rc || row_bytes)
+		return rc ? rc : sl_tensor_fill_raw(tensors, &input, err);
+	*sl_tensor_cell(tensors, &input, 0) = (struct sl_cell){.kind = SL_CELL_TEXT, .len = (uint32_t)len, .text = body};
+	return sl_utf8_valid(body, len) ? 0 : sl_fail(err, SL_E_INVALID, "the body is not UTF-8");
+}
+
 int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, const char *body, size_t len, size_t json_len,
 		   struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
@@ -256,6 +284,8 @@ int sl_v2_read_any(struct sl_body_parser *parser, struct sl_served *served, cons
 	*ret = (struct sl_v2_request){0};
 	if (json_len > len)
 		return sl_fail(err, SL_E_INVALID, "Inference-Header-Content-Length is more than the body");
+	if (!json_len && len)
+		return read_raw_body(&reading.all, body, len, ret, err);
 	reading.raw = (const unsigned char *)body + json_len;
 	reading.raw_end = (const unsigned char *)body + len;
 	int rc = sl_body_parse(parser, body, json_len, &ret->doc, err);

@@ -33,8 +33,6 @@ struct sl_endpoint_state {
 	struct sl_endpoint_stats stats;
 	struct sl_stats_series *unanswered; /* counts what came while no version was there */
 	struct shelf_model *files;   /* NULL: follows the registry */
-	struct sl_endpoint_state *next_leaving; /* of files that are gone: kept while a request may still be under way */
-	int64_t left_ns;
 };
 
 struct sl_serving {

@@ -168,17 +168,20 @@ static int read_fields(struct reader *r, enum place place, int depth, struct sl_
 	}
 }
 
+int sl_model_config_parse(const char *text, const char *where, struct sl_arena *arena, struct sl_model_config *ret,
+			  struct sl_error *err)
+{
+	struct reader r = {.p = text, .path = where, .line = 1, .arena = arena, .err = err};
+	*ret = (struct sl_model_config){.name = "", .input.name = "", .output.name = ""};
+	int rc = read_fields(&r, AT_ROOT, 0, ret);
+	return rc ? rc : *r.p ? fail(&r, "a '}' too many") : 0;
+}
+
 int sl_model_config_read(const char *path, struct sl_arena *arena, struct sl_model_config *ret, struct sl_error *err)
 {
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(SL_MODEL_CONFIG_BYTES_MAX);
-	struct reader r = {.path = path, .line = 1, .arena = arena, .err = err};
-	*ret = (struct sl_model_config){.name = "", .input.name = "", .output.name = ""};
 	int rc = sl_file_read(path, &text, err);
-	if (rc)
-		return rc;
-	r.p = sl_buf_cstr(&text);
-	if (strlen(r.p) != text.len)
-		return sl_fail_at(err, SL_E_INVALID, path, "has a NUL byte");
-	rc = read_fields(&r, AT_ROOT, 0, ret);
-	return rc ? rc : *r.p ? fail(&r, "a '}' too many") : 0;
+	if (!rc && strlen(sl_buf_cstr(&text)) != text.len)
+		rc = sl_fail_at(err, SL_E_INVALID, path, "has a NUL byte");
+	return rc ? rc : sl_model_config_parse(sl_buf_cstr(&text), path, arena, ret, err);
 }

@@ -29,6 +29,8 @@ struct sl_model_config {
 };
 
 /* SL_E_INVALID with file and line. Texts live in `arena`. */
+int sl_model_config_parse(const char *text, const char *where, struct sl_arena *arena, struct sl_model_config *ret,
+			  struct sl_error *err);
 int sl_model_config_read(const char *path, struct sl_arena *arena, struct sl_model_config *ret, struct sl_error *err);
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "os/clock.h"
 #include "serve/endpoint_internal.h"
 #include "serve/model_open.h"
 
@@ -15,10 +14,8 @@ struct shelf {
 	char *dir;
 	uint64_t used_bytes, warm_bytes;
 	struct shelf_version *oldest, *newest; /* of the loaded ones */
-	struct sl_endpoint_state *leaving;
 };
 
-enum { LEAVE_SECONDS = 60 };
 
 /* ---- the loaded ones, by when they were last asked ---- */
 
@@ -46,14 +43,10 @@ static void let_go(struct shelf *shelf, struct shelf_version *version)
 	version->served = NULL;
 }
 
-/* One that answers just now, on another thread, stays. */
 static void make_room(struct shelf *shelf, const struct shelf_version *keep)
 {
-	for (struct shelf_version *v = shelf->oldest, *next; v && shelf->used_bytes > shelf->options.memory_bytes; v = next) {
-		next = v->newer;
-		if (v != keep && v->served->references == 1)
-			let_go(shelf, v);
-	}
+	while (shelf->used_bytes > shelf->options.memory_bytes && shelf->oldest != keep)
+		let_go(shelf, shelf->oldest);
 }
 
 /* ---- loading ---- */
@@ -168,36 +161,6 @@ static void free_endpoint(struct sl_endpoint_state *endpoint)
 		let_go(model->shelf, &model->versions[i]);
 	sl_arena_free(model->arena);
 	sl_free(endpoint);
-}
-
-static bool is_busy(const struct sl_endpoint_state *endpoint)
-{
-	for (size_t i = 0; i < endpoint->files->version_count; i++)
-		if (endpoint->files->versions[i].served && endpoint->files->versions[i].served->references > 1)
-			return true;
-	return false;
-}
-
-/* A request on another thread may still count itself with the endpoint when it is done. */
-static void retire(struct shelf *shelf, struct sl_endpoint_state *endpoint)
-{
-	endpoint->left_ns = sl_monotonic_ns();
-	endpoint->next_leaving = shelf->leaving;
-	shelf->leaving = endpoint;
-}
-
-static void free_retired(struct shelf *shelf, bool all)
-{
-	int64_t before_ns = sl_monotonic_ns() - LEAVE_SECONDS * INT64_C(1000000000);
-	for (struct sl_endpoint_state **at = &shelf->leaving; *at;) {
-		struct sl_endpoint_state *endpoint = *at;
-		if (!all && (endpoint->left_ns > before_ns || is_busy(endpoint))) {
-			at = &endpoint->next_leaving;
-			continue;
-		}
-		*at = endpoint->next_leaving;
-		free_endpoint(endpoint);
-	}
 }
 
 static bool same_file(const struct sl_model_file *a, const struct sl_model_file *b)
@@ -330,7 +293,7 @@ static int follow(struct sl_serving *serving, const struct sl_models_found *foun
 	for (size_t i = 0; i < drop->count; i++) {
 		if (find(keep, drop->endpoints[i]->spec->name) == drop->endpoints[i])
 			continue;
-		retire(serving->shelf, drop->endpoints[i]);
+		free_endpoint(drop->endpoints[i]);
 	}
 	*ret_changed += rc >= 0 && before.count > after.count;
 	sl_free(drop->endpoints);
@@ -346,7 +309,6 @@ int shelf_refresh(struct sl_serving *serving)
 	struct sl_models_found found;
 	struct sl_error err = {0};
 	int changed = 0;
-	free_retired(shelf, false);
 	if (!shelf->options.follow || !arena)
 		return 0;
 	if (sl_models_find(shelf->options.files, shelf->options.file_count, shelf->dir, arena, &found, &err) == 0)
@@ -393,7 +355,6 @@ int shelf_open(struct sl_serving *serving, const struct sl_serving_files *files,
 void shelf_close(struct sl_serving *serving)
 {
 	struct shelf *shelf = serving->shelf;
-	free_retired(shelf, true);
 	for (size_t i = 0; i < serving->count; i++)
 		free_endpoint(serving->endpoints[i]);
 	for (size_t i = 0; shelf->files && i < shelf->options.file_count; i++)
@@ -437,7 +398,7 @@ static int load_found(struct sl_serving *serving, const struct sl_model_found *f
 	for (size_t i = 0; i < serving->count && old; i++)
 		if (serving->endpoints[i] == old) {
 			serving->endpoints[i] = fresh;
-			retire(serving->shelf, old);
+			free_endpoint(old);
 			return rc;
 		}
 	return insert(serving, fresh, err) ? SL_E_NO_MEMORY : rc;
@@ -446,7 +407,6 @@ static int load_found(struct sl_serving *serving, const struct sl_model_found *f
 int shelf_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err)
 {
 	const struct sl_serving_files *options = &serving->shelf->options;
-	free_retired(serving->shelf, false);
 	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(0, err);
 	struct sl_models_found found;
 	int rc = arena ? sl_models_find(options->files, options->file_count, options->dir, arena, &found, err) : SL_E_NO_MEMORY;

@@ -105,6 +105,40 @@ def test_bare_files(tmp_path, program):
             assert server.get(f"/v2/models/{evil}").status_code in (400, 404), evil
 
 
+def test_a_body_without_json(tmp_path, program):
+    """Triton's raw request: the header says 0, the bytes are the one input, the answer is bytes."""
+    model = booster(None)
+    model.save_model(tmp_path / "plain.ubj")
+    booster().save_model(tmp_path / "named.ubj")
+    with serve(tmp_path, "plain.ubj", "named.ubj") as server:
+        data = rows(20)
+        head = {"Inference-Header-Content-Length": "0", "Content-Type": "application/octet-stream"}
+        done = server.post("/v2/models/plain/infer", data=data.tobytes(), headers=head)
+        assert done.status_code == 200, done.text
+        same(numpy.frombuffer(done.content[int(done.headers["Inference-Header-Content-Length"]):], "float32"), answers(model, data, None))
+        assert "whole number of rows" in server.post("/v2/models/plain/infer", data=b"abcde", headers=head).json()["error"]
+        assert "one input" in server.post("/v2/models/named/infer", data=data.tobytes(), headers=head).json()["error"]
+        for lie in ("-1", "x", "99999999999", "18446744073709551615", "+0"):
+            assert server.post("/v2/models/plain/infer", data=b"{}", headers={"Inference-Header-Content-Length": lie}).status_code == 400
+
+
+def test_kserve_v1(tmp_path, program):
+    model = booster()
+    model.save_model(tmp_path / "churn.ubj")
+    with serve(tmp_path, "churn.ubj") as server:
+        assert server.get("/v1/models").json() == {"models": ["churn"]}
+        assert server.get("/v1/models/churn").json() == {"name": "churn", "ready": True}
+        data = numpy.array([[1, 2, 3], [0.5, -1, 0]])
+        same(server.post("/v1/models/churn:predict", json={"instances": data.tolist()}).json()["predictions"], answers(model, data))
+        records = [dict(zip(COLUMNS, row)) for row in data.tolist()]
+        same(server.post("/v1/models/churn:predict", json={"instances": records}).json()["predictions"], answers(model, data))
+        for path, body, status in (("/v1/models/absent:predict", {"instances": [[1, 2, 3]]}, 404), ("/v1/models/churn:predict", {"inputs": {}}, 400),
+                                   ("/v1/models/churn:predict", {"instances": [[1, 2]]}, 400), ("/v1/models/churn:other", {}, 404)):
+            done = server.post(path, json=body)
+            assert done.status_code == status and list(done.json()) == ["error"]
+        assert server.get("/v1/models/churn:predict").status_code == 405
+
+
 def test_triton_client(tmp_path, program):
     model = booster()
     (tmp_path / "repository" / "churn" / "2").mkdir(parents=True)

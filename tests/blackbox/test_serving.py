@@ -15,6 +15,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
+import tritonclient.grpc
 import tritonclient.http
 import xgboost
 
@@ -427,6 +428,25 @@ def test_an_endpoint_without_a_model_says_so_and_is_ready_once_it_has_one(projec
 
 
 @pytest.mark.plain
+def test_grpc_on_the_same_port_is_logged_too(server, trained):
+    """Whichever role accepts the connection, and text columns and the key as in every other form."""
+    before = len(log_of(trained))
+    ids = set()
+    for _ in range(8):
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.port}")
+        given = []
+        for name, datatype, value in (("distance", "INT64", 733), ("speed", "FP32", 411.5), ("cargo", "BOOL", True), ("origin", "BYTES", b"JFK"), ("flight", "BYTES", b"grpc")):
+            given.append(tritonclient.grpc.InferInput(name, [1], datatype))
+            kinds = {"INT64": "int64", "FP32": "float32", "BOOL": "bool", "BYTES": "object"}
+            given[-1].set_data_from_numpy(numpy.array([value], kinds[datatype]))
+        done = client.infer("delay", given)
+        ids.add(done.get_response().parameters["prediction_id"].string_param)
+        client.close()
+    same = invoke(server, {"dataframe_records": [ONE]}).json()["predictions"]
+    assert done.as_numpy("probability").tolist() == numpy.float32(same).tolist()
+    assert len(ids) == 8 and len(log_of(trained)) == before + 9
+
+
 def test_an_idle_role_is_small(server):
     invoke(server, {"dataframe_records": [ONE]})
     smaps = pathlib.Path(f"/proc/{server.role_pid('infer')}/smaps_rollup").read_text()
