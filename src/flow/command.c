@@ -263,6 +263,18 @@ static int offer_gpus(struct variables *v)
 	return v->task->gpus ? add(v, sl_arena_strdup(v->task->arena, text)) : 0;
 }
 
+/* Where MLflow's clients in the step log, and the run that they log into: the step's own. */
+static int offer_tracking(struct variables *v)
+{
+	char hex[SL_ID_HEX + 1];
+	const char *uri = getenv(SL_RUN_TRACKING_URI);
+	if (!uri)
+		return 0;
+	sl_id_hex(&v->task->run, hex);
+	int rc = add_named(v, "MLFLOW_TRACKING_URI", "", uri);
+	return rc ? rc : add_named(v, "MLFLOW_RUN_ID", "", hex);
+}
+
 /* Ours first, then the caller's without what is set anew: the first of a name wins. */
 int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 {
@@ -277,6 +289,7 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err)
 	rc = rc ? rc : add_named(&v, "SLUICE_RUN", "", task->run.text);
 	rc = rc ? rc : add_named(&v, "SLUICE_PROJECT", "", task->graph->project->dir);
 	rc = rc ? rc : add(&v, "SLUICE_EVENTS_FD=3");
+	rc = rc ? rc : offer_tracking(&v);
 	rc = rc ? rc : offer_gpus(&v);
 	if (!rc && node->step->sandbox) /* the only place for temporary files that it may write */
 		rc = add(&v, sl_arena_printf(task->arena, "TMPDIR=%s", task->dir));

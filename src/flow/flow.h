@@ -20,6 +20,10 @@
 #include "project/project.h"
 #include "track/store.h"
 
+/* An environment variable of the running process: the address where MLflow's clients in its steps log. Each step gets it as
+ * MLFLOW_TRACKING_URI, with its own run as MLFLOW_RUN_ID. */
+#define SL_RUN_TRACKING_URI "SLUICE_TRACKING_URI"
+
 enum sl_flow_kind { SL_FLOW_SOURCE, SL_FLOW_STEP, SL_FLOW_MODEL };
 const char *sl_flow_kind_name(enum sl_flow_kind kind); /* "source", "step", "model" */
 

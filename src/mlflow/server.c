@@ -56,7 +56,7 @@ void sl_mlflow_refuse(struct sl_ml_call *call, const struct sl_error *error)
 		.header_count = status == 503, .body = sl_buf_cstr(&body), .body_len = body.len});
 }
 
-static void answer(struct sl_ml_call *call)
+void sl_mlflow_answer(struct sl_ml_call *call)
 {
 	struct sl_http_request *request = call->request;
 	struct sl_error err = {0};
@@ -76,7 +76,7 @@ static void finish(struct sl_ml_call *call, int rc)
 	if (rc)
 		sl_mlflow_refuse(call, &call->error);
 	else
-		answer(call);
+		sl_mlflow_answer(call);
 }
 
 static struct sl_record record_over(const struct sl_mlflow *mlflow, struct sl_store *store)
@@ -279,11 +279,19 @@ static void on_handover_failed(void *context, struct sl_http_request *request, c
 	sl_http_respond_error(request, 503, err);
 }
 
+/* Until it begins work of its own, such a call sees what is committed. */
+static void start_own(struct sl_ml_call *call)
+{
+	call->store = call->server->reader;
+	call->record = record_over(call->server, call->store);
+	call->route->start(call);
+}
+
 static void on_head(void *context, struct sl_http_request *request)
 {
 	struct sl_mlflow *mlflow = context;
 	struct sl_error err = {0};
-	if (mlflow->options.api_socket && !sl_ml_is_path(request->path)) {
+	if (mlflow->options.api_socket && !sl_ml_is_path(request->path) && strcmp(request->path, "/version") != 0) {
 		if (sl_http_request_hand_over(request, mlflow->options.api_socket, on_handover_failed, mlflow, &err))
 			sl_http_respond_error(request, 0, &err);
 		return;
@@ -297,7 +305,7 @@ static void on_head(void *context, struct sl_http_request *request)
 	else if ((call->status = permit(call, &err)))
 		sl_mlflow_refuse(call, &err);
 	else if (call->route->kind == SL_ML_OWN)
-		call->route->start(call);
+		start_own(call);
 }
 
 static void on_request(void *context, struct sl_http_request *request)

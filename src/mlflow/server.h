@@ -45,6 +45,8 @@ struct sl_loop *sl_mlflow_loop(struct sl_mlflow *mlflow);
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow);
 /* A call of kind OWN that has finished its request. */
 void sl_mlflow_call_free(struct sl_ml_call *call);
+/* Answers with call->out and frees the call; for handlers of kind OWN. */
+void sl_mlflow_answer(struct sl_ml_call *call);
 /* Answers with the error as MLflow words it and frees the call; for handlers of kind OWN. */
 void sl_mlflow_refuse(struct sl_ml_call *call, const struct sl_error *error);
 /* Runs `work` on a pool thread with call->store lent to it, then `done` on the loop; the call stays whole. For kind OWN. */

@@ -7,6 +7,7 @@
 #include "op/flow_json.h"
 #include "op/handlers.h"
 #include "op/pins.h"
+#include "op/run.h"
 #include "op/words.h"
 
 int sl_run_words(struct sl_call *call, struct sl_run_words *ret, struct sl_error *err)
@@ -111,7 +112,7 @@ static int finish(struct sl_call *call, const struct sl_flow_report *report, int
 	return 0;
 }
 
-int sl_op_run(struct sl_call *call, struct sl_error *err)
+int sl_run_project(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_project *project;

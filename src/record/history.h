@@ -23,4 +23,10 @@ int sl_rec_series(struct sl_record *record, int64_t run, const char *name, int64
 int64_t sl_rec_history(struct sl_record *record, int64_t series, const char *name, struct sl_rec_cursor *cursor, int64_t max,
 	sl_rec_point_fn *each, void *context, struct sl_error *err);
 
+/* An evenly spaced sample of at most `max` points, in the order step, time, value: as MLflow takes it, the first of each of `max`
+ * buckets, and the last point of all in any case. Reads the series once (twice when steps and times run apart). */
+struct sl_rec_range { bool set; int64_t first, last; }; /* of steps */
+int sl_rec_sample(struct sl_record *record, int64_t series, const char *name, const struct sl_rec_range *range, int64_t max,
+	struct sl_arena *arena, sl_rec_point_fn *each, void *context, struct sl_error *err);
+
 #endif
