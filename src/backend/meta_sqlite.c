@@ -118,6 +118,22 @@ static int exec(struct sl_meta *meta, const char *sql, const char *doing, struct
 	return rc == SQLITE_OK ? 0 : fail(meta, rc, doing, err);
 }
 
+static int prepare(struct sl_meta *meta, const char *sql, struct sl_stmt **ret, struct sl_error *err);
+
+/* As exec, for what is said with every request: parsing it takes longer than doing it. */
+static int exec_kept(struct sl_meta *meta, const char *sql, const char *doing, struct sl_error *err)
+{
+	struct sl_stmt *stmt;
+	int rc = prepare(meta, sql, &stmt, err);
+	if (rc)
+		return rc;
+	stmt->busy = true;
+	int step = sqlite3_step(stmt->handle);
+	rc = step == SQLITE_DONE ? 0 : fail(meta, step, doing, err);
+	sl_stmt_done(stmt);
+	return rc;
+}
+
 /* ---- opening and migrating ------------------------------------------------------------------------------------------ */
 
 /* Commits whose log has grown copy it into the database. It may be only in part, when a reader still looks at the log; that is
@@ -310,7 +326,7 @@ int sl_meta_begin(struct sl_meta *meta, struct sl_error *err)
 {
 	if (meta->depth == 0) {
 		undo(meta); /* of a reader, whose state may be old: writing on top of it would fail half-way */
-		int rc = exec(meta, "BEGIN IMMEDIATE", "cannot begin to write", err);
+		int rc = exec_kept(meta, "BEGIN IMMEDIATE", "cannot begin to write", err);
 		if (rc) {
 			read_on(meta);
 			return rc;
@@ -334,7 +350,7 @@ int sl_meta_commit(struct sl_meta *meta, struct sl_error *err)
 	assert(meta->depth > 0);
 	int rc = check_standing(meta, err);
 	if (!rc && meta->depth == 1)
-		rc = exec(meta, "COMMIT", "cannot commit", err);
+		rc = exec_kept(meta, "COMMIT", "cannot commit", err);
 	if (rc) {
 		undo(meta);
 		meta->doomed = meta->depth > 1;
@@ -386,7 +402,7 @@ int sl_meta_tune(struct sl_meta *meta, int cache_kib, int log_frames, struct sl_
 int sl_meta_begin_read(struct sl_meta *meta, struct sl_error *err)
 {
 	if (meta->depth == 0 && meta->read_depth == 0) {
-		int rc = exec(meta, "BEGIN", "cannot begin to read", err);
+		int rc = exec_kept(meta, "BEGIN", "cannot begin to read", err);
 		if (rc)
 			return rc;
 	}

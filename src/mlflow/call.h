@@ -79,6 +79,7 @@ struct sl_change sl_ml_change(const struct sl_ml_call *call, const char *action)
 /* A member of the object being written: comma if needed, "name":value. */
 void sl_ml_put_text(struct sl_buf *out, const char *name, const char *value);
 void sl_ml_put_int(struct sl_buf *out, const char *name, int64_t value);
+void sl_ml_add_int(struct sl_buf *out, int64_t value); /* only the number */
 /* NaN as "NaN", as MLflow writes it. */
 void sl_ml_put_double(struct sl_buf *out, const char *name, double value);
 void sl_ml_put_bool(struct sl_buf *out, const char *name, bool value);

@@ -69,14 +69,20 @@ void sl_ml_write_run_info(const struct sl_rec_run *run, struct sl_buf *out)
 	sl_buf_char(out, '}');
 }
 
+#define ADD(out, literal) sl_buf_add(out, literal, sizeof(literal) - 1)
+
+/* Histories are millions of these. */
 void sl_ml_write_point(struct sl_buf *out, const struct sl_rec_point *point, const char *run_id)
 {
 	sl_ml_comma(out);
-	sl_buf_char(out, '{');
-	sl_ml_put_text(out, "key", point->name);
-	sl_ml_put_double(out, "value", point->value);
-	sl_ml_put_int(out, "timestamp", point->time_ms);
-	sl_ml_put_int(out, "step", point->step);
+	ADD(out, "{\"key\":");
+	sl_json_string(out, point->name, strlen(point->name));
+	ADD(out, ",\"value\":");
+	sl_json_double(out, point->value);
+	ADD(out, ",\"timestamp\":");
+	sl_ml_add_int(out, point->time_ms);
+	ADD(out, ",\"step\":");
+	sl_ml_add_int(out, point->step);
 	if (run_id)
 		sl_ml_put_text(out, "run_id", run_id);
 	sl_buf_char(out, '}');

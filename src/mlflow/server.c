@@ -109,9 +109,22 @@ static void close_group(struct sl_mlflow *mlflow)
 	}
 }
 
+/* The first of a group needs no mark: what fails takes only itself along. */
+static int run_first_write(struct sl_ml_call *call, struct sl_error *err)
+{
+	int rc = call->route->handler(call, err);
+	if (rc) {
+		sl_meta_rollback(call->store->meta);
+		call->server->open = false;
+	}
+	return rc;
+}
+
 static int run_write(struct sl_ml_call *call, struct sl_error *err)
 {
 	struct sl_meta *meta = call->store->meta;
+	if (call->server->group == 0)
+		return run_first_write(call, err);
 	int rc = sl_meta_save(meta, err);
 	if (rc)
 		return rc;
