@@ -105,3 +105,20 @@ def test_both_spellings_are_one(url):
     run = new_run(url)
     answers = [requests.get(f"{url}/{prefix}/2.0/mlflow/runs/get?run_id={run}", timeout=30).text for prefix in ("api", "ajax-api")]
     assert answers[0] == answers[1] and run in answers[0]
+
+
+@pytest.mark.parametrize("steps, maximum, expected", [
+    (range(10), 5, [0, 2, 4, 6, 9]), (range(10), 3, [0, 4, 9]), (range(3), 10, [0, 1, 2]), (range(7), 1, [6]), (reversed(range(10)), 5, [0, 2, 4, 6, 9])])
+def test_an_interval_is_sampled_as_mlflow_samples(url, steps, maximum, expected):
+    """The first row of each of `maximum` buckets (NTILE), by step and then time, and the last of all."""
+    run = new_run(url)
+    batch = [{"key": "m", "value": step, "timestamp": time, "step": step} for time, step in enumerate(steps)]
+    assert requests.post(url + API + "runs/log-batch", json={"run_id": run, "metrics": batch}, timeout=30).status_code == 200
+    answer = requests.get(url + API + "metrics/get-history-bulk-interval", timeout=30,
+                          params={"run_ids": [run], "metric_key": "m", "max_results": maximum}).json()
+    assert [p["step"] for p in answer["metrics"]] == expected and all(p["run_id"] == run for p in answer["metrics"])
+    inside = requests.get(url + API + "metrics/get-history-bulk-interval", timeout=30,
+                          params={"run_ids": [run], "metric_key": "m", "start_step": 1, "end_step": 2}).json()["metrics"]
+    assert [p["step"] for p in inside] == [step for step in (1, 2) if step < len(batch)]
+    whole = requests.get(url + API + "metrics/get-history-bulk", timeout=30, params={"run_id": [run], "metric_key": "m"}).json()["metrics"]
+    assert len(whole) == len(batch)
