@@ -66,8 +66,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len, const uint8_t *value,
-		     size_t value_len, uint8_t flags, void *user)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+		     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
 {
 	struct sl_h2_stream *s = stream_of(session, frame->hd.stream_id);
 	(void)flags;
@@ -206,7 +206,10 @@ void h2_conn_flush(struct h2_conn *c)
 		h2_conn_close(c);
 		return;
 	}
-	sl_watch_set(c->watch, SL_FD_READ | (c->blocked ? SL_FD_WRITE : 0), NULL);
+	int events = SL_FD_READ | (c->blocked ? SL_FD_WRITE : 0);
+	if (events != c->polled)
+		sl_watch_set(c->watch, events, NULL);
+	c->polled = events;
 }
 
 /* ---- reading ---- */
@@ -270,7 +273,7 @@ void h2_conn_open(struct sl_h2_server *server, int fd, const char *data, size_t 
 		sl_sys->close(fd);
 		return;
 	}
-	*c = (struct h2_conn){.server = server, .fd = fd, .credit = SL_H2_CREDIT, .next = server->conns};
+	*c = (struct h2_conn){.server = server, .fd = fd, .credit = SL_H2_CREDIT, .polled = SL_FD_READ, .next = server->conns};
 	c->opened_ms = c->active_ms = c->progress_ms = c->credit_ms = sl_loop_now_ms(server->loop);
 	sl_buf_init(&c->out, 4 << 20);
 	if (c->next)

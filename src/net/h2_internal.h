@@ -51,6 +51,7 @@ struct h2_conn {
 	size_t unsent_bytes;              /* of answers, not framed yet */
 	int64_t opened_ms, active_ms, progress_ms, credit_ms;
 	int credit;
+	int polled;                       /* what the loop watches: asking it anew costs two system calls */
 	bool begun, dirty, blocked, doomed; /* doomed: closed once what is queued was written */
 };
 
