@@ -94,6 +94,8 @@ int64_t sl_head_get(const struct sl_head *head, enum sl_head_slot slot)
 {
 	uint64_t word = atomic_load_explicit(&head->word[slot], memory_order_acquire);
 	uint64_t value = word & HEAD_VALUE_MAX;
+	if (!word && slot >= SL_HEAD_FAILED) /* a head from before these were kept */
+		return 0;
 	return word == head_word(slot, value) ? (int64_t)value : SL_E_CORRUPT;
 }
 
@@ -141,7 +143,8 @@ static bool is_head(const struct sl_head *head)
 {
 	static const unsigned char zero[sizeof head->zero];
 	return memcmp(head->magic, HEAD_MAGIC, sizeof head->magic) == 0 && memcmp(head->zero, zero, sizeof zero) == 0 &&
-	       sl_head_get(head, SL_HEAD_BOOT) >= 0 && sl_head_get(head, SL_HEAD_SYNCED) >= 0 && sl_head_get(head, SL_HEAD_END) >= 0;
+	       sl_head_get(head, SL_HEAD_BOOT) >= 0 && sl_head_get(head, SL_HEAD_SYNCED) >= 0 && sl_head_get(head, SL_HEAD_END) >= 0 &&
+	       sl_head_get(head, SL_HEAD_FAILED) >= 0 && sl_head_get(head, SL_HEAD_REPAIRED) >= 0;
 }
 
 int sl_head_map(const char *folder, bool writable, struct sl_head **ret, struct sl_error *err)
@@ -198,8 +201,11 @@ int sl_head_check(const struct sl_head *head, const char *folder, int64_t *ret, 
 void sl_head_adopt(struct sl_head *head, int64_t end_offset)
 {
 	bool rebooted = !is_this_boot(head);
-	if (rebooted) /* it was read from the disk, so it is on the disk */
+	if (rebooted) { /* it was read from the disk, so it is on the disk */
 		sl_head_set(head, SL_HEAD_SYNCED, end_offset);
+		sl_head_set(head, SL_HEAD_FAILED, 0);
+		sl_head_set(head, SL_HEAD_REPAIRED, 0);
+	}
 	sl_head_set(head, SL_HEAD_END, end_offset);
 	if (rebooted)
 		sl_head_set(head, SL_HEAD_BOOT, boot_name());

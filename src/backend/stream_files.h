@@ -25,13 +25,14 @@ ptrdiff_t sl_segments_find(const struct sl_segments *segments, int64_t offset);
 /* The file "head", mapped shared by the writer and every reader. Each word carries 48 bits and their own checksum, so that one
  * store changes both and a flipped bit is never taken for an offset. A reader that sees an end offset sees the batches before it,
  * because the writer stores it last (release) and both look at the same pages. */
-enum sl_head_slot { SL_HEAD_END, SL_HEAD_SYNCED, SL_HEAD_BOOT, SL_HEAD_SLOTS };
+enum sl_head_slot { SL_HEAD_END, SL_HEAD_SYNCED, SL_HEAD_BOOT, SL_HEAD_FAILED, SL_HEAD_REPAIRED, SL_HEAD_SLOTS };
 struct sl_head {
 	char magic[8];
 	/* END: offset that was acknowledged; SYNCED: what survives power loss; BOOT: of the machine when the writer opened it: END
-	 * counts only on the same one. Little-endian. */
+	 * counts only on the same one. FAILED: how many syncs have failed, and REPAIRED: as of which of them everything was written
+	 * again (stream_sync.h); both may be plain zeros. Little-endian. */
 	_Atomic uint64_t word[SL_HEAD_SLOTS];
-	unsigned char zero[32];
+	unsigned char zero[16];
 };
 int sl_head_create(const char *folder, struct sl_error *err);
 /* SL_E_CORRUPT for a head of which a bit was flipped. */

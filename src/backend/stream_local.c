@@ -16,6 +16,7 @@
 
 #include "backend/stream_batch.h"
 #include "backend/stream_files.h"
+#include "backend/stream_sync.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "os/sys.h"
@@ -219,14 +220,19 @@ int sl_stream_sync(struct sl_stream *stream, struct sl_error *err)
 	struct writer *writer = stream->writer;
 	assert(writer);
 	int64_t end = writer->next, synced = sl_head_get(stream->head, SL_HEAD_SYNCED);
+	int64_t failed = sl_head_get(stream->head, SL_HEAD_FAILED);
 	if (synced >= end)
 		return 0;
+	if (sl_sync_in_doubt(stream->head))
+		return sl_sync_again(stream->folder, stream->head, end, err);
 	int rc = sl_file_sync(writer->fd, stream->folder, err);
 	if (!rc && writer->base >= synced) /* the segment's name must last too, once */
 		rc = sl_dir_sync(stream->folder, err);
+	if (rc)
+		sl_sync_failed(stream->head);
 	/* Segments left behind since the last sync may still be on their way: then only maintain may say that they arrived. */
-	if (!rc && synced >= writer->base)
-		sl_head_set(stream->head, SL_HEAD_SYNCED, end);
+	else if (synced >= writer->base)
+		sl_sync_done(stream->head, end, failed);
 	return rc;
 }
 

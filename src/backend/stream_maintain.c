@@ -8,6 +8,7 @@
 
 #include "backend/stream_batch.h"
 #include "backend/stream_files.h"
+#include "backend/stream_sync.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "os/clock.h"
@@ -24,23 +25,33 @@ static int sync_segment(const char *folder, int64_t base, struct sl_error *err)
 	return rc ? rc : sl_file_sync(fd, path, err);
 }
 
-/* Everything acknowledged before now, onto the disk. */
-static int sync_all(const char *folder, struct sl_head *head, const struct sl_segments *segments, struct sl_error *err)
+/* The segments from `synced` on, and their names. */
+static int sync_segments(const char *folder, const struct sl_segments *segments, int64_t synced, struct sl_error *err)
 {
-	int64_t end, synced = sl_head_get(head, SL_HEAD_SYNCED);
-	int rc = sl_head_check(head, folder, &end, err);
-	if (rc || synced >= end)
-		return rc;
 	ptrdiff_t first = sl_segments_find(segments, synced);
 	for (size_t i = first < 0 ? 0 : (size_t)first; i < segments->count; i++) {
-		rc = sync_segment(folder, segments->bases[i], err);
+		int rc = sync_segment(folder, segments->bases[i], err);
 		if (rc)
 			return rc;
 	}
 	/* A segment's name must last too, once. */
-	rc = segments->count && segments->bases[segments->count - 1] >= synced ? sl_dir_sync(folder, err) : 0;
-	if (!rc)
-		sl_head_set(head, SL_HEAD_SYNCED, end);
+	return segments->count && segments->bases[segments->count - 1] >= synced ? sl_dir_sync(folder, err) : 0;
+}
+
+/* Everything acknowledged before now, onto the disk. */
+static int sync_all(const char *folder, struct sl_head *head, const struct sl_segments *segments, struct sl_error *err)
+{
+	int64_t end, synced = sl_head_get(head, SL_HEAD_SYNCED), failed = sl_head_get(head, SL_HEAD_FAILED);
+	int rc = sl_head_check(head, folder, &end, err);
+	if (rc || synced >= end)
+		return rc;
+	if (sl_sync_in_doubt(head))
+		return sl_sync_again(folder, head, end, err);
+	rc = sync_segments(folder, segments, synced, err);
+	if (rc)
+		sl_sync_failed(head);
+	else
+		sl_sync_done(head, end, failed);
 	return rc;
 }
 
