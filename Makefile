@@ -1,5 +1,5 @@
 # Thin: CMake (CMakePresets.json) builds, tools/deps gets what is missing, tests/run.py tests. `make help` lists the targets.
-.PHONY: all build deps demo test fast bench fuzz install clean help
+.PHONY: all build deps demo test fast soak bench fuzz install clean help
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 
@@ -23,6 +23,11 @@ test: ## every test, from a fresh clone too
 fast: ## the tests of one build only, while developing
 	@tools/deps/deps.sh --tests
 	@python3 tests/run.py --fast
+
+soak: ## one fault at every call of a small project's life, a whole life each (hours)
+	@tools/deps/deps.sh --tests
+	@cmake --preset dev && cmake --build --preset dev --target sluice_faults sluice
+	@SLUICE_EVERY_FAULT=1 third_party/venv/bin/python -m pytest -c tests/blackbox/pytest.ini --timeout 0 tests/blackbox/test_faults.py
 
 bench: build ## the figures of README.md, measured here
 	@tools/deps/deps.sh --tests

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,9 @@
 #include "os/sys.h"
 
 static struct fault_plan plan;
-static long count;
+static _Atomic long own_count;
+static _Atomic long *count = &own_count;
+static _Thread_local long nth; /* which call the present one is */
 static struct sl_sys table;
 
 #define MUST(condition) \
@@ -179,6 +183,8 @@ _Noreturn static void die(void)
 {
 	if (plan.power_dir)
 		build_image(plan.power_dir, plan.image_dir);
+	if (plan.by_signal)
+		kill(getpid(), SIGKILL);
 	_exit(FAULT_EXIT);
 }
 
@@ -187,8 +193,8 @@ static bool hit(unsigned kind)
 {
 	if (!(plan.kinds & kind))
 		return false;
-	count++;
-	if (plan.action == FAULT_NONE || count < plan.at || (count > plan.at && !plan.stays))
+	nth = atomic_fetch_add(count, 1) + 1;
+	if (plan.action == FAULT_NONE || nth < plan.at || (nth > plan.at && !plan.stays))
 		return false;
 	if (plan.action == FAULT_DIE || (plan.action == FAULT_TEAR && kind != FAULT_WRITE))
 		die();
@@ -222,7 +228,7 @@ static ssize_t fault_write(int fd, const void *data, size_t len)
 {
 	if (!hit(FAULT_WRITE))
 		return write(fd, data, len);
-	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1
+	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && nth > plan.at) ? -1
 											    : partly(fd, data, len, 0, false);
 }
 
@@ -230,8 +236,13 @@ static ssize_t fault_pwrite(int fd, const void *data, size_t len, off_t offset)
 {
 	if (!hit(FAULT_WRITE))
 		return pwrite(fd, data, len, offset);
-	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && count > plan.at) ? -1
+	return plan.action == FAULT_FAIL || (plan.action == FAULT_SHORT && nth > plan.at) ? -1
 											    : partly(fd, data, len, offset, true);
+}
+
+static int fault_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	return hit(FAULT_WRITE) ? -1 : fallocate(fd, mode, offset, len);
 }
 
 static int fault_sync(int fd)
@@ -279,7 +290,8 @@ static int fault_chmod(const char *path, mode_t mode) { return hit(FAULT_CHANGE)
 void fault_install(const struct fault_plan *new_plan)
 {
 	plan = *new_plan;
-	count = 0;
+	count = &own_count;
+	own_count = 0;
 	name_count = 0;
 	table = sl_sys_real;
 	table.open = fault_open;
@@ -287,6 +299,7 @@ void fault_install(const struct fault_plan *new_plan)
 	table.pread = fault_pread;
 	table.write = fault_write;
 	table.pwrite = fault_pwrite;
+	table.fallocate = fault_fallocate;
 	table.fsync = table.fdatasync = fault_sync;
 	table.syncfs = fault_syncfs;
 	table.ftruncate = fault_ftruncate;
@@ -308,8 +321,10 @@ void fault_install(const struct fault_plan *new_plan)
 long fault_remove(void)
 {
 	sl_sys = &sl_sys_real;
-	return count;
+	return *count;
 }
+
+void fault_count_in(_Atomic long *shared) { count = shared; }
 
 struct copy_job {
 	const char *from, *to;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 enum {
-	FAULT_WRITE = 1,  /* write, pwrite */
+	FAULT_WRITE = 1,  /* write, pwrite, fallocate */
 	FAULT_SYNC = 2,   /* fsync, fdatasync, syncfs */
 	FAULT_RENAME = 4,
 	FAULT_OPEN = 8,   /* for writing */
@@ -35,12 +35,15 @@ struct fault_plan {
 	long at;            /* the n-th call of these kinds, from 1 */
 	int error;          /* errno for FAIL and SHORT */
 	bool stays;         /* every later call of these kinds fails too: the disk stays full */
+	bool by_signal;     /* the process dies of SIGKILL, as users see it; else with FAULT_EXIT */
 	const char *power_dir, *image_dir; /* see above; NULL: none */
 };
 
 void fault_install(const struct fault_plan *plan);
 /* Takes it out and returns how many calls of its kinds there were. */
 long fault_remove(void);
+/* From now on calls are counted in `shared`, which lies in memory that several processes have mapped: one plan for all of them. */
+void fault_count_in(_Atomic long *shared);
 enum { FAULT_EXIT = 77 }; /* exit status of a process that died of its plan */
 
 /* A copy of a folder of files and folders. Aborts when it cannot. */

@@ -1,0 +1,45 @@
+/* The program as it is, but for one fault that its environment asks for: tests/blackbox/test_faults.py. Never installed.
+ *
+ *   SLUICE_FAULT=ACTION:KINDS:N:FILE    the N-th call of the kinds (enum fault_action, enum fault_kind as numbers)
+ *
+ * Every process of the program that inherits it counts in the same FILE, 8 bytes that begin as zeros: one fault for all of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "support/fault.h"
+
+static void refuse(const char *why)
+{
+	fprintf(stderr, "SLUICE_FAULT: %s: %s\n", why, strerror(errno));
+	exit(70);
+}
+
+static void install(const char *text)
+{
+	struct fault_plan plan = {.by_signal = true, .error = EIO};
+	int action, path_at = 0;
+	if (sscanf(text, "%d:%u:%ld:%n", &action, &plan.kinds, &plan.at, &path_at) != 3 || !path_at)
+		refuse(text);
+	plan.action = (enum fault_action)action;
+	int fd = open(text + path_at, O_RDWR | O_CLOEXEC);
+	_Atomic long *shared = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (shared == MAP_FAILED)
+		refuse(text + path_at);
+	close(fd);
+	fault_install(&plan);
+	fault_count_in(shared);
+}
+
+int main(int argc, char **argv)
+{
+	const char *plan = getenv("SLUICE_FAULT");
+	if (plan)
+		install(plan);
+	return sl_cli_main(argc, argv);
+}
