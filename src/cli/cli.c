@@ -69,6 +69,18 @@ static int show_help(const struct sl_op *op)
 	return 0;
 }
 
+/* A reader that went away has what it wanted; any other failure to write means that the answer did not arrive. */
+static int write_result(const struct sl_buf *text, struct sl_error *err)
+{
+	struct sl_error failure = {0};
+	errno = 0;
+	int rc = text->len ? sl_file_write_all(1, text->data, text->len, "standard output", &failure) : 0;
+	if (!rc || errno == EPIPE)
+		return 0;
+	*err = failure;
+	return rc;
+}
+
 static int show_result(struct sl_call *call, bool json, struct sl_error *err)
 {
 	struct sl_term term;
@@ -83,9 +95,7 @@ static int show_result(struct sl_call *call, bool json, struct sl_error *err)
 		sl_render(call, &term, &text);
 	}
 	int rc = sl_buf_check(&text, "the result", err);
-	if (!rc)
-		write_out(1, &text);
-	return rc;
+	return rc ? rc : write_result(&text, err);
 }
 
 /* The result's own "error": what of the user's failed. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "learn/package.h"
 #include "op/context.h"
 #include "op/handlers.h"
@@ -19,8 +20,24 @@ static int find_version(
 	return rc ? rc : sl_model_find(&store->track, ref->name, ref->version, version, err);
 }
 
+/* The refusal itself goes into the ledger; that it cannot is no second error. */
+static void note_refused(struct sl_store *store, const char *model, int64_t version, const struct sl_error *why)
+{
+	char subject[SL_NAME_MAX + 40];
+	struct sl_error err = {0};
+	snprintf(subject, sizeof subject, "model:%s@%lld", model, (long long)version);
+	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
+	if (!detail || !yyjson_mut_obj_add_strcpy(doc, detail, "error", why->message) || sl_meta_begin(store->meta, &err))
+		return;
+	if (sl_ledger_append(store->ledger, "model.refused", subject, detail, NULL, &err) == 0)
+		sl_meta_commit(store->meta, &err);
+	else
+		sl_meta_rollback(store->meta);
+}
+
 /* A version whose model cannot be loaded never answers, so no alias moves to it. What has no package of ours is the endpoint's to judge. */
-static int want_loadable(
+static int check_loadable(
 	struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version, struct sl_error *err)
 {
 	struct sl_package package;
@@ -33,6 +50,15 @@ static int want_loadable(
 		return 0;
 	sl_error_context(err, "%s@%lld cannot be served", model, (long long)version->version);
 	return sl_error_hint(err, "nothing was changed; 'sluice verify' tells whether the stored bytes are those that were written");
+}
+
+static int want_loadable(
+	struct sl_call *call, struct sl_store *store, const char *model, const struct sl_model_version *version, struct sl_error *err)
+{
+	int rc = check_loadable(call, store, model, version, err);
+	if (rc)
+		note_refused(store, model, version->version, err);
+	return rc;
 }
 
 static void put_result(struct sl_call *call, const char *model, const char *alias, int64_t version, int64_t before)
@@ -86,6 +112,30 @@ int sl_op_promote(struct sl_call *call, struct sl_error *err)
 	return rc;
 }
 
+/* In one transaction, so that the version which was looked at is the one that answers. */
+static int roll_back(struct sl_call *call, struct sl_store *store, const char *model, const char *alias, int64_t *ret_version,
+	struct sl_error *err)
+{
+	struct sl_model_version version;
+	char number[24];
+	int rc = sl_meta_begin(store->meta, err);
+	if (rc)
+		return rc;
+	bool refused = false;
+	rc = sl_model_rollback(&store->track, model, alias, ret_version, err);
+	snprintf(number, sizeof number, "%lld", (long long)*ret_version);
+	if (!rc)
+		rc = sl_model_find(&store->track, model, number, &version, err);
+	if (!rc)
+		refused = (rc = check_loadable(call, store, model, &version, err)) != 0;
+	if (!rc)
+		return sl_meta_commit(store->meta, err);
+	sl_meta_rollback(store->meta);
+	if (refused)
+		note_refused(store, model, version.version, err);
+	return rc;
+}
+
 int sl_op_rollback(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
@@ -105,7 +155,7 @@ int sl_op_rollback(struct sl_call *call, struct sl_error *err)
 	if (rc)
 		return rc;
 	int64_t before = present_version(store, ref.name, alias);
-	rc = sl_model_rollback(&store->track, ref.name, alias, &version, err);
+	rc = roll_back(call, store, ref.name, alias, &version, err);
 	if (!rc)
 		put_result(call, ref.name, alias, version, before);
 	return rc;

@@ -15,9 +15,10 @@ static int enter(struct sl_track *track, const struct sl_event *event, int64_t s
 	snprintf(subject, sizeof subject, "%s:%.128s", of_monitor ? "monitor" : "trigger", event->subject);
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
-	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "event", seq) ||
-	    !yyjson_mut_obj_add_int(doc, detail, "from_ms", event->from_ms) ||
-	    !yyjson_mut_obj_add_int(doc, detail, "to_ms", event->to_ms))
+	if (!detail || !yyjson_mut_obj_add_int(doc, detail, "event", seq))
+		return sl_fail_memory(err);
+	if (event->to_ms && (!yyjson_mut_obj_add_int(doc, detail, "from_ms", event->from_ms) || /* what is of no window has neither */
+			     !yyjson_mut_obj_add_int(doc, detail, "to_ms", event->to_ms)))
 		return sl_fail_memory(err);
 	int rc = sl_ledger_cover(track->ledger, doc, detail, "event", err, "i", seq);
 	return rc ? rc : sl_ledger_append(track->ledger, action, subject, detail, NULL, err);

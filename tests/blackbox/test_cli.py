@@ -267,3 +267,13 @@ def test_an_error_does_not_steer_the_terminal(project):
     project.write("o\nd\x1bd.csv", "a\n\x1b[2J\n")
     told = project.sluice("run", status=1).stderr
     assert "\x1b" not in told and "error: o\\x0ad\\x1bd.csv:2:1: " in told, told
+
+
+def test_an_answer_that_cannot_be_written_is_an_error(small):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(PROGRAM), "ls", "datasets"], cwd=small.root, env=small.environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3 and "standard output" in done.stderr and "No space left" in done.stderr, done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)  # as head does when it has enough
+    with open(writer, "wb") as gone:
+        assert subprocess.run([str(PROGRAM), "ls", "datasets"], cwd=small.root, env=small.environment, stdout=gone).returncode == 0

@@ -115,6 +115,10 @@ def make_version(project, version, change):
     subprocess.run([sys.executable, "-c", INSERT, str(project.root / ".sluice" / "sluice.db"), str(version), digest], check=True)
 
 
+def move_champion(project, version):
+    subprocess.run([sys.executable, "-c", MOVE, str(project.root / ".sluice" / "sluice.db"), str(version)], check=True)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_package_is_refused_and_the_old_version_answers(served, name):
     project, server = served
@@ -124,16 +128,30 @@ def test_a_hostile_package_is_refused_and_the_old_version_answers(served, name):
     before = server.post("/invocations", json=ONE).json()
     told = project.sluice("promote", f"m@{version}", status=None)
     assert told.returncode in (1, 2, 3) and where in told.stderr and f"m@{version} cannot be served" in told.stderr, told.stderr
+    refusal = project.json("ls", "ledger")["items"][0]
+    assert (refusal["action"], refusal["subject"]) == ("model.refused", f"model:m@{version}"), refusal
     assert where in project.sluice("predict", f"m@{version}", "rows.csv", status=None).stderr
     assert project.json("show", "model:m@champion")["version"] == 1
     assert server.post("/invocations", json=ONE).json() == before
+
+
+def test_rollback_refuses_what_cannot_be_loaded(served):
+    project, server = served
+    make_version(project, 40, cycle)
+    move_champion(project, 40)
+    project.sluice("promote", "m@1")
+    told = project.sluice("rollback", "m", status=None)
+    assert told.returncode in (1, 2, 3) and "m@40 cannot be served" in told.stderr and "node" in told.stderr, told.stderr
+    assert project.json("show", "model:m@champion")["version"] == 1
+    assert project.json("ls", "ledger")["items"][0]["action"] == "model.refused"
+    assert server.post("/invocations", json=ONE).status_code == 200
 
 
 def test_an_alias_that_was_moved_past_the_check_changes_no_answer(served):
     """As an older program, or a hand in the database, would: the role refuses the version at load, says why, and goes on with the one before."""
     project, server = served
     make_version(project, 50, cycle)
-    subprocess.run([sys.executable, "-c", MOVE, str(project.root / ".sluice" / "sluice.db"), "50"], check=True)
+    move_champion(project, 50)
     (project.root / ".sluice" / "bell").write_text("x")
     wait_until(lambda: "version 50 cannot be served: tree 1, node" in server.logs(), what="the role's refusal")
     answer = server.post("/invocations", json=ONE)
