@@ -212,7 +212,7 @@ static int set_sort(struct finder *f)
 static void add_joins(const struct finder *f, struct sl_select *sql)
 {
 	for (size_t i = 0; i < f->sort.count; i++) {
-		char text[80];
+		char text[160];
 		if (f->order[i].entity == SL_ENTITY_ATTRIBUTE)
 			continue;
 		snprintf(text, sizeof text, " LEFT JOIN %s o%zu ON o%zu.run = r.num AND o%zu.name = ", join_of(&f->order[i]), i, i, i);
