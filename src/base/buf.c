@@ -38,9 +38,6 @@ char *sl_buf_reserve(struct sl_buf *buf, size_t more)
 	size_t need = buf->len + more + 1;
 	if (need > buf->cap) {
 		size_t cap = buf->cap < 64 ? 64 : buf->cap * 2;
-		/* Never beyond the maximum: sl_buf_add looks at the room only. */
-		if (cap > buf->max)
-			cap = buf->max + 1;
 		if (cap < need)
 			cap = need;
 		if (cap - 1 > buf->max) /* sl_buf_add looks at the room alone: it may not be more than the maximum */
