@@ -1,6 +1,7 @@
 #include "app/role.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "op/handlers.h"
 #include "os/clock.h"
 
-enum { FILES_MAX = 65536 };
+enum { FILES_MAX = 65536, BLOCK_BYTES = 256 << 10 };
 
 /* The supervisor keeps our standard error as the role's log. */
 static void write_log(void *context, enum sl_log_level level, const char *line)
@@ -70,11 +71,16 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A block that a fat request needs is mapped for itself and given back when it is freed. By itself the C library would raise this
+ * bound with the first such block, and then keep 23 MB for every thread that once answered 100,000 rows. */
+static void give_memory_back(void) { mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES); }
+
 /* SIGTERM before `stop` is set waits in the loop until it runs. */
 static int run_with_loop(struct sl_role *role, const struct role *kind, struct sl_error *err)
 {
 	struct sl_signal *terminate = NULL, *interrupt = NULL;
 	raise_file_limit();
+	give_memory_back();
 	int rc = sl_loop_new(&role->loop, err);
 	if (!rc)
 		rc = sl_signal_new(role->loop, SIGTERM, on_terminate, role, &terminate, err);
