@@ -31,6 +31,7 @@ struct sl_ml_call {
 	struct sl_error error;
 	const char *error_code;        /* MLflow's, when the error's own code says too little; a literal */
 	int status;                    /* of an error, when it is not the usual one of its code; 0 */
+	void *own;                     /* of a handler of kind OWN */
 	/* Of call.c. */
 	yyjson_doc *doc;
 	yyjson_val *body;              /* an object, or NULL in a GET */

@@ -18,7 +18,7 @@
  *   READ   at once, on the loop, over a handle that sees what is committed: point look-ups of microseconds
  *   SLOW   likewise on a pool thread: what walks
  *   WRITE  on the loop in the transaction that all writes of this turn share; answered when that is on disk
- *   OWN    start() has the request before its body and answers by itself: streams */
+ *   OWN    start() has the request before its body and answers by itself: streams; `handler`, if any, is for sl_mlflow_write */
 enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_OWN };
 
 /* 0 with call->out filled (empty counts as {}), or an error. */
@@ -31,7 +31,7 @@ struct sl_ml_route {
 	const char *path;
 	enum sl_permission permit;
 	enum sl_ml_kind kind;
-	sl_ml_handler *handler;    /* of READ, SLOW, WRITE */
+	sl_ml_handler *handler;    /* of READ, SLOW, WRITE, and of OWN that writes */
 	void (*start)(struct sl_ml_call *call); /* of OWN: finishes call->request, then sl_mlflow_call_free */
 	const char *content_type;  /* of the answer; NULL: application/json */
 };
@@ -39,6 +39,8 @@ struct sl_ml_route {
 /* Each part of the face lists its own; ends with a NULL path. */
 extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[], sl_ml_routes_runs[], sl_ml_routes_metrics[],
 	sl_ml_routes_search[];
+extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[],
+	sl_ml_routes_logged[], sl_ml_routes_registered[], sl_ml_routes_versions[];
 
 /* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,

@@ -160,6 +160,14 @@ static void write_call(struct sl_ml_call *call)
 		close_group(mlflow);
 }
 
+/* Outside of a request's own turn nothing else would end the group. */
+void sl_mlflow_write(struct sl_ml_call *call)
+{
+	struct sl_mlflow *mlflow = call->server;
+	write_call(call);
+	close_group(mlflow);
+}
+
 static void on_before_flush(void *context) { close_group(context); }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */
@@ -325,6 +333,8 @@ static void on_request(void *context, struct sl_http_request *request)
 {
 	struct sl_ml_call *call = request->user;
 	(void)context;
+	if (call->route->kind == SL_ML_OWN) /* it has the request already, and wants no body */
+		return;
 	int rc = sl_ml_call_read(call, &call->error);
 	if (!rc && call->route->kind == SL_ML_SLOW)
 		rc = sl_mlflow_work(call, slow_work, slow_done, &call->error);
@@ -418,6 +428,10 @@ static int copy_options(struct sl_mlflow *mlflow, const struct sl_mlflow_options
 	const char *destination = options->artifacts_destination ? options->artifacts_destination : "";
 	if (strlen(options->project_dir) >= SL_PATH_MAX || strlen(root) >= SL_PATH_MAX || strlen(destination) >= SL_PATH_MAX)
 		return sl_fail(err, SL_E_TOO_LARGE, "a path is longer than %d bytes", SL_PATH_MAX - 1);
+	if (*destination) {
+		sl_fail(err, SL_E_INVALID, "artifacts that come through this server lie in its store; '%.300s' cannot take them", destination);
+		return sl_error_hint(err, "leave --artifacts-destination out, or let clients go to another place by --default-artifact-root");
+	}
 	mlflow->options = *options;
 	mlflow->options.project_dir = strcpy(mlflow->project_dir, options->project_dir);
 	mlflow->options.artifact_root = strcpy(mlflow->artifact_root, root);

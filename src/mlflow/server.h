@@ -52,5 +52,7 @@ void sl_mlflow_refuse(struct sl_ml_call *call, const struct sl_error *error);
 /* Runs `work` on a pool thread with call->store lent to it, then `done` on the loop; the call stays whole. For kind OWN. */
 typedef void sl_ml_step(struct sl_ml_call *call);
 int sl_mlflow_work(struct sl_ml_call *call, sl_ml_step *work, sl_ml_step *done, struct sl_error *err);
+/* Runs call->route->handler as that of a WRITE, and answers when what it did is on disk. For kind OWN, on the loop. */
+void sl_mlflow_write(struct sl_ml_call *call);
 
 #endif

@@ -160,6 +160,21 @@ static int expire_all(struct collector *c, struct sl_error *err)
 
 /* ---- what is kept --------------------------------------------------------------------------------------------------- */
 
+static int keep_rows(struct collector *c, const char *sql, unsigned char mark, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(c->store->meta, &stmt, err, sql, "");
+	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
+		rc = keep_hashes(c, sl_stmt_text(stmt, 0), strlen(sl_stmt_text(stmt, 0)), mark, err);
+	return rc;
+}
+
+/* What clients stored is no document of ours, whatever stands in it. */
+static int keep_artifacts(struct collector *c, struct sl_error *err)
+{
+	return keep_rows(c, "SELECT hash FROM artifact WHERE hash IS NOT NULL", MARK_FILE, err);
+}
+
 static int keep_roots(struct collector *c, struct sl_error *err)
 {
 	static const char *const sources[] = {
@@ -172,14 +187,11 @@ static int keep_roots(struct collector *c, struct sl_error *err)
 		"SELECT record FROM run WHERE record IS NOT NULL",
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(sources); i++) {
-		struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-		int rc = sl_meta_query(c->store->meta, &stmt, err, sources[i], "");
-		while (!rc && (rc = sl_stmt_step(stmt, err)) == 1)
-			rc = keep_hashes(c, sl_stmt_text(stmt, 0), strlen(sl_stmt_text(stmt, 0)), MARK_ANY, err);
+		int rc = keep_rows(c, sources[i], MARK_ANY, err);
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return keep_artifacts(c, err);
 }
 
 static int keep_part(void *context, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
@@ -286,6 +298,19 @@ static bool is_kept(void *context, const struct sl_hash *root)
 	return sl_hash_set_get(&c->kept, root) != 0;
 }
 
+/* A server takes artifacts meanwhile, without the lock of runs: it names one in a transaction, in which it also looks whether the object is
+ * still there. So what it named before this transaction is kept, and what it would name later it sees gone. */
+static int remove_all(struct collector *c, struct sl_error *err)
+{
+	int rc = sl_meta_begin(c->store->meta, err);
+	if (rc)
+		return rc;
+	rc = keep_artifacts(c, err);
+	rc = rc ? rc : keep_parts_of_kept(c, err);
+	rc = rc ? rc : sl_objects_each(c->store->objects, visit, c, err);
+	return sl_meta_end(c->store->meta, rc, err);
+}
+
 static int collect(struct collector *c, struct sl_error *err)
 {
 	char seen[SL_PATH_MAX];
@@ -312,7 +337,7 @@ static int collect(struct collector *c, struct sl_error *err)
 	c->objects = c->objects_kept = c->removed = 0;
 	c->bytes = c->removed_bytes = 0;
 	c->items = yyjson_mut_arr(c->call->doc);
-	rc = sl_objects_each(c->store->objects, visit, c, err);
+	rc = remove_all(c, err);
 	rc = rc ? rc : sl_objects_compact(c->store->objects, err);
 	return rc ? rc : sl_objects_tidy(c->store->objects, err);
 }

@@ -167,9 +167,11 @@ static int check_manifests(struct sl_verify *verify, struct sl_error *err)
 			verify,
 			"SELECT 'model ' || model || ', version ' || version, hash FROM model_version ORDER BY model, version",
 			true, err);
+	if (!rc)
+		rc = check_owned(verify, "SELECT 'artifact ' || path || ' of run ' || run, hash FROM run_artifact ORDER BY run, path", false, err);
 	return rc ? rc
 		  : check_owned(verify,
-				"SELECT 'artifact ' || path || ' of run ' || run, hash FROM run_artifact ORDER BY run, path",
+				"SELECT 'artifact ' || folder || '/' || name, hash FROM artifact WHERE hash IS NOT NULL ORDER BY folder, name",
 				false, err);
 }
 
