@@ -8,10 +8,15 @@
 
 #include "base/str.h"
 #include "mlflow/artifact.h"
+#include "mlflow/registry.h"
 #include "mlflow/route.h"
 #include "mlflow/server.h"
 
+/* Where a client's words lead: a path below the proxy. */
+typedef int locate_fn(struct sl_ml_call *call, const char **ret, struct sl_error *err);
+
 struct download {
+	locate_fn *locate;
 	const char *path;
 	struct sl_artifact artifact;
 	int fd;
@@ -71,7 +76,7 @@ static int open_object(struct sl_ml_call *call, struct download *download, struc
 static void find(struct sl_ml_call *call)
 {
 	struct download *download = call->own;
-	if (download->path || !sl_ml_artifact_of_run(call, &download->path, &call->error))
+	if (!download->locate(call, &download->path, &call->error))
 		open_object(call, download, &call->error);
 }
 
@@ -92,15 +97,13 @@ static void send(struct sl_ml_call *call)
 	sl_http_respond_file(request, &head, download->fd, 0, download->artifact.size_bytes);
 }
 
-static void begin(struct sl_ml_call *call, const char *path)
+static void begin(struct sl_ml_call *call, locate_fn *locate)
 {
 	struct sl_error err = {0};
 	struct download *download = sl_arena_alloc(call->arena, sizeof *download);
 	int rc = download ? sl_ml_call_read(call, &err) : sl_fail_memory(&err);
-	if (!rc && path)
-		rc = sl_artifact_check_path(path, &err);
 	if (!rc) {
-		*download = (struct download){.path = path, .fd = -1};
+		*download = (struct download){.locate = locate, .fd = -1};
 		call->own = download;
 		rc = sl_mlflow_work(call, find, send, &err);
 	}
@@ -108,11 +111,39 @@ static void begin(struct sl_ml_call *call, const char *path)
 		sl_mlflow_refuse(call, &err);
 }
 
-static void get_proxy(struct sl_ml_call *call) { begin(call, call->parts[0]); }
-static void get_of_run(struct sl_ml_call *call) { begin(call, NULL); }
+static int locate_proxy(struct sl_ml_call *call, const char **ret, struct sl_error *err)
+{
+	*ret = call->parts[0];
+	return sl_artifact_check_path(*ret, err);
+}
+
+static int locate_of_version(struct sl_ml_call *call, const char **ret, struct sl_error *err)
+{
+	struct sl_reg_version version;
+	const char *path;
+	int rc = sl_ml_named_version(call, &version, err);
+	rc = rc ? rc : sl_ml_need(call, "path", &path, err);
+	return rc ? rc : sl_ml_artifact_below(call, version.storage, path, ret, err);
+}
+
+static int locate_of_logged(struct sl_ml_call *call, const char **ret, struct sl_error *err)
+{
+	struct sl_logged_model model;
+	const char *path;
+	int rc = sl_logged_model_get(&call->record, call->parts[0], call->arena, &model, err);
+	rc = rc ? rc : sl_ml_need(call, "artifact_file_path", &path, err);
+	return rc ? rc : sl_ml_artifact_below(call, model.artifact_uri, path, ret, err);
+}
+
+static void get_proxy(struct sl_ml_call *call) { begin(call, locate_proxy); }
+static void get_of_run(struct sl_ml_call *call) { begin(call, sl_ml_artifact_of_run); }
+static void get_of_version(struct sl_ml_call *call) { begin(call, locate_of_version); }
+static void get_of_logged(struct sl_ml_call *call) { begin(call, locate_of_logged); }
 
 const struct sl_ml_route sl_ml_routes_download[] = {
 	{SL_ML_V2, SL_HTTP_GET, "/mlflow-artifacts/artifacts/{*}", SL_PERMIT_VIEW, SL_ML_OWN, NULL, get_proxy, NULL},
+	{SL_ML_V2, SL_HTTP_GET, "/mlflow/logged-models/{}/artifacts/files", SL_PERMIT_VIEW, SL_ML_OWN, NULL, get_of_logged, NULL},
+	{0, SL_HTTP_GET, "/model-versions/get-artifact", SL_PERMIT_VIEW, SL_ML_OWN, NULL, get_of_version, NULL},
 	{0, SL_HTTP_GET, "/get-artifact", SL_PERMIT_VIEW, SL_ML_OWN, NULL, get_of_run, NULL},
 	{0},
 };

@@ -146,6 +146,23 @@ def test_logged_models_are_found_by_metric_param_and_tag(url):
     ask(url, "GET", f"logged-models/{ids[0]}", 404)
 
 
+def test_files_of_versions_and_logged_models_are_got(url):
+    model = make_logged(url)
+    base = model["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
+    assert requests.put(f"{url}/api/2.0/mlflow-artifacts/artifacts/{base}/a/b.txt", data=b"bytes", timeout=30).status_code == 200
+    make_model(url, "files")
+    ask(url, "POST", "model-versions/create", name="files", source=f"models:/{model['model_id']}", model_id=model["model_id"])
+    places = [("/model-versions/get-artifact", {"name": "files", "version": "1"}, "path"),
+              (f"/ajax-api/2.0/mlflow/logged-models/{model['model_id']}/artifacts/files", {}, "artifact_file_path")]
+    for address, owner, name in places:
+        assert requests.get(url + address, params={**owner, name: "a/b.txt"}, timeout=30).content == b"bytes"
+        assert requests.get(url + address, params={**owner, name: "a/none"}, timeout=30).status_code == 404
+        for outside in ("../../../x", "%2e%2e/x", "/etc/passwd"):
+            assert requests.get(url + address, params={**owner, name: outside}, timeout=30).status_code == 400
+    listed = ask(url, "GET", f"logged-models/{model['model_id']}/artifacts/directories", artifact_directory_path="a")
+    assert listed["files"] == [{"path": "a/b.txt", "is_dir": False, "file_size": 5}]
+
+
 OUTSIDE = ["/etc/passwd", "file:///etc/passwd", "file:/etc", "FILE:///etc", "//proc/self/root", "../../etc", "s3://bucket/../../etc",
            "mlflow-artifacts:/../../etc", "mlflow-artifacts://host:1/..%2f..%2fetc", "mlflow-artifacts:/0/other/artifacts",
            "http://host/api/2.0/mlflow-artifacts/artifacts/%252e%252e/x", "models://host/x", "models:/nosuch/1", "C:\\x",

@@ -66,6 +66,27 @@ def test_every_route_takes_its_permission_and_no_other(server):
                 assert "lacks the permission" in answer.text, path
 
 
+MLFLOW = [("GET", "/api/2.0/mlflow-artifacts/artifacts", "view"), ("GET", "/api/2.0/mlflow-artifacts/artifacts/0/x", "view"),
+          ("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x", "run"), ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/0/x", "edit"),
+          ("POST", "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=0&path=x", "run"), ("GET", "/get-artifact?run_id=0&path=x", "view"),
+          ("GET", "/model-versions/get-artifact?name=x&version=1&path=x", "view"),
+          ("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/x", "run"), ("GET", "/api/2.0/mlflow-artifacts/presigned/0/x", "view"),
+          ("POST", "/api/2.0/mlflow/registered-models/create", "run"), ("DELETE", "/api/2.0/mlflow/registered-models/delete", "edit"),
+          ("POST", "/ajax-api/2.0/mlflow/registered-models/alias", "edit"), ("GET", "/api/2.0/mlflow/model-versions/search", "view"),
+          ("POST", "/api/2.0/mlflow/model-versions/transition-stage", "edit"), ("POST", "/api/2.0/mlflow/logged-models", "run"),
+          ("GET", "/api/2.0/mlflow/logged-models/m-0", "view"), ("DELETE", "/api/2.0/mlflow/logged-models/m-0", "edit")]
+
+
+def test_mlflows_routes_take_their_permission_and_no_other(server):
+    wait_until(lambda: ask(server, "GET", MLFLOW[0][1], server.secrets["view"]).status_code == 200, what="the tokens in the role mlflow")
+    for method, path, needed in MLFLOW:
+        body = {"json": {}} if method != "GET" else {}
+        assert ask(server, method, path, **body).status_code == 401, path
+        for permission in PERMISSIONS:
+            answer = ask(server, method, path, server.secrets[permission], **body)
+            assert (answer.status_code == 403) == (permission != needed), (method, path, needed, permission, answer.status_code, answer.text)
+
+
 def test_an_approval_names_its_token(server):
     secret = server.project.json("token", "create", "anna", "--allow", "approver")["secret"]
     answer = ask(server, "POST", "/api/v1/models/m@1/approve", secret, json={"reason": "looks right"})
