@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-ROWS = 150_000
+ROWS = 60_000
 HEAD = "id,v,text\n"
 
 
@@ -80,7 +80,7 @@ def test_a_version_is_one_state_of_the_file(project, writer):
     path = project.write("raw.csv", HEAD + lines(1))
     project.sluice("run")
     with writer(path):
-        for _ in range(3):
+        for _ in range(2):
             done = project.sluice("run", status=None)
             if done.returncode:
                 told = done.stderr.rpartition("error: ")[2]
