@@ -31,20 +31,6 @@ const char sl_html_style[] =
 	"pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.7rem;overflow-x:auto;font:13px/1.5 "
 		"ui-monospace,monospace}\n";
 
-void sl_html_escape(struct sl_buf *out, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '&': sl_buf_str(out, "&amp;"); break;
-		case '<': sl_buf_str(out, "&lt;"); break;
-		case '>': sl_buf_str(out, "&gt;"); break;
-		case '"': sl_buf_str(out, "&quot;"); break;
-		case '\'': sl_buf_str(out, "&#39;"); break;
-		default: sl_buf_char(out, (unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? ' ' : *text);
-		}
-	}
-}
-
 void sl_html_begin(struct sl_buf *out, const char *project, const char *title)
 {
 	sl_buf_str(out,

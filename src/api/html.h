@@ -4,11 +4,11 @@
 #define SL_API_HTML_H
 
 #include "base/buf.h"
+#include "base/html.h"
 #include "base/json.h"
 
 extern const char sl_html_style[]; /* served as /style.css */
 
-void sl_html_escape(struct sl_buf *out, const char *text);
 void sl_html_begin(struct sl_buf *out, const char *project, const char *title);
 void sl_html_end(struct sl_buf *out);
 /* A heading and the command that shows the same. */

@@ -89,21 +89,26 @@ int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_
 			struct sl_error *err)
 {
 	size_t from = out->len;
-	unsigned char signature[4 + SL_SIGN_BYTES];
 	sl_buf_printf(out, "%s\n%llu\n", key->origin, (unsigned long long)checkpoint->size);
 	sl_base64_add(out, checkpoint->root.bytes, SL_HASH_BYTES);
 	sl_buf_char(out, '\n');
-	int rc = sl_buf_check(out, "checkpoint", err);
+	return sl_note_sign(key, out, from, err);
+}
+
+int sl_note_sign(const struct sl_ledger_key *key, struct sl_buf *text, size_t from, struct sl_error *err)
+{
+	unsigned char signature[4 + SL_SIGN_BYTES];
+	int rc = sl_buf_check(text, "a signed note", err);
 	if (rc)
 		return rc;
 	key_hash(key, signature);
-	rc = sl_sign(key->secret, out->data + from, out->len - from, signature + 4, err);
+	rc = sl_sign(key->secret, text->data + from, text->len - from, signature + 4, err);
 	if (rc)
 		return rc;
-	sl_buf_printf(out, "\n" DASH "%s ", key->origin);
-	sl_base64_add(out, signature, sizeof signature);
-	sl_buf_char(out, '\n');
-	return sl_buf_check(out, "checkpoint", err);
+	sl_buf_printf(text, "\n" DASH "%s ", key->origin);
+	sl_base64_add(text, signature, sizeof signature);
+	sl_buf_char(text, '\n');
+	return sl_buf_check(text, "a signed note", err);
 }
 
 /* The text up to the next line end into `out`; false when there is none or it does not fit. */
@@ -143,6 +148,34 @@ static bool read_size(const char *text, uint64_t *ret)
 	return true;
 }
 
+/* Behind the body there is an empty line and then signatures, one of them by `key`. */
+static int check_signed(const char *text, size_t len, size_t body_len, const struct sl_ledger_key *key, const char *where,
+			struct sl_error *err)
+{
+	const char *at = text + body_len + 1, *end = text + len;
+	char line[512];
+	while (at < end) {
+		if (!take_line(&at, end, line, sizeof line))
+			return sl_fail_at(err, SL_E_CORRUPT, where, "ends inside a line");
+		if (signed_by(line, key, text, body_len))
+			return 0;
+	}
+	return sl_fail_at(err, SL_E_CORRUPT, where, "is not signed by the key of the ledger");
+}
+
+int sl_note_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where, size_t *ret_len,
+		 struct sl_error *err)
+{
+	const char *gap = len ? memmem(text, len, "\n\n", 2) : NULL;
+	if (!gap)
+		return sl_fail_at(err, SL_E_CORRUPT, where, "has no signature");
+	size_t body_len = (size_t)(gap + 1 - text);
+	int rc = check_signed(text, len, body_len, key, where, err);
+	if (!rc)
+		*ret_len = body_len;
+	return rc;
+}
+
 int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where,
 		       struct sl_checkpoint *ret, struct sl_error *err)
 {
@@ -159,13 +192,8 @@ int sl_checkpoint_read(const char *text, size_t len, const struct sl_ledger_key 
 	size_t body_len = (size_t)(at - text);
 	if (!take_line(&at, end, line, sizeof line) || line[0])
 		return sl_fail_at(err, SL_E_CORRUPT, where, "line 4 is not empty");
-	while (at < end) {
-		if (!take_line(&at, end, line, sizeof line))
-			return sl_fail_at(err, SL_E_CORRUPT, where, "ends inside a line");
-		if (signed_by(line, key, text, body_len)) {
-			*ret = checkpoint;
-			return 0;
-		}
-	}
-	return sl_fail_at(err, SL_E_CORRUPT, where, "is not signed by the key of the ledger");
+	int rc = check_signed(text, len, body_len, key, where, err);
+	if (!rc)
+		*ret = checkpoint;
+	return rc;
 }

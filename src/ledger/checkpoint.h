@@ -38,6 +38,13 @@ void sl_ledger_key_write(const struct sl_ledger_key *key, bool secret, struct sl
 /* Reads either form (a line end behind it is fine); the public key of a private one is computed. `where` starts the error. */
 int sl_ledger_key_read(const char *text, size_t len, const char *where, struct sl_ledger_key *ret, struct sl_error *err);
 
+/* Signed notes (C2SP signed-note). Signs text from byte `from` on, which ends with a line end and has no empty line: appends an empty
+ * line and the signature's. A note that is no checkpoint begins with a line that has a blank, which no origin has. */
+int sl_note_sign(const struct sl_ledger_key *key, struct sl_buf *text, size_t from, struct sl_error *err);
+/* Proves that `key` signed what stands before the first empty line; *ret_len gets its length, with its line end. */
+int sl_note_read(const char *text, size_t len, const struct sl_ledger_key *key, const char *where, size_t *ret_len,
+		 struct sl_error *err);
+
 int sl_checkpoint_write(const struct sl_checkpoint *checkpoint, const struct sl_ledger_key *key, struct sl_buf *out,
 			struct sl_error *err);
 /* Reads and proves the signature; SL_E_CORRUPT says which line is wrong. Other keys' signature lines are ignored. */

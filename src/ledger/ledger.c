@@ -73,6 +73,15 @@ int sl_ledger_check_key(struct sl_ledger *ledger, struct sl_error *err)
 	return 0;
 }
 
+int sl_ledger_sign(struct sl_ledger *ledger, struct sl_buf *text, struct sl_error *err)
+{
+	int rc = sl_ledger_check_key(ledger, err);
+	if (rc == 1) {
+		sl_fail_at(err, SL_E_DENIED, ledger->key_dir, "ledger.key is not here, so nothing can be signed");
+		return sl_error_hint(err, "do this where the ledger's private key is");
+	}
+	return rc ? rc : sl_note_sign(&ledger->key, text, 0, err);
+}
 
 int sl_ledger_open(const char *dir, const char *key_dir, struct sl_meta *meta, struct sl_ledger **ret, struct sl_error *err)
 {

@@ -37,6 +37,9 @@ const char *sl_ledger_actor(struct sl_ledger *ledger);
 /* Appends the public key as key.pub holds it, without the line end. */
 void sl_ledger_public_key(struct sl_ledger *ledger, struct sl_buf *out);
 
+/* Signs `text` (ledger/checkpoint.h, signed notes) with the ledger's key. SL_E_DENIED on a machine without the private key. */
+int sl_ledger_sign(struct sl_ledger *ledger, struct sl_buf *text, struct sl_error *err);
+
 /* Reads the private key, when first needed: OpenSSL takes a millisecond to start, which commands that change nothing should not
  * pay. 1 when there is none: such a machine can verify and append, and somebody with the key publishes. SL_E_CORRUPT when it is not
  * the public key's other half. */

@@ -77,26 +77,6 @@ static int make_path(struct prover *p, uint64_t seq, struct sl_error *err)
 	return 0;
 }
 
-/* The verifier's side (RFC 9162 section 2.1.3.2): the root that the path gives. */
-static void path_root(const struct prover *p, uint64_t seq, const struct sl_hash *leaf, struct sl_hash *ret)
-{
-	uint64_t at = seq, last = p->size - 1;
-	*ret = *leaf;
-	for (unsigned i = 0; i < p->path_count; i++) {
-		if (at % 2 || at == last) {
-			sl_tree_node(&p->path[i], ret, ret);
-			while (at % 2 == 0 && at) {
-				at /= 2;
-				last /= 2;
-			}
-		} else {
-			sl_tree_node(ret, &p->path[i], ret);
-		}
-		at /= 2;
-		last /= 2;
-	}
-}
-
 /* SUBPROOF(m, D[lo:hi], whole) of RFC 6962 section 2.1.2. As deep as the tree. */
 static int make_consistency(struct prover *p, uint64_t m, uint64_t lo, uint64_t hi, bool whole, struct sl_error *err)
 {
@@ -194,8 +174,7 @@ static int prove(struct prover *p, int *fd, int64_t seq, const struct sl_buf *si
 		return rc;
 	const void *entry = sl_stmt_blob(stmt, 0, &len);
 	sl_tree_leaf(entry, len, &leaf);
-	path_root(p, (uint64_t)seq, &leaf, &root);
-	if (!sl_hash_eq(&root, &checkpoint.root)) {
+	if (!sl_tree_included(&leaf, (uint64_t)seq, p->size, p->path, p->path_count, &root) || !sl_hash_eq(&root, &checkpoint.root)) {
 		sl_fail(err, SL_E_CORRUPT, "entry %lld does not give the signed root", (long long)seq);
 		return sl_error_hint(err, "'sluice verify' names the first bad byte");
 	}

@@ -26,6 +26,31 @@ void sl_tree_fold(struct sl_hash *hashes, unsigned count, struct sl_hash *ret)
 	*ret = hashes[0];
 }
 
+bool sl_tree_included(const struct sl_hash *leaf, uint64_t seq, uint64_t size, const struct sl_hash *path, size_t count,
+		      struct sl_hash *ret_root)
+{
+	uint64_t at = seq, last = size - 1;
+	if (seq >= size)
+		return false;
+	*ret_root = *leaf;
+	for (size_t i = 0; i < count; i++) {
+		if (last == 0)
+			return false;
+		if (at % 2 || at == last) {
+			sl_tree_node(&path[i], ret_root, ret_root);
+			while (at % 2 == 0 && at) {
+				at /= 2;
+				last /= 2;
+			}
+		} else {
+			sl_tree_node(ret_root, &path[i], ret_root);
+		}
+		at /= 2;
+		last /= 2;
+	}
+	return last == 0;
+}
+
 int sl_tree_add(struct sl_tree *tree, const struct sl_hash *leaf, sl_tree_full *full, void *context, struct sl_error *err)
 {
 	struct sl_hash hash = *leaf;

@@ -8,6 +8,7 @@
 #ifndef SL_LEDGER_TILE_H
 #define SL_LEDGER_TILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -19,6 +20,11 @@ void sl_tree_leaf(const void *entry, size_t len, struct sl_hash *ret);
 void sl_tree_node(const struct sl_hash *left, const struct sl_hash *right, struct sl_hash *ret);
 /* Root of `count` hashes (1 to 256) of neighbouring subtrees of equal size; `hashes` is used up. */
 void sl_tree_fold(struct sl_hash *hashes, unsigned count, struct sl_hash *ret);
+
+/* The verifier's side of an audit path (RFC 9162 section 2.1.3.2): the root that leaf number `seq` of `size` and the path, from the
+ * leaf up, give. false when the path is too long or too short, or seq is not below size. */
+bool sl_tree_included(const struct sl_hash *leaf, uint64_t seq, uint64_t size, const struct sl_hash *path, size_t count,
+		      struct sl_hash *ret_root);
 
 /* The right edge: per level the hashes of the tile that is not full yet. About 64 KiB. */
 struct sl_tree {

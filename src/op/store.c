@@ -1,7 +1,8 @@
-/* verify: proves the store. */
+/* verify: proves the store, or a bundle of evidence. */
 #include <string.h>
 
 #include "op/context.h"
+#include "op/evidence.h"
 #include "op/handlers.h"
 #include "op/prove.h"
 #include "track/verify.h"
@@ -50,6 +51,10 @@ int sl_op_verify(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_verify_report report = {0};
+	if (sl_call_given(call, "bundle"))
+		return sl_op_verify_bundle(call, err);
+	if (sl_call_given(call, "key"))
+		return sl_fail(err, SL_E_INVALID, "--key belongs to a bundle");
 	int rc = sl_call_store(call, &store, err);
 	if (rc || sl_call_given(call, "prove"))
 		return rc ? rc : sl_op_prove(call, store, err);
