@@ -104,7 +104,7 @@ static void put_problem(struct sl_call *call, const struct sl_error *why)
 	call->exit_status = sl_code_exit_status(SL_E_CORRUPT);
 }
 
-int sl_op_verify_bundle(struct sl_call *call, struct sl_error *err)
+int sl_verify_bundle(struct sl_call *call, struct sl_error *err)
 {
 	char path[SL_PATH_MAX];
 	struct sl_buf bundle SL_AUTO_BUF = SL_BUF_INIT(SL_EVIDENCE_MAX_BYTES), key SL_AUTO_BUF = SL_BUF_INIT(KEY_MAX);

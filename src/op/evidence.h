@@ -4,6 +4,6 @@
 
 #include "op/context.h"
 
-int sl_op_verify_bundle(struct sl_call *call, struct sl_error *err);
+int sl_verify_bundle(struct sl_call *call, struct sl_error *err);
 
 #endif

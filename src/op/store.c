@@ -52,7 +52,7 @@ int sl_op_verify(struct sl_call *call, struct sl_error *err)
 	struct sl_store *store;
 	struct sl_verify_report report = {0};
 	if (sl_call_given(call, "bundle"))
-		return sl_op_verify_bundle(call, err);
+		return sl_verify_bundle(call, err);
 	if (sl_call_given(call, "key"))
 		return sl_fail(err, SL_E_INVALID, "--key belongs to a bundle");
 	int rc = sl_call_store(call, &store, err);
