@@ -128,19 +128,30 @@ static int add_model(struct make *m, struct sl_error *err)
 static int add_run(struct make *m, const char *id, struct sl_error *err)
 {
 	struct sl_buf *out = &m->text[SL_MEMBER_RUNS];
+	char name[SL_ROW_KEY_MAX];
 	struct sl_id run;
 	int64_t ended;
 	bool is_new;
-	int rc = sl_id_parse(strchr(id, ':') + 1, &run) ? 0 : sl_fail_at(err, SL_E_CORRUPT, id, "is no run");
+	int rc = sl_id_parse(id, &run) ? 0 : sl_fail_at(err, SL_E_CORRUPT, id, "is no run");
+	snprintf(name, sizeof name, "run:%s", id);
 	if (!rc)
 		rc = sl_meta_int(m->store->meta, 0, &ended, err, "SELECT count(*) FROM run WHERE id = ?1 AND record IS NOT NULL", "s", run.text);
 	if (rc || !ended) /* one that still runs has no record yet */
 		return rc;
-	rc = want(m, id, &is_new, err);
-	if (!rc && is_new)
-		rc = sl_run_record(&m->store->track, &run, out, err);
+	rc = want(m, name, &is_new, err);
+	if (rc || !is_new)
+		return rc;
+	rc = sl_run_record(&m->store->track, &run, out, err);
 	sl_buf_char(out, '\n');
 	return rc ? rc : sl_buf_check(out, "runs", err);
+}
+
+/* A step's run, and the whole run that it was a step of: that one knows the environment. */
+static int add_run_node(struct make *m, yyjson_mut_val *node, const char *id, struct sl_error *err)
+{
+	const char *parent = yyjson_mut_get_str(yyjson_mut_obj_get(node, "parent"));
+	int rc = add_run(m, id + strlen("run:"), err);
+	return rc || !parent || !*parent ? rc : add_run(m, parent, err);
 }
 
 static int add_node(struct make *m, yyjson_mut_val *node, struct sl_error *err)
@@ -148,7 +159,7 @@ static int add_node(struct make *m, yyjson_mut_val *node, struct sl_error *err)
 	const char *kind = yyjson_mut_get_str(yyjson_mut_obj_get(node, "kind")), *id = yyjson_mut_get_str(yyjson_mut_obj_get(node, "id"));
 	const char *name = yyjson_mut_get_str(yyjson_mut_obj_get(node, "name")), *hash = yyjson_mut_get_str(yyjson_mut_obj_get(node, "hash"));
 	if (sl_str_eq(kind, "run"))
-		return add_run(m, id, err);
+		return add_run_node(m, node, id, err);
 	if (!sl_str_eq(kind, "dataset"))
 		return 0;
 	int rc = add_rows(m, "dataset_version", "dataset = ?1 AND hash = ?2 ORDER BY seq", err, "ss", name, hash);

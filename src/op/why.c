@@ -7,6 +7,9 @@
 #include "op/prediction.h"
 #include "op/resolve.h"
 #include "track/lineage.h"
+#include "track/prov.h"
+
+enum { PROV_MAX = 64 << 20 };
 
 /* Lineage knows datasets by hash: other spellings are looked up here. */
 static int pin_dataset(struct sl_store *store, struct sl_ref *ref, struct sl_error *err)
@@ -19,7 +22,7 @@ static int pin_dataset(struct sl_store *store, struct sl_ref *ref, struct sl_err
 	return rc;
 }
 
-int sl_op_why(struct sl_call *call, struct sl_error *err)
+static int find_lineage(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_ref ref;
@@ -39,6 +42,26 @@ int sl_op_why(struct sl_call *call, struct sl_error *err)
 		return sl_fail(err, SL_E_INVALID, "nothing is made from a prediction");
 	rc = sl_prediction_model(call, store, &ref, &id, &package, err);
 	return rc ? rc : sl_lineage_why_prediction(store, id.text, &package, call->doc, &call->result, err);
+}
+
+static int as_prov(struct sl_call *call, struct sl_error *err)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(PROV_MAX);
+	yyjson_mut_val *prov;
+	int rc = sl_prov_write(call->result, call->doc, &prov, err);
+	if (!rc)
+		rc = sl_json_write(prov, true, &text, err);
+	if (rc)
+		return rc;
+	sl_buf_char(&text, '\n');
+	call->raw = sl_arena_strdup(call->arena, sl_buf_cstr(&text));
+	return call->raw ? sl_buf_check(&text, "PROV document", err) : sl_fail_memory(err);
+}
+
+int sl_op_why(struct sl_call *call, struct sl_error *err)
+{
+	int rc = find_lineage(call, err);
+	return rc || !sl_str_eq(sl_call_text(call, "format"), "prov") ? rc : as_prov(call, err);
 }
 
 /* The newest run of a step that left a log. */

@@ -72,6 +72,8 @@ def test_members_hold_what_the_store_says(whole, bundle):
     assert windows and [r[1:3] for r in rows["monitor_window"]] == [[w["from_ms"], w["to_ms"]] for w in windows]
     assert rows["event"] and rows["trigger_firing"] and rows["alias_move"] and rows["check_result"]
     ended = {r["id"]: r["record"] for r in whole.json("sql", "select id, record from runs")["items"]}
+    environments = [json.loads(json.loads(line)["environment"]) for line in got["runs.jsonl"].splitlines()]
+    assert any(e.get("program") == "sluice" and "host" in e for e in environments)
     for line in got["runs.jsonl"].splitlines():
         assert ended[json.loads(line)["id"]] == hashlib.sha256(line).hexdigest()
 
@@ -174,3 +176,28 @@ def test_what_has_no_evidence_is_told(whole, tmp_path):
     whole.sluice("evidence", "dataset:rows", status=2)
     whole.sluice("verify", "--key", "x", status=2)
     whole.sluice("verify", tmp_path / "none.tar", status=2)
+
+
+RELATIONS = {"wasGeneratedBy": ("prov:entity", "prov:activity"), "used": ("prov:activity", "prov:entity"), "wasStartedBy": ("prov:activity", "prov:starter"),
+             "wasDerivedFrom": ("prov:generatedEntity", "prov:usedEntity"), "specializationOf": ("prov:specificEntity", "prov:generalEntity"),
+             "wasAssociatedWith": ("prov:activity", "prov:agent")}
+
+
+@pytest.mark.parametrize("ref", ["model:trip@1", "file:data/trips.csv --down", "prediction"])
+def test_lineage_as_prov(whole, ref):
+    """Against the structure that PROV-JSON prescribes: every relation's ends exist and are of the right kind; nothing of the graph is lost."""
+    if ref == "prediction":
+        ref = "prediction:" + whole.json("sql", "select id from predictions limit 1")["items"][0]["id"]
+    graph, prov = whole.json("why", *ref.split()), json.loads(whole.sluice("why", *ref.split(), "--format", "prov").stdout)
+    assert set(prov) <= {"prefix", "entity", "activity", "agent", *RELATIONS}
+    ends = {"entity": "entity", "generatedEntity": "entity", "usedEntity": "entity", "specificEntity": "entity", "generalEntity": "entity", "activity": "activity", "starter": "activity", "agent": "agent"}
+    for relation, (first, second) in RELATIONS.items():
+        for key, one in prov.get(relation, {}).items():
+            assert key.startswith("_:") and set(one) == {first, second}
+            for name, value in one.items():
+                assert value in prov[ends[name.partition(":")[2]]], (relation, one)
+    things = {**prov["entity"], **prov["activity"]}
+    assert set(things) == {n["id"] for n in graph["nodes"]} and all(name.partition(":")[0] in prov["prefix"] for name in things)
+    assert all(prov["entity"][n["id"]]["sluice:sha256"] == n["hash"] for n in graph["nodes"] if "hash" in n)
+    assert sum(len(prov.get(r, {})) for r in RELATIONS if r != "wasAssociatedWith") == len(graph["edges"])
+    assert all(a["prov:startTime"] for a in prov["activity"].values())
