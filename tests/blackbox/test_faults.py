@@ -137,8 +137,9 @@ class Client:
 
     def start(self):
         told = self.project.sluice("up", "--port", 0, "--json", status=None)
-        if told.returncode:  # the fault has been
+        if told.returncode:  # the fault has been: it may have met `up` when the supervisor was on its way already
             self.project.calm()
+            self.project.sluice("down", status=None)
             told = self.project.sluice("up", "--port", 0, "--json")
         self.server = conftest.Server(self.project, json.loads(told.stdout))
 
