@@ -136,9 +136,10 @@ static const struct {
 /* "binary sigmoid:1": the name, and only options that change nothing. */
 static int read_objective(const struct reading *r, struct span text, struct sl_forest *forest, struct sl_error *err)
 {
+	static const char CUSTOM[] = "custom";
 	struct span word;
 	if (!next_word(&text, &word))
-		text = word = (struct span){"custom", "custom" + 6};
+		word = (struct span){CUSTOM, CUSTOM + sizeof CUSTOM - 1};
 	size_t len = (size_t)(word.end - word.at);
 	if (len >= sizeof forest->objective)
 		return fail_line(r, err, "the objective's name is too long");

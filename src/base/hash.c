@@ -168,4 +168,6 @@ uint32_t sl_crc32c(uint32_t crc, const void *data, size_t len)
 	return ~crc;
 }
 
+void sl_crypto_start(void) { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL); }
+
 const char *sl_crypto_version(void) { return OpenSSL_version(OPENSSL_VERSION); }

@@ -36,6 +36,10 @@ void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
 /* Equal without telling by time where they differ. */
 bool sl_equal_constant_time(const void *a, const void *b, size_t len);
 
+/* Before the first thread and the first hash: what the library keeps for a thread goes with the thread, also with those that the pool
+ * ends after main's own clean-up. */
+void sl_crypto_start(void);
+
 /* The library behind SHA-256 and Ed25519: "OpenSSL 3.0.17 1 Jul 2025". */
 const char *sl_crypto_version(void);
 

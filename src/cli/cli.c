@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "cli/args.h"
 #include "cli/help.h"
@@ -201,6 +202,7 @@ int sl_cli_main(int argc, char **argv)
 	struct sl_cli_globals globals = {0};
 	int at = 1;
 	set_signals();
+	sl_crypto_start();
 	while (at < argc && argv[at][0] == '-') {
 		if (sl_str_eq(argv[at], "-C") && at + 1 < argc)
 			globals.dir = argv[++at];

@@ -470,7 +470,7 @@ static int make_profile(struct sl_sql *sql, struct sl_check_report *report, stru
 	return report->profile ? 0 : sl_fail_memory(err);
 }
 
-static int nothing_to_check(struct sl_check_worker *w, struct sl_check_report *ret, struct sl_error *err)
+static void nothing_to_check(struct sl_check_worker *w, struct sl_check_report *ret)
 {
 	const struct sl_check_job *job = w->job;
 
@@ -478,10 +478,6 @@ static int nothing_to_check(struct sl_check_worker *w, struct sl_check_report *r
 		ret->rows += job->table.files[i].rows;
 	ret->clean_rows = ret->rows;
 	ret->clean = job->table;
-	if (!w->staging)
-		return 0;
-	int rc = job->sql ? 0 : open_session(w, err);
-	return rc < 0 ? rc : make_profile(job->sql ? job->sql : w->engine.sql, ret, w->arena, err);
 }
 
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
@@ -496,7 +492,7 @@ int sl_check_execute(const struct sl_check_job *job, const char *staging, const 
 	if (staging)
 		rc = sl_dir_make(staging, err);
 	if (rc == 0 && !job->count && !job->broken.file_count)
-		rc = nothing_to_check(&w, ret, err);
+		nothing_to_check(&w, ret);
 	else if (rc == 0 && (rc = run(&w, ret, err)) == 0 && staging && !ret->failed)
 		rc = make_profile(w.engine.sql, ret, arena, err);
 	sl_engine_done(&w.engine);

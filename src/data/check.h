@@ -30,7 +30,6 @@ struct sl_check_job {
 	const char *const *profiles;         /* of earlier versions as JSON, the newest first */
 	size_t profile_count;
 	int64_t now_ms;                      /* the time that `fresh` measures from; 0: the clock's */
-	struct sl_sql *sql;       /* a session that may read the table, for its profile when there are no checks; NULL: one is opened */
 };
 
 enum sl_check_state { SL_CHECK_PASSED, SL_CHECK_WARNED, SL_CHECK_FAILED };
@@ -58,12 +57,13 @@ struct sl_check_report {
 	bool failed;              /* a check of severity error failed */
 	struct sl_staged clean;   /* the table to commit: the job's own files when no row was put aside */
 	struct sl_staged quarantine; /* NAME.quarantine: columns, `reason`, `raw`; file_count 0 when no check says quarantine */
-	const char *profile;      /* of `clean`, as JSON (data/profile.h); "" when none was made: the checks failed, or no `staging` */
+	const char *profile;      /* of `clean`, as JSON (data/profile.h); "" when none was made: no checks, they failed, or no `staging` */
 };
 
-/* Runs the checks over the table's files, and profiles what stays when none failed. Returns 0 also when checks fail: the report
- * says so. With `staging` NULL nothing is written and nothing profiled (`sluice check`). Errors: SL_E_INVALID for a check that cannot be run (a wrong expression), at its place in
- * sluice.yaml; those of port/sql.h. */
+/* Runs the checks over the table's files, and profiles what stays when none failed: what the next version's checks compare with.
+ * Without checks nothing is read, and the profile is made when somebody asks (op/profile.h). Returns 0 also when checks fail: the
+ * report says so. With `staging` NULL nothing is written and nothing profiled (`sluice check`). Errors: SL_E_INVALID for a check that
+ * cannot be run (a wrong expression), at its place in sluice.yaml; those of port/sql.h. */
 int sl_check_execute(const struct sl_check_job *job, const char *staging, const struct sl_work *work, struct sl_arena *arena,
 		     struct sl_check_report *ret, struct sl_error *err);
 

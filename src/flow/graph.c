@@ -538,9 +538,9 @@ static int find_asked(struct builder *b, const char *name, size_t *ret)
 static int visit_asked(struct walk *w, const char *name, size_t *at)
 {
 	struct builder *b = w->b;
-	bool group = false;
+	bool group = false, node_name = !*name || sl_map_has(b->places, name);	/* no group has an empty name: that is none at all */
 	int rc = 0;
-	for (size_t i = 0; !rc && i < b->g->count && !sl_map_has(b->places, name); i++) {
+	for (size_t i = 0; !rc && !node_name && i < b->g->count; i++) {
 		struct flow_node *node = &b->g->nodes[i];
 		if (!node->step || (strcmp(node->step->group, name) != 0 && strcmp(node->step->of, name) != 0))
 			continue;

@@ -147,12 +147,11 @@ static int read_evaluate(struct worker *w, struct sl_evaluate *ret)
 /* ---- tables ----------------------------------------------------------------------------------------------------------------------------- */
 
 /* Runs the checks of `from` (the job, or one of its outputs) over a staged table and adds the report to the result. A failed check is the report's matter, not an error here. */
-static int check_table(struct worker *w, const char *dataset, yyjson_val *from, const struct sl_staged *table, const struct sl_staged *broken,
-		       struct sl_sql *sql)
+static int check_table(struct worker *w, const char *dataset, yyjson_val *from, const struct sl_staged *table, const struct sl_staged *broken)
 {
 	struct sl_check *parsed;
 	struct sl_check_report report = {0};
-	struct sl_check_job job = {.dataset = dataset, .table = *table, .params = w->params, .param_count = w->param_count, .sql = sql};
+	struct sl_check_job job = {.dataset = dataset, .table = *table, .params = w->params, .param_count = w->param_count};
 	char dir[SL_PATH_MAX];
 	if (broken)
 		job.broken = *broken;
@@ -176,7 +175,7 @@ static int run_ingest(struct worker *w)
 	struct sl_ingest_result result = {0};
 	int rc = sl_ingest_job_parse(yyjson_obj_get(w->job, "ingest"), w->arena, &job, w->err);
 	rc = rc ? rc : sl_ingest_execute(&job, w->staging, &w->work, w->arena, &result, w->err);
-	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), w->job, &result.table, &result.broken, NULL);
+	return rc ? rc : check_table(w, text_of(w, w->job, "dataset"), w->job, &result.table, &result.broken);
 }
 
 static int run_sql(struct worker *w)
@@ -195,9 +194,8 @@ static int run_sql(struct worker *w)
 	rc = rc ? rc : sl_staged_inspect_in(sql, paths, NULL, 1, w->arena, &staged, w->err);
 	if (rc)
 		return rc;
-	if (yyjson_arr_size(yyjson_obj_get(w->job, "checks")))
-		sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
-	return check_table(w, text_of(w, w->job, "dataset"), w->job, &staged, NULL, sql);
+	sl_sql_close(SL_TAKE(sql)); /* its memory is for the checks now */
+	return check_table(w, text_of(w, w->job, "dataset"), w->job, &staged, NULL);
 }
 
 struct parquet_list { struct sl_arena *arena; const char *dir; const char **items; size_t count; };
@@ -234,7 +232,7 @@ static int run_inspect(struct worker *w)
 		if (sl_dir_exists(list.dir))
 			rc = sl_dir_each(list.dir, add_parquet, &list, w->err);
 		rc = rc ? rc : sl_staged_inspect(list.count ? list.items : single, NULL, list.count ? list.count : 1, w->arena, &staged, w->err);
-		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), one, &staged, NULL, NULL);
+		rc = rc ? rc : check_table(w, text_of(w, one, "dataset"), one, &staged, NULL);
 		if (rc)
 			return rc;
 	}

@@ -6,7 +6,14 @@
 #include "op/profile.h"
 #include "op/resolve.h"
 
-/* Of a version from before profiles were kept, or one that came without a run. */
+/* For the next who asks. Only a copy of what can be computed again, so a store that takes no writes is no error. */
+static void keep(struct sl_meta *meta, const struct sl_hash *version, const char *text)
+{
+	if (!sl_meta_begin(meta, NULL))
+		sl_meta_end(meta, sl_profile_keep(meta, version, text, NULL), NULL);
+}
+
+/* Of a version that was made without checks, or came without a run. */
 static int compute(struct sl_call *call, struct sl_store *store, const struct sl_hash *version, const char **ret, struct sl_error *err)
 {
 	struct sl_staged table;
@@ -24,6 +31,8 @@ static int compute(struct sl_call *call, struct sl_store *store, const struct sl
 	rc = rc ? rc : sl_profile_execute(sql, &table, call->arena, &profile, err);
 	rc = rc ? rc : sl_profile_write(&profile, &text, err);
 	*ret = rc ? NULL : sl_arena_strndup(call->arena, sl_buf_cstr(&text), text.len);
+	if (!rc && *ret)
+		keep(store->meta, version, *ret);
 	return rc || *ret ? rc : sl_fail_memory(err);
 }
 

@@ -72,7 +72,8 @@ static void put(struct fixture *f, const char *path, const char *text)
 	assert_non_null(out);
 	fputs(text, out);
 	fclose(out);
-	const struct timespec times[2] = {{.tv_sec = ++moment}, {.tv_sec = moment}};
+	moment++;
+	const struct timespec times[2] = {{.tv_sec = moment}, {.tv_sec = moment}};
 	assert_int_equal(0, utimensat(AT_FDCWD, full, times, 0));
 }
 
