@@ -16,6 +16,7 @@
 #include "op/context.h"
 #include "op/handlers.h"
 #include "os/clock.h"
+#include "os/sys.h"
 
 enum { FILES_MAX = 65536, BLOCK_BYTES = 256 << 10 };
 
@@ -33,6 +34,16 @@ void sl_role_ready(void)
 	sl_file_write_all(SL_ROLE_READY_FD, "1", 1, "the supervisor", NULL);
 	close(SL_ROLE_READY_FD);
 }
+
+void sl_role_serve(struct sl_role *role, void (*stop)(void *context), void *context)
+{
+	role->stop = stop;
+	role->context = context;
+	sl_role_ready();
+	sl_loop_run(role->loop);
+}
+
+void sl_role_drop_socket(const char *name) { sl_sys->unlink(name); }
 
 void sl_role_stopped(void *context)
 {

@@ -35,6 +35,10 @@ struct sl_role {
 
 /* Tells the supervisor that the role does its work from now on. */
 void sl_role_ready(void);
+/* That, and the loop's turns until SIGTERM called `stop` with `context` and that called sl_role_stopped. */
+void sl_role_serve(struct sl_role *role, void (*stop)(void *context), void *context);
+/* What a role that was killed left over; the supervisor's lock says that no other role of this name is alive. */
+void sl_role_drop_socket(const char *name);
 /* `role` as a struct sl_role: its loop ends. */
 void sl_role_stopped(void *role);
 

@@ -4,7 +4,6 @@
 #include "app/supervisor.h"
 #include "mlflow/server.h"
 #include "oip/server.h"
-#include "os/sys.h"
 
 struct api_role {
 	struct sl_role *role;
@@ -33,15 +32,11 @@ int sl_role_api(struct sl_role *role, struct sl_error *err)
 		.mlflow_socket = SL_ROLE_MLFLOW_SOCKET,
 		.is_mlflow_path = sl_mlflow_is_path,
 	};
-	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
-	sl_sys->unlink(SL_ROLE_API_SOCKET);
+	sl_role_drop_socket(SL_ROLE_API_SOCKET);
 	int rc = sl_api_new(role->loop, &options, &self.api, err);
 	if (rc)
 		return rc;
-	role->stop = stop;
-	role->context = &self;
-	sl_role_ready();
-	sl_loop_run(role->loop);
+	sl_role_serve(role, stop, &self);
 	sl_api_free(self.api);
 	return 0;
 }

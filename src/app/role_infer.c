@@ -1,7 +1,6 @@
 #include "app/role.h"
 #include "app/supervisor.h"
 #include "oip/server.h"
-#include "os/sys.h"
 
 struct infer_role {
 	struct sl_role *role;
@@ -28,15 +27,11 @@ int sl_role_infer(struct sl_role *role, struct sl_error *err)
 		.store = store, .project = role->project, .listen_fd = SL_ROLE_LISTEN_FD, .grpc = true, .grpc_fd = -1,
 		.adopt_socket = SL_ROLE_INFER_SOCKET, .api_socket = SL_ROLE_API_SOCKET,
 	};
-	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
-	sl_sys->unlink(SL_ROLE_INFER_SOCKET);
+	sl_role_drop_socket(SL_ROLE_INFER_SOCKET);
 	rc = sl_oip_new(role->loop, &options, &self.oip, err);
 	if (rc)
 		return rc;
-	role->stop = stop;
-	role->context = &self;
-	sl_role_ready();
-	sl_loop_run(role->loop);
+	sl_role_serve(role, stop, &self);
 	sl_oip_free(self.oip);
 	return 0;
 }

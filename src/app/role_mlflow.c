@@ -1,7 +1,6 @@
 #include "app/role.h"
 #include "app/supervisor.h"
 #include "mlflow/server.h"
-#include "os/sys.h"
 
 struct mlflow_role {
 	struct sl_role *role;
@@ -23,15 +22,11 @@ int sl_role_mlflow(struct sl_role *role, struct sl_error *err)
 		.project_dir = role->project->dir, .listen_fd = -1, .adopt_socket = SL_ROLE_MLFLOW_SOCKET,
 		.api_socket = SL_ROLE_API_SOCKET,
 	};
-	/* A socket left over by a role that was killed; the supervisor's lock says that no other role is alive. */
-	sl_sys->unlink(SL_ROLE_MLFLOW_SOCKET);
+	sl_role_drop_socket(SL_ROLE_MLFLOW_SOCKET);
 	int rc = sl_mlflow_new(role->loop, &options, &self.mlflow, err);
 	if (rc)
 		return rc;
-	role->stop = stop;
-	role->context = &self;
-	sl_role_ready();
-	sl_loop_run(role->loop);
+	sl_role_serve(role, stop, &self);
 	sl_mlflow_free(self.mlflow);
 	return 0;
 }

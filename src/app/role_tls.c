@@ -35,10 +35,7 @@ int sl_role_tls(struct sl_role *role, struct sl_error *err)
 	int rc = sl_tls_front_new(role->loop, &config, SL_ROLE_LISTEN_FD, &self.front, err);
 	if (rc)
 		return rc;
-	role->stop = stop;
-	role->context = &self;
-	sl_role_ready();
-	sl_loop_run(role->loop);
+	sl_role_serve(role, stop, &self);
 	sl_tls_front_free(self.front);
 	return 0;
 }
