@@ -2,6 +2,7 @@
  * before any library sees them. */
 #include <string.h>
 
+#include "backend/onnx_check.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "port/infer.h"
@@ -76,7 +77,7 @@ int sl_infer_format(const char *name, const void *data, size_t len, const char *
 	const char *bytes = data, *code = code_in(bytes, len);
 	if (code) {
 		sl_fail_at(err, SL_E_DENIED, name, "is %s: formats that can carry code are never loaded", code);
-		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ, or as LightGBM text");
+		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ, as LightGBM text, or as ONNX");
 	}
 	if (is_xgboost_json(bytes, len < LOOK_BYTES ? len : LOOK_BYTES))
 		*ret = "xgboost-json";
@@ -84,7 +85,10 @@ int sl_infer_format(const char *name, const void *data, size_t len, const char *
 		*ret = "xgboost-ubj";
 	else if (is_lightgbm(bytes, len))
 		*ret = "lightgbm-text";
+	else if (sl_onnx_is(bytes, len))
+		*ret = "onnx";
 	else
-		return sl_fail_at(err, SL_E_INVALID, name, "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ, LightGBM text)");
+		return sl_fail_at(err, SL_E_INVALID, name,
+				  "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ, LightGBM text, ONNX)");
 	return 0;
 }

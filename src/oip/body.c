@@ -103,6 +103,28 @@ void sl_body_end(yyjson_doc **doc)
 	*doc = NULL;
 }
 
+static int take_member(yyjson_val **member, yyjson_val *value, const char *name, struct sl_error *err)
+{
+	if (*member)
+		return sl_fail(err, SL_E_INVALID, "'%s' stands twice", name);
+	*member = value;
+	return 0;
+}
+
+int sl_body_members(yyjson_val *object, const char *const *names, yyjson_val **values, size_t count, struct sl_error *err)
+{
+	yyjson_obj_iter it = yyjson_obj_iter_with(object);
+	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));)
+		for (size_t i = 0; i < count; i++)
+			if (yyjson_equals_str(key, names[i])) {
+				int rc = take_member(&values[i], yyjson_obj_iter_get_val(key), names[i], err);
+				if (rc)
+					return rc;
+				break;
+			}
+	return 0;
+}
+
 bool sl_body_cell(yyjson_val *value, struct sl_cell *ret)
 {
 	switch (yyjson_get_tag(value)) {

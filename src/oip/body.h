@@ -24,6 +24,9 @@ int sl_body_parse(struct sl_body_parser *parser, const char *text, size_t len, y
 void sl_body_end(yyjson_doc **doc); /* for SL_CLEANUP too */
 #define SL_AUTO_BODY SL_CLEANUP(sl_body_end)
 
+/* The members of an object that have one of the names, into `values` (zeroed by the caller); others are passed over. SL_E_INVALID: one stands
+ * twice. */
+int sl_body_members(yyjson_val *object, const char *const *names, yyjson_val **values, size_t count, struct sl_error *err);
 /* A scalar as a cell, its text borrowed. false for arrays and objects. */
 bool sl_body_cell(yyjson_val *value, struct sl_cell *ret);
 /* "null", "true or false", "an integer", "a number", "text", "an array", "an object": for errors. */

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "oip/column.h"
+#include "oip/graph.h"
 #include "oip/invocations.h"
 
 enum { FIELD_NUMBER_MAX = 64 };
@@ -207,6 +208,8 @@ int sl_invocations_csv(const char *text, size_t len, struct sl_served *served, s
 	struct header header = {0};
 	if (!sl_utf8_valid(text, len))
 		return sl_fail(err, SL_E_INVALID, "the body is not UTF-8");
+	if (served->graph && sl_graph_check_table(served, err))
+		return SL_E_INVALID;
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		csv.p += 3;
 	int rc = read_header(&csv, served, &header, err);

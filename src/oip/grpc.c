@@ -147,17 +147,41 @@ static void server_metadata(void *context, struct sl_grpc_call *call, const void
 	reply(oip, call);
 }
 
-static void put_tensor(struct sl_buf *out, uint32_t number, const char *name, const char *datatype, size_t width)
+static void put_tensor(struct sl_buf *out, uint32_t number, const char *name, const char *datatype, const int64_t *sizes, size_t dims)
 {
 	size_t tensor = sl_proto_open(out, number);
 	sl_proto_put_text(out, 1, name);
 	sl_proto_put_text(out, 2, datatype);
 	size_t shape = sl_proto_open(out, 3);
-	sl_proto_put_varint(out, UINT64_MAX); /* -1: any number of rows */
-	if (width > 1)
-		sl_proto_put_varint(out, width);
+	for (size_t i = 0; i < dims; i++)
+		sl_proto_put_varint(out, (uint64_t)sizes[i]);
 	sl_proto_close(out, shape);
 	sl_proto_close(out, tensor);
+}
+
+static void put_table(struct sl_buf *out, uint32_t number, const char *name, const char *datatype, size_t width)
+{
+	const int64_t sizes[] = {-1, (int64_t)width};
+	put_tensor(out, number, name, datatype, sizes, width > 1 ? 2 : 1);
+}
+
+static void put_signature(struct sl_buf *out, const struct sl_served *served)
+{
+	const struct sl_package *package = &served->package;
+	if (served->graph) {
+		const struct sl_graph_info *info = sl_graph_info(served->graph);
+		for (size_t i = 0; i < info->input_count; i++)
+			put_tensor(out, 4, info->inputs[i].name, sl_element_name(info->inputs[i].element), info->inputs[i].sizes, info->inputs[i].dims);
+		for (size_t i = 0; i < info->output_count; i++)
+			put_tensor(out, 5, info->outputs[i].name, sl_element_name(info->outputs[i].element), info->outputs[i].sizes,
+				   info->outputs[i].dims);
+		return;
+	}
+	if (served->matrix)
+		put_table(out, 4, served->matrix, "FP32", package->feature_count);
+	for (size_t i = 0; !served->matrix && i < package->feature_count; i++)
+		put_table(out, 4, package->features[i].name, sl_v2_datatype(&package->features[i]), 1);
+	put_table(out, 5, package->output, "FP32", package->output_count);
 }
 
 /* Field 6 is not sent: the protocol and its servers disagree about what it is. */
@@ -171,18 +195,13 @@ static void model_metadata(void *context, struct sl_grpc_call *call, const void 
 		return;
 	}
 	struct sl_buf *out = &oip->desk.out;
-	const struct sl_package *package = &served->package;
 	sl_buf_clear(out);
 	sl_proto_put_text(out, 1, served->spec->name);
 	for (size_t i = 0; i < sl_endpoint_version_count(served->endpoint); i++)
 		sl_proto_put_text(out, 2, sl_endpoint_version(served->endpoint, i));
-	const char *platform = sl_arena_printf(oip->arena, "sluice_%s", package->algorithm);
+	const char *platform = sl_arena_printf(oip->arena, "sluice_%s", served->package.algorithm);
 	sl_proto_put_text(out, 3, platform ? platform : "sluice");
-	if (served->matrix)
-		put_tensor(out, 4, served->matrix, "FP32", package->feature_count);
-	for (size_t i = 0; !served->matrix && i < package->feature_count; i++)
-		put_tensor(out, 4, package->features[i].name, sl_v2_datatype(&package->features[i]), 1);
-	put_tensor(out, 5, package->output, "FP32", package->output_count);
+	put_signature(out, served);
 	reply(oip, call);
 }
 

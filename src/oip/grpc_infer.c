@@ -3,14 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "oip/v2.h"
-
-/* Field numbers of ModelInferRequest, InferInputTensor, InferTensorContents, ModelInferResponse. */
-enum { REQUEST_MODEL = 1, REQUEST_VERSION, REQUEST_ID, REQUEST_PARAMETERS, REQUEST_INPUTS, REQUEST_OUTPUTS, REQUEST_RAW };
-enum { TENSOR_NAME = 1, TENSOR_DATATYPE, TENSOR_SHAPE, TENSOR_PARAMETERS, TENSOR_CONTENTS };
-enum { CONTENTS_BOOL = 1, CONTENTS_INT, CONTENTS_INT64, CONTENTS_UINT, CONTENTS_UINT64, CONTENTS_FP32, CONTENTS_FP64, CONTENTS_BYTES };
-enum { ANSWER_MODEL = 1, ANSWER_VERSION, ANSWER_ID, ANSWER_PARAMETERS, ANSWER_OUTPUTS, ANSWER_RAW };
-enum { PARAMETER_STRING = 3 };
+#include "oip/graph.h"
 
 static int not_a_message(struct sl_error *err) { return sl_fail(err, SL_E_INVALID, "the message is no ModelInferRequest"); }
 
@@ -253,6 +246,8 @@ int sl_infer_message_read(const void *data, size_t len, const struct sl_infer_me
 			  struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err)
 {
 	struct sl_tensors tensors = {.served = served, .rows = rows};
+	if (served->graph)
+		return sl_graph_message_read(data, len, head, served, rows, err);
 	if (!head->input_count)
 		return sl_fail(err, SL_E_INVALID, "the request has no input");
 	if (head->input_count > served->slot_count + SL_NAME_MAX)
@@ -331,6 +326,10 @@ void sl_infer_message_write(const struct sl_infer_message *head, const struct sl
 		sl_proto_put_bytes(out, ANSWER_ID, head->id, head->id_len);
 	put_parameter(out, "prediction_id", id->text);
 	put_parameter(out, "model_version", served->version_text);
+	if (served->graph) {
+		sl_graph_message_write(head, rows, out);
+		return;
+	}
 	put_output(rows, head->raw_count, out);
 	if (head->raw_count)
 		put_floats(out, ANSWER_RAW, rows->outputs, rows->count * served->package.output_count);

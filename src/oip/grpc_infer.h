@@ -8,6 +8,13 @@
 #include "base/proto.h"
 #include "oip/tensor.h"
 
+/* Field numbers of ModelInferRequest, InferInputTensor, InferTensorContents, ModelInferResponse. */
+enum { REQUEST_MODEL = 1, REQUEST_VERSION, REQUEST_ID, REQUEST_PARAMETERS, REQUEST_INPUTS, REQUEST_OUTPUTS, REQUEST_RAW };
+enum { TENSOR_NAME = 1, TENSOR_DATATYPE, TENSOR_SHAPE, TENSOR_PARAMETERS, TENSOR_CONTENTS };
+enum { CONTENTS_BOOL = 1, CONTENTS_INT, CONTENTS_INT64, CONTENTS_UINT, CONTENTS_UINT64, CONTENTS_FP32, CONTENTS_FP64, CONTENTS_BYTES };
+enum { ANSWER_MODEL = 1, ANSWER_VERSION, ANSWER_ID, ANSWER_PARAMETERS, ANSWER_OUTPUTS, ANSWER_RAW };
+enum { PARAMETER_STRING = 3 };
+
 struct sl_infer_message {
 	const char *model, *version, *id; /* not NUL-terminated; into the message */
 	size_t model_len, version_len, id_len;

@@ -4,6 +4,7 @@
 
 #include "oip/answer.h"
 #include "oip/column.h"
+#include "oip/graph.h"
 
 static int give(struct sl_inputs *rows, ptrdiff_t slot, struct sl_error *err)
 {
@@ -195,6 +196,10 @@ int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_ar
 		form = i;
 		value = yyjson_obj_iter_get_val(key);
 	}
+	if (form != COUNT && served->graph && sl_graph_is_tensors(served, names[form], value))
+		return sl_graph_rows_read(served, names[form], value, rows, err);
+	if (form != COUNT && served->graph && sl_graph_check_table(served, err))
+		return SL_E_INVALID;
 	if (form == SPLIT)
 		return read_split(value, served, arena, rows, err);
 	if (form == INPUTS)
@@ -211,6 +216,10 @@ int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_ar
 void sl_invocations_write(const struct sl_inputs *rows, struct sl_buf *out)
 {
 	size_t width = rows->served->package.output_count;
+	if (rows->served->graph) {
+		sl_graph_rows_write(rows, out);
+		return;
+	}
 	sl_buf_str(out, "{\"predictions\":");
 	sl_answer_floats(out, rows->outputs, rows->count, width, width > 1);
 	sl_buf_char(out, '}');

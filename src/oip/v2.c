@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "oip/answer.h"
 #include "oip/column.h"
+#include "oip/graph.h"
 #include "oip/tensor.h"
 #include "oip/v2_plain.h"
 
@@ -14,36 +15,6 @@ struct reading {
 	struct sl_tensors all;
 	const unsigned char *raw, *raw_end; /* what raw tensors have not taken */
 };
-
-/* A member that may stand there once. */
-static int take_member(yyjson_val **member, yyjson_val *value, const char *name, struct sl_error *err)
-{
-	if (*member)
-		return sl_fail(err, SL_E_INVALID, "'%s' stands twice", name);
-	*member = value;
-	return 0;
-}
-
-struct members {
-	const char *const *names;
-	yyjson_val **values;
-	size_t count;
-};
-
-/* The known members of an object; others are passed over. */
-static int take_members(yyjson_val *object, const struct members *members, struct sl_error *err)
-{
-	yyjson_obj_iter it = yyjson_obj_iter_with(object);
-	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));)
-		for (size_t i = 0; i < members->count; i++)
-			if (yyjson_equals_str(key, members->names[i])) {
-				int rc = take_member(&members->values[i], yyjson_obj_iter_get_val(key), members->names[i], err);
-				if (rc)
-					return rc;
-				break;
-			}
-	return 0;
-}
 
 static int take_shape(yyjson_val *shape, struct sl_tensor *ret, struct sl_error *err)
 {
@@ -79,7 +50,7 @@ static int take_tensor(struct reading *reading, yyjson_val *input, struct sl_ten
 	yyjson_val *values[COUNT] = {0};
 	if (!yyjson_is_obj(input))
 		return sl_fail(err, SL_E_INVALID, "'inputs' holds %s, expected objects", sl_body_kind(input));
-	int rc = take_members(input, &(struct members){names, values, COUNT}, err);
+	int rc = sl_body_members(input, names, values, COUNT, err);
 	if (rc)
 		return rc;
 	if (!yyjson_is_str(values[NAME]))
@@ -214,23 +185,30 @@ static int take_outputs(const struct sl_served *served, yyjson_val *outputs, boo
 	return 0;
 }
 
+int sl_v2_take_head(yyjson_val *id, yyjson_val *parameters, struct sl_v2_request *ret, struct sl_error *err)
+{
+	if (id && (!yyjson_is_str(id) || yyjson_get_len(id) > SL_V2_ID_MAX))
+		return sl_fail(err, SL_E_INVALID, "'id' must be text of at most %d bytes", SL_V2_ID_MAX);
+	ret->id = yyjson_get_str(id);
+	ret->id_len = yyjson_get_len(id);
+	if (parameters && !yyjson_is_obj(parameters))
+		return sl_fail(err, SL_E_INVALID, "'parameters' is %s, expected an object", sl_body_kind(parameters));
+	ret->binary_output = yyjson_get_bool(yyjson_obj_get(parameters, "binary_data_output"));
+	return 0;
+}
+
 static int take_request(struct reading *reading, yyjson_val *root, struct sl_arena *arena, struct sl_v2_request *ret,
 			struct sl_error *err)
 {
 	enum { ID, PARAMETERS, INPUTS, OUTPUTS, COUNT };
 	static const char *const names[COUNT] = {"id", "parameters", "inputs", "outputs"};
 	yyjson_val *values[COUNT] = {0};
-	int rc = take_members(root, &(struct members){names, values, COUNT}, err);
+	int rc = sl_body_members(root, names, values, COUNT, err);
 	if (rc)
 		return rc;
-	if (values[ID] && (!yyjson_is_str(values[ID]) || yyjson_get_len(values[ID]) > SL_V2_ID_MAX))
-		return sl_fail(err, SL_E_INVALID, "'id' must be text of at most %d bytes", SL_V2_ID_MAX);
-	ret->id = yyjson_get_str(values[ID]);
-	ret->id_len = yyjson_get_len(values[ID]);
-	if (values[PARAMETERS] && !yyjson_is_obj(values[PARAMETERS]))
-		return sl_fail(err, SL_E_INVALID, "'parameters' is %s, expected an object", sl_body_kind(values[PARAMETERS]));
-	ret->binary_output = yyjson_get_bool(yyjson_obj_get(values[PARAMETERS], "binary_data_output"));
-	rc = take_outputs(reading->all.served, values[OUTPUTS], &ret->binary_output, err);
+	rc = sl_v2_take_head(values[ID], values[PARAMETERS], ret, err);
+	if (!rc)
+		rc = take_outputs(reading->all.served, values[OUTPUTS], &ret->binary_output, err);
 	if (rc)
 		return rc;
 	reading->all.count = yyjson_arr_size(values[INPUTS]);
@@ -305,6 +283,8 @@ int sl_v2_read(struct sl_body_parser *parser, struct sl_served *served, const ch
 	       struct sl_arena *arena, struct sl_inputs *rows, struct sl_v2_request *ret, struct sl_error *err)
 {
 	*ret = (struct sl_v2_request){0};
+	if (served->graph)
+		return sl_graph_v2_read(parser, served, &(struct sl_graph_body){body, len, json_len}, rows, ret, err);
 	if (json_len == len && sl_v2_read_plain(served, body, len, rows, ret))
 		return 0;
 	return sl_v2_read_any(parser, served, body, len, json_len, arena, rows, ret, err);
@@ -333,11 +313,9 @@ static void write_count(struct sl_buf *out, size_t count)
 	sl_buf_add(out, p, (size_t)(text + sizeof text - p));
 }
 
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
-		 size_t *ret_json_len)
+void sl_v2_write_head(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out)
 {
 	const struct sl_served *served = rows->served;
-	size_t width = served->package.output_count, count = rows->count * width;
 	sl_buf_str(out, "{\"model_name\":\"");
 	sl_buf_str(out, served->spec->name); /* a name of ours: nothing in it needs an escape */
 	sl_buf_str(out, "\",\"model_version\":\"");
@@ -352,7 +330,20 @@ void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *ro
 	sl_buf_add(out, id->text, SL_ID_LEN);
 	sl_buf_str(out, "\",\"model_version\":\"");
 	sl_buf_str(out, served->version_text);
-	sl_buf_str(out, "\"},\"outputs\":[{\"name\":");
+	sl_buf_str(out, "\"},\"outputs\":[");
+}
+
+void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+		 size_t *ret_json_len)
+{
+	const struct sl_served *served = rows->served;
+	size_t width = served->package.output_count, count = rows->count * width;
+	if (served->graph) {
+		sl_graph_v2_write(request, rows, id, out, ret_json_len);
+		return;
+	}
+	sl_v2_write_head(request, rows, id, out);
+	sl_buf_str(out, "{\"name\":");
 	sl_json_string(out, served->package.output, strlen(served->package.output));
 	sl_buf_str(out, ",\"datatype\":\"FP32\",\"shape\":[");
 	write_count(out, rows->count);
@@ -439,6 +430,10 @@ void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
 	for (size_t i = 0; i < sl_endpoint_version_count(served->endpoint); i++)
 		sl_buf_printf(out, "%s\"%s\"", i ? "," : "", sl_endpoint_version(served->endpoint, i));
 	sl_buf_printf(out, "],\"platform\":\"sluice_%s\",\"inputs\":[", package->algorithm);
+	if (served->graph) {
+		sl_graph_metadata(served, out);
+		return;
+	}
 	if (served->matrix)
 		write_matrix(served, out);
 	for (size_t i = 0; !served->matrix && i < package->feature_count; i++) {

@@ -22,7 +22,8 @@ struct sl_infer_info {
 	char objective[64];
 };
 
-/* What kind of model a file holds, from its bytes; `name` (its base name) is for the error. *ret is a `format` as sl_infer_load takes it.
+/* What kind of model a file holds, from its bytes; `name` (its base name) is for the error. *ret is a `format` as sl_infer_load takes it, or "onnx", which
+ * port/graph.h loads.
  * SL_E_DENIED, saying which, for formats that carry code (pickle, joblib, archives of them): they are never loaded. SL_E_INVALID
  * for everything else that is not known. Tells the kind only: whether the file is sound is sl_infer_load's to say. */
 int sl_infer_format(const char *name, const void *data, size_t len, const char **ret, struct sl_error *err);

@@ -28,6 +28,7 @@ void sl_served_unref(struct sl_served *served)
 	if (before > 1)
 		return;
 	sl_infer_free(served->infer);
+	sl_graph_free(served->graph);
 	sl_map_free(served->by_name);
 	sl_arena_free(served->arena); /* `served` itself lives in it */
 }

@@ -12,6 +12,7 @@
 #define SL_SERVE_ENDPOINT_H
 
 #include "learn/package.h"
+#include "port/graph.h"
 #include "project/project.h"
 #include "serve/stats.h"
 #include "track/store.h"
@@ -22,7 +23,9 @@ struct sl_served {
 	struct sl_endpoint_state *endpoint;
 	const struct sl_endpoint *spec;
 	struct sl_package package;
-	struct sl_infer *infer;
+	struct sl_infer *infer;  /* NULL: a graph answers */
+	struct sl_graph *graph;  /* of tensors. When each of them is a column, or the one is [rows, columns], `package` has these columns as
+				    features; else it has none */
 	int64_t version;
 	char version_text[24];
 	const char **slots;      /* names, slot_count */

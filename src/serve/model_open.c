@@ -43,24 +43,18 @@ static int signature_names(const char *mlmodel, size_t count, struct sl_arena *a
 	return 0;
 }
 
-/* In order of precedence, see the header. *ret_named: the names are the user's. */
-static int column_names(const struct sl_infer *infer, const struct sl_model_file *file, size_t count, struct sl_arena *arena,
-			const char ***ret, bool *ret_named, struct sl_error *err)
+/* In order of precedence, see the header; the file's own are in `names` already, if it has any. *ret_named: they are the user's. */
+static int column_names(const struct sl_model_file *file, size_t count, struct sl_arena *arena, const char **names, bool *ret_named,
+			struct sl_error *err)
 {
-	const char **names = sl_arena_array(arena, count, sizeof *names);
-	int rc = names ? 0 : sl_fail_memory(err);
-	for (size_t i = 0; !rc && i < count; i++) {
-		const char *own = sl_infer_feature_name(infer, i);
-		names[i] = own ? sl_arena_strdup(arena, own) : NULL;
-	}
-	if (!rc && !names[0] && file->mlmodel)
+	int rc = 0;
+	if (!names[0] && file->mlmodel)
 		rc = signature_names(file->mlmodel, count, arena, names, err);
 	*ret_named = !rc && names[count - 1];
 	for (size_t i = 0; !rc && !*ret_named && i < count; i++) {
 		names[i] = sl_arena_printf(arena, "f%zu", i);
 		rc = names[i] ? 0 : sl_fail_memory(err);
 	}
-	*ret = names;
 	return rc;
 }
 
@@ -82,15 +76,19 @@ static int fill_package(struct sl_served *served, const struct sl_model_file *fi
 {
 	struct sl_package *package = &served->package;
 	struct sl_infer_info info;
-	const char **names;
 	bool named;
 	sl_infer_info(served->infer, &info);
 	if (info.features > SL_FEATURES_MAX)
 		return sl_fail(err, SL_E_TOO_LARGE, "the model has %zu columns, at most %d are served", info.features, SL_FEATURES_MAX);
 	package->features = sl_arena_array(served->arena, info.features, sizeof *package->features);
-	int rc = package->features ? 0 : sl_fail_memory(err);
+	const char **names = sl_arena_array(served->arena, info.features, sizeof *names);
+	int rc = package->features && names ? 0 : sl_fail_memory(err);
+	for (size_t i = 0; !rc && i < info.features; i++) {
+		const char *own = sl_infer_feature_name(served->infer, i);
+		names[i] = own ? sl_arena_strdup(served->arena, own) : NULL;
+	}
 	if (!rc)
-		rc = column_names(served->infer, file, info.features, served->arena, &names, &named, err);
+		rc = column_names(file, info.features, served->arena, names, &named, err);
 	if (rc)
 		return rc;
 	package->feature_count = info.features;
@@ -103,6 +101,72 @@ static int fill_package(struct sl_served *served, const struct sl_model_file *fi
 	return 0;
 }
 
+/* ---- a graph's columns ---- */
+
+static struct sl_feature column_of(const char *name, enum sl_element element)
+{
+	struct sl_feature feature = {.name = name, .type = "BIGINT", .encoding = SL_ENCODE_NUMBER, .kind = SL_SQL_INT};
+	switch (element) {
+	case SL_ELEMENT_BOOL:
+		feature.type = "BOOLEAN";
+		feature.kind = SL_SQL_BOOL;
+		break;
+	case SL_ELEMENT_TEXT:
+		feature.type = "VARCHAR";
+		feature.kind = SL_SQL_TEXT;
+		break;
+	case SL_ELEMENT_FP16:
+	case SL_ELEMENT_BF16:
+	case SL_ELEMENT_FP32:
+	case SL_ELEMENT_FP64:
+		feature.type = "DOUBLE";
+		feature.kind = SL_SQL_DOUBLE;
+		break;
+	default: break;
+	}
+	return feature;
+}
+
+static bool is_column(const struct sl_graph_port *port)
+{
+	return !port->any_shape && port->sizes[0] == -1 && (port->dims == 1 || (port->dims == 2 && port->sizes[1] == 1));
+}
+
+/* How many columns a table would have for this graph; 0: it is none of tables. */
+static size_t column_count(const struct sl_graph_info *info)
+{
+	const struct sl_graph_port *first = info->inputs;
+	if (info->input_count == 1 && first->dims == 2 && first->sizes[0] == -1 && first->sizes[1] > 1 && first->sizes[1] <= SL_FEATURES_MAX)
+		return (size_t)first->sizes[1];
+	for (size_t i = 0; i < info->input_count; i++)
+		if (!is_column(&info->inputs[i]))
+			return 0;
+	return info->input_count;
+}
+
+static int fill_graph_package(struct sl_served *served, const struct sl_model_file *file, struct sl_error *err)
+{
+	struct sl_package *package = &served->package;
+	const struct sl_graph_info *info = sl_graph_info(served->graph);
+	size_t count = column_count(info);
+	bool each = count == info->input_count, named;
+	package->target = package->training = "";
+	package->task = SL_TASK_REGRESSION;
+	package->output = info->outputs[0].name;
+	package->feature_count = count;
+	package->features = sl_arena_array(served->arena, count + 1, sizeof *package->features);
+	const char **names = sl_arena_array(served->arena, count + 1, sizeof *names);
+	if (!package->features || !names)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < count && each; i++)
+		names[i] = info->inputs[i].name;
+	int rc = count ? column_names(file, count, served->arena, names, &named, err) : 0;
+	for (size_t i = 0; !rc && i < count; i++)
+		package->features[i] = column_of(names[i], info->inputs[each ? i : 0].element);
+	served->matrix = each ? NULL : info->inputs[0].name;
+	return rc;
+}
+
 /* config.pbtxt's names of the one input and the one output, where it has them. */
 static int apply_config(struct sl_served *served, const char *path, struct sl_error *err)
 {
@@ -112,6 +176,9 @@ static int apply_config(struct sl_served *served, const char *path, struct sl_er
 		return rc;
 	if (config.name[0] && strcmp(config.name, served->spec->name) != 0)
 		return sl_fail_at(err, SL_E_INVALID, path, "its name is '%s', its folder's is '%s'", config.name, served->spec->name);
+	served->max_rows = config.max_batch_size > 0 ? (size_t)config.max_batch_size : 0;
+	if (served->graph) /* its inputs and outputs have names and shapes of their own */
+		return 0;
 	if (config.input_count > 1 || config.output_count > 1)
 		return sl_fail_at(err, SL_E_INVALID, path, "it has %zu inputs and %zu outputs, the model has one of each",
 				  config.input_count, config.output_count);
@@ -123,7 +190,6 @@ static int apply_config(struct sl_served *served, const char *path, struct sl_er
 		served->matrix = config.input.name;
 	if (config.output_count && config.output.name[0])
 		served->package.output = config.output.name;
-	served->max_rows = config.max_batch_size > 0 ? (size_t)config.max_batch_size : 0;
 	return 0;
 }
 
@@ -138,7 +204,8 @@ static int load_file(struct sl_served *served, const struct sl_model_file *file,
 	if (!rc)
 		rc = sl_infer_format(slash ? slash + 1 : file->path, sl_buf_cstr(&data), data.len, &package->format, err);
 	if (!rc)
-		rc = sl_infer_load(package->format, data.data, data.len, &served->infer, err);
+		rc = sl_str_eq(package->format, "onnx") ? sl_graph_load(data.data, data.len, &served->graph, err)
+							 : sl_infer_load(package->format, data.data, data.len, &served->infer, err);
 	if (rc)
 		return rc;
 	sl_sha256(data.data, data.len, &package->hash);
@@ -146,7 +213,9 @@ static int load_file(struct sl_served *served, const struct sl_model_file *file,
 	package->model_bytes = data.len;
 	size_t len = strcspn(package->format, "-"); /* "xgboost-ubj" is by xgboost */
 	package->algorithm = sl_arena_strndup(served->arena, package->format, len);
-	return package->algorithm ? fill_package(served, file, err) : sl_fail_memory(err);
+	if (!package->algorithm)
+		return sl_fail_memory(err);
+	return served->graph ? fill_graph_package(served, file, err) : fill_package(served, file, err);
 }
 
 int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *spec, const struct sl_model_file *file,
@@ -176,7 +245,9 @@ int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *
 
 uint64_t sl_model_memory(const struct sl_served *served)
 {
-	struct sl_infer_info info;
+	struct sl_infer_info info = {0};
+	if (served->graph)
+		return sl_graph_info(served->graph)->memory_bytes + sl_arena_used(served->arena);
 	sl_infer_info(served->infer, &info);
 	return info.memory_bytes + sl_arena_used(served->arena);
 }

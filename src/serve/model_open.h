@@ -4,6 +4,9 @@
  *   input     of a model whose file names its columns, one tensor per column; of any other, one tensor [rows, columns], called "input"
  *   output    "probability", "probabilities" or "prediction", by the objective
  *   config.pbtxt may rename the one input and the one output
+ *
+ * A graph (ONNX) has the inputs and outputs of its file. Where they are columns of a table, [rows] or [rows, 1] each or one [rows, columns],
+ * it has columns too, for the forms of requests that bring tables.
  */
 #ifndef SL_SERVE_MODEL_OPEN_H
 #define SL_SERVE_MODEL_OPEN_H

@@ -7,9 +7,9 @@
 #include "base/time.h"
 #include "os/clock.h"
 #include "os/disk.h"
+#include "serve/feed.h"
 #include "serve/writer.h"
 
-enum { ARENA_LIMIT = 256 << 20 };
 
 /* At least `count` elements of `size_bytes` at *array; old content is lost. */
 static int room(void **array, size_t *cap, size_t count, size_t size_bytes, struct sl_error *err)
@@ -48,12 +48,13 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 		rc = ROOM(rows->outputs, rows->outputs_cap, count * served->package.output_count);
 	if (!rc)
 		rc = ROOM(rows->times_ms, rows->times_cap, count);
-	if (!rc && !rows->arena && !(rows->arena = sl_arena_new(ARENA_LIMIT, err)))
+	if (!rc && !rows->arena && !(rows->arena = sl_arena_new(SL_INPUTS_MEMORY_MAX, err)))
 		rc = SL_E_NO_MEMORY;
 	if (rc)
 		return rc;
 	memset(rows->cells, 0, cells * sizeof *rows->cells);
 	memset(rows->given, 0, served->slot_count);
+	rows->feed = (struct sl_feed){0};
 	rows->count = count;
 	rows->served = served;
 	sl_served_ref(served);
@@ -74,12 +75,13 @@ void sl_inputs_done(struct sl_inputs *rows)
 
 void sl_inputs_end(struct sl_inputs *rows)
 {
-	if (rows->cells_cap > SL_INPUTS_KEEP_CELLS) {
+	if (rows->cells_cap > SL_INPUTS_KEEP_CELLS || (rows->feed.inputs && sl_arena_used(rows->arena) > SL_INPUTS_KEEP_CELLS * sizeof *rows->cells)) {
 		sl_inputs_done(rows);
 		return;
 	}
 	sl_served_unref(rows->served);
 	rows->served = NULL;
+	rows->feed = (struct sl_feed){0};
 	if (rows->arena)
 		sl_arena_reset(rows->arena);
 }
@@ -164,12 +166,17 @@ static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err)
 {
 	rows->parsed_ns = sl_monotonic_ns();
-	int rc = check_given(rows, err);
-	if (!rc)
+	int rc = rows->feed.inputs ? 0 : check_given(rows, err);
+	if (rc)
+		return rc;
+	if (rows->served->graph)
+		rc = sl_feed_compute(rows, err);
+	else
 		rc = encode(rows, err);
 	if (rc)
 		return rc;
-	sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
+	if (!rows->served->graph)
+		sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
 	rows->computed_ns = sl_monotonic_ns();
 	return 0;
 }

@@ -16,6 +16,14 @@ enum {
 	SL_INPUTS_MAX = 100000,             /* of one request */
 	SL_INPUTS_CELLS_MAX = 4 << 20,      /* rows x slots */
 	SL_INPUTS_KEEP_CELLS = 64 * 1024,   /* memory beyond this is given back after the request */
+	SL_INPUTS_MEMORY_MAX = 256 << 20,   /* of texts, and of a graph's tensors in and out */
+};
+
+enum { SL_FEED_WANTED = 1, SL_FEED_BINARY = 2 };
+/* Of a graph instead (port/graph.h): filled by serve/feed.h, in the arena. */
+struct sl_feed {
+	struct sl_graph_value *inputs, *outputs; /* per port; `data` NULL: not given, not wanted. NULL before sl_feed_begin */
+	unsigned char *wanted;                   /* per output: 0, or SL_FEED_WANTED and what the face makes of it */
 };
 
 struct sl_inputs {
@@ -25,6 +33,7 @@ struct sl_inputs {
 	unsigned char *given;    /* per slot: 1 when the request has this column */
 	float *features;         /* count x features, row-major */
 	float *outputs;          /* count x outputs, row-major */
+	struct sl_feed feed;
 	int64_t *times_ms;
 	struct sl_arena *arena;  /* hashed texts, log columns */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
@@ -38,7 +47,7 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 void sl_inputs_end(struct sl_inputs *rows);
 void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
-/* Encodes and answers: rows->outputs is filled. May run on any thread. SL_E_INVALID names the column and the row. */
+/* Encodes and answers: rows->outputs, or the feed's, are filled. May run on any thread. SL_E_INVALID names the column and the row. */
 int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err);
 /* Logs and counts what was computed, on the thread of the endpoints. On success *ret_id is the prediction's id, which the log has when this
  * returns (unless the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID for a row's
