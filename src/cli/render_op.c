@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "cli/render.h"
+#include "cli/render_drift.h"
 #include "cli/render_profile.h"
 
 enum { WHY_DEPTH_MAX = 60 };
@@ -226,6 +227,7 @@ sl_op_renderer *sl_op_renderer_find(const char *op)
 {
 	static const struct { const char *op; sl_op_renderer *render; } RENDERERS[] = {
 		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log}, {"check", render_log}, {"import", render_log}, {"profile", sl_render_profile},
+		{"drift", sl_render_drift},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(RENDERERS); i++)
 		if (sl_str_eq(RENDERERS[i].op, op))

@@ -1,11 +1,12 @@
 /* Statements of their own over the rows that stay: the most common value; the distance of a column's distribution from that of
  * another dataset, or of the version before. docs/checks.md has the definitions; those of PSI and Jensen-Shannon are the
- * monitors' (watch/statistic.h). */
+ * monitors' (data/distance.h). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/check_worker.h"
+#include "data/distance.h"
 
 /* WITH kept AS (the column's values that count, as x), and `other` beside it. */
 static void with_values(const struct sl_check_worker *w, const struct sl_checking *c, const char *other, struct sl_buf *out)
@@ -98,36 +99,6 @@ static void ks_sql(struct sl_buf *out)
 			"WINDOW w AS (ORDER BY x ROWS UNBOUNDED PRECEDING))");
 }
 
-/* Upper tail of the chi-square distribution: the regularised incomplete gamma function Q(k/2, x/2), by its series below k/2 + 1
- * and by its continued fraction above (Press et al., Numerical Recipes, 6.2; modified Lentz). */
-static double chi_square_p(double x, double degrees)
-{
-	const double a = degrees / 2, h = x / 2, tiny = 1e-300;
-
-	if (degrees <= 0 || x <= 0)
-		return 1;
-	double scale = exp(-h + a * log(h) - lgamma(a));
-	if (h < a + 1) {
-		double term = 1 / a, sum = term;
-		for (int n = 1; n < 10000 && term > sum * 1e-16; n++)
-			sum += term *= h / (a + n);
-		return 1 - sum * scale;
-	}
-	double b = h + 1 - a, c = 1 / tiny, d = 1 / b, f = d;
-	for (int n = 1; n < 10000; n++) {
-		double an = -n * (n - a);
-		b += 2;
-		d = an * d + b;
-		d = 1 / (fabs(d) < tiny ? tiny : d);
-		c = b + an / c;
-		c = fabs(c) < tiny ? tiny : c;
-		f *= d * c;
-		if (fabs(d * c - 1) < 1e-15)
-			break;
-	}
-	return scale * f;
-}
-
 static void write_measure(const struct sl_check_worker *w, const struct sl_checking *c, const char *other, bool count_bins, struct sl_buf *out)
 {
 	enum sl_check_class class = sl_check_class(sl_check_column(w, c->check->columns.items[0])->type);
@@ -157,7 +128,7 @@ static int measure(struct sl_check_worker *w, struct sl_checking *c, const char 
 	write_measure(w, c, other, true, &bins);
 	if ((rc = one_number(w, &bins, &count, err)) < 0)
 		return rc;
-	*ret = isnan(*ret) ? NAN : chi_square_p(*ret, count - 1);
+	*ret = isnan(*ret) ? NAN : sl_chi_square_p(*ret, count - 1);
 	return 0;
 }
 

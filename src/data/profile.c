@@ -26,8 +26,7 @@ static void profiling_done(struct profiling *p)
 	sl_profile_pairs_done(&p->pairs);
 }
 
-/* Of these only the missing are counted. */
-static bool is_other(const char *type)
+bool sl_profile_counted_only(const char *type)
 {
 	static const char *const STARTS[] = {"STRUCT", "MAP", "UNION", "BLOB", "GEOMETRY", "VARIANT"};
 
@@ -41,7 +40,7 @@ static int write_query(const struct sl_staged *table, size_t columns, struct sl_
 {
 	sl_buf_str(out, "SELECT ");
 	for (size_t i = 0; i < columns; i++) {
-		bool other = is_other(table->columns[i].type);
+		bool other = sl_profile_counted_only(table->columns[i].type);
 		sl_buf_str(out, i ? ", " : "");
 		sl_buf_str(out, other ? "CASE WHEN " : "");
 		sl_sql_quote_name(out, table->columns[i].name);
@@ -63,7 +62,7 @@ static enum sl_profile_kind kind_of(enum sl_sql_kind source, const char *type)
 						     [SL_SQL_DOUBLE] = SL_PROFILE_NUMBER,
 						     [SL_SQL_TEXT] = SL_PROFILE_TEXT,
 						     [SL_SQL_TIME] = SL_PROFILE_TIME};
-	return is_other(type) ? SL_PROFILE_OTHER : KINDS[source];
+	return sl_profile_counted_only(type) ? SL_PROFILE_OTHER : KINDS[source];
 }
 
 static int begin(struct profiling *p, const struct sl_staged *table, const struct sl_sql_result *result)

@@ -55,6 +55,8 @@ struct sl_profile {
 /* Reads the table's files once in a session that may read them. Strings live in `arena`. SL_E_CANCELLED. */
 int sl_profile_execute(struct sl_sql *sql, const struct sl_staged *table, struct sl_arena *arena, struct sl_profile *ret,
 		       struct sl_error *err);
+/* Lists, structs, maps, bytes ...: types of which only the missing are counted (SL_PROFILE_OTHER). */
+bool sl_profile_counted_only(const char *type);
 const struct sl_profile_column *sl_profile_column(const struct sl_profile *profile, const char *name); /* NULL: not there */
 
 /* Canonical JSON, and back. */

@@ -144,18 +144,35 @@ static int keep_text(struct sl_frequent *f, const char *text, uint32_t kept)
 	return 0;
 }
 
-int sl_frequent_add_text(struct sl_frequent *f, const char *text, uint32_t len, uint64_t hash, uint64_t count)
+static uint32_t kept_of(uint32_t len) { return len < SL_FREQUENT_TEXT_MAX ? len : SL_FREQUENT_TEXT_MAX; }
+
+static struct sl_frequent_item *find_text(const struct sl_frequent *f, const char *text, uint32_t len, uint64_t hash)
 {
-	uint32_t kept = len < SL_FREQUENT_TEXT_MAX ? len : SL_FREQUENT_TEXT_MAX;
+	uint32_t kept = kept_of(len);
 
 	for (size_t at = hash; f->slot_count; at++) {
 		struct sl_frequent_item *slot = &f->slots[at & (f->slot_count - 1)];
 		if (!slot->count)
 			break;
-		if (slot->hash == hash && slot->len == len && (!kept || memcmp(f->pool + slot->bits, text, kept) == 0)) {
-			slot->count += count;
-			return 0;
-		}
+		if (slot->hash == hash && slot->len == len && (!kept || memcmp(f->pool + slot->bits, text, kept) == 0))
+			return slot;
+	}
+	return NULL;
+}
+
+const struct sl_frequent_item *sl_frequent_find_text(const struct sl_frequent *f, const char *text, uint32_t len, uint64_t hash)
+{
+	return find_text(f, text, len, hash);
+}
+
+int sl_frequent_add_text(struct sl_frequent *f, const char *text, uint32_t len, uint64_t hash, uint64_t count)
+{
+	uint32_t kept = kept_of(len);
+	struct sl_frequent_item *known = find_text(f, text, len, hash);
+
+	if (known) {
+		known->count += count;
+		return 0;
 	}
 	int rc = make_room(f);
 	if (rc < 0 || (rc = keep_text(f, text, kept)) < 0)

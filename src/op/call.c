@@ -251,6 +251,7 @@ const char *sl_call_text(const struct sl_call *call, const char *name)
 }
 
 int64_t sl_call_int(const struct sl_call *call, const char *name) { return value_of(call, name)->i; }
+double sl_call_double(const struct sl_call *call, const char *name) { return value_of(call, name)->d; }
 bool sl_call_flag(const struct sl_call *call, const char *name) { return value_of(call, name)->i != 0; }
 bool sl_call_given(const struct sl_call *call, const char *name) { return value_of(call, name)->given; }
 

@@ -138,6 +138,7 @@ const struct sl_op_arg *sl_op_arg_find(const struct sl_op *op, const char *name)
 /* What was given, else the default, else NULL / 0 / false / empty. Naming an argument that the spec lacks is a bug (asserted). */
 const char *sl_call_text(const struct sl_call *call, const char *name);
 int64_t sl_call_int(const struct sl_call *call, const char *name);
+double sl_call_double(const struct sl_call *call, const char *name);
 bool sl_call_flag(const struct sl_call *call, const char *name);
 bool sl_call_given(const struct sl_call *call, const char *name);
 const char *const *sl_call_list(const struct sl_call *call, const char *name, size_t *ret_count);

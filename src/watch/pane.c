@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "data/distance.h"
 
 enum { COUNTER_MISSING, COUNTER_UNSEEN, COUNTER_OUT_OF_RANGE, EXTRA_COUNTERS }; /* behind the bins */
 

@@ -8,51 +8,6 @@
 
 #define PROBABILITY_EPSILON 2.220446049250313e-16 /* of float64, as scikit-learn clips */
 
-static double total_of(const uint64_t *counts, size_t bins)
-{
-	double total = 0;
-	for (size_t i = 0; i < bins; i++)
-		total += (double)counts[i];
-	return total;
-}
-
-static double floored_sum(const uint64_t *counts, size_t bins, double total)
-{
-	double sum = 0;
-	for (size_t i = 0; i < bins; i++)
-		sum += fmax((double)counts[i] / total, SL_SHARE_FLOOR);
-	return sum;
-}
-
-double sl_psi(const uint64_t *reference, const uint64_t *window, size_t bins)
-{
-	double n = total_of(reference, bins), m = total_of(window, bins);
-	if (n == 0 || m == 0)
-		return 0;
-	double n_sum = floored_sum(reference, bins, n), m_sum = floored_sum(window, bins, m), psi = 0;
-	for (size_t i = 0; i < bins; i++) {
-		double p = fmax((double)reference[i] / n, SL_SHARE_FLOOR) / n_sum;
-		double q = fmax((double)window[i] / m, SL_SHARE_FLOOR) / m_sum;
-		psi += (q - p) * log(q / p);
-	}
-	return psi;
-}
-
-double sl_js_distance(const uint64_t *reference, const uint64_t *window, size_t bins)
-{
-	double n = total_of(reference, bins), m = total_of(window, bins), divergence = 0;
-	if (n == 0 || m == 0)
-		return 0;
-	for (size_t i = 0; i < bins; i++) {
-		double p = (double)reference[i] / n, q = (double)window[i] / m, middle = (p + q) / 2;
-		if (p > 0)
-			divergence += p / 2 * log2(p / middle);
-		if (q > 0)
-			divergence += q / 2 * log2(q / middle);
-	}
-	return sqrt(fmax(divergence, 0));
-}
-
 void sl_quality_done(struct sl_quality *quality)
 {
 	sl_free(quality->positives);

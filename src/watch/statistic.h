@@ -1,7 +1,5 @@
-/* Statistics of monitors, from counts alone, so that they merge. Exact definitions: docs/monitors.md.
- *
- * Shares: p_i = max(count_i / total, SL_SHARE_FLOOR), then divided by their sum; the floor keeps empty bins finite.
- */
+/* Quality of answers, from counts alone, so that they merge. Exact definitions: docs/monitors.md; those of inputs are in
+ * data/distance.h. */
 #ifndef SL_WATCH_STATISTIC_H
 #define SL_WATCH_STATISTIC_H
 
@@ -10,13 +8,6 @@
 #include <stdint.h>
 
 #include "learn/package.h"
-
-#define SL_SHARE_FLOOR 1e-4
-
-/* Population stability index: sum (q_i - p_i) ln(q_i / p_i); p the reference, q the window. 0 when either is empty. */
-double sl_psi(const uint64_t *reference, const uint64_t *window, size_t bins);
-/* Jensen-Shannon distance, base 2: sqrt of the divergence; 0 (equal) .. 1 (disjoint). No floor: empty bins add nothing. */
-double sl_js_distance(const uint64_t *reference, const uint64_t *window, size_t bins);
 
 /* Quality of predictions against labels, one accumulator per pane; all of it adds up, so panes merge into windows.
  *
