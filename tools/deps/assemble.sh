@@ -18,7 +18,8 @@ from_debs() { # new unpacked
 	done
 	mkdir -p "$new"/include/{onnxruntime,xgboost}
 	cp -p "$u"/usr/include/{yyjson,llhttp}.h "$new/include"
-	cp -p "$u"/usr/include/onnxruntime/onnxruntime_{c_api,session_options_config_keys,run_options_config_keys}.h "$new/include/onnxruntime"
+	# (Since 1.23 the C header is in two parts.)
+	cp -p "$u"/usr/include/onnxruntime/onnxruntime_{*c_api,session_options_config_keys,run_options_config_keys}.h "$new/include/onnxruntime"
 	cp -p "$u"/usr/include/xgboost/c_api.h "$new/include/xgboost"
 	cp -dp "$u"/usr/lib/x86_64-linux-gnu/{libyyjson.so*,libllhttp.a} "$new/lib"
 	for name in libyyjson0 libllhttp-dev libonnxruntime-dev libxgboost-dev; do

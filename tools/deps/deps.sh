@@ -7,7 +7,7 @@
 #   --root DIR       make DIR/third_party instead of the one of this checkout
 #   --no-system      leave the distribution's packages alone (they are there, or somebody else installs them)
 #   --offline        never use the network
-#   --strict         refuse Debian's newer build of a locked upstream version
+#   --strict         refuse the distribution's newer build of a locked upstream version
 #   --print-missing  print the distribution's packages that are missing, and end
 #
 # 1. Packages of the distribution (tools/deps/packages): one apt-get call. Without root: the command to run, exit 3.

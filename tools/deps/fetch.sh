@@ -1,6 +1,7 @@
 # Part of deps.sh: from the lock into the cache, by apt, pip and npm.
 
-lock_rows() { grep -E '^[a-z]' "$HERE/lock"; }
+# The rows for this machine: of the two distributions' packages only its own.
+lock_rows() { awk -v not="$([ "$DISTRIBUTION" = ubuntu ] && echo debian || echo ubuntu)" '/^[a-z]/ && $2 != not' "$HERE/lock"; }
 lock_file() { lock_rows | awk -v name="$1" '$1 == name { print $5 }'; }
 
 sha_of() { sha256sum "$1" | cut -c1-64; }
@@ -28,27 +29,32 @@ not_offline() { # what
 	[ $OFFLINE = 0 ] || { say "offline and not in the cache: $1"; return 1; }
 }
 
-# ---- Debian 13's packages, without touching the machine's apt ------------------------------------------------------------
+# ---- packages of the distribution's later release, without touching the machine's apt ------------------------------------
 
-# The mirror that this machine uses already. Only Debian's own counts; while apt's lists are empty (a fresh image) the sources
-# files tell. On Ubuntu there is none: SLUICE_DEBIAN_MIRROR names it.
-debian_mirror() {
-	local mirror=${SLUICE_DEBIAN_MIRROR:-}
-	[ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Origin: Debian' 2>/dev/null |
-		grep -v -- -security | head -n 1 || true)
+# The mirror that this machine uses already, by its plain suite (noble, not noble-security, which may lie elsewhere); while
+# apt's lists are empty (a fresh image) the sources files tell. A mirror under another name: SLUICE_APT_MIRROR names it.
+apt_mirror() { # Debian|Ubuntu
+	local mirror=${SLUICE_APT_MIRROR:-}
+	[ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' "Origin: $1" 2>/dev/null |
+		awk '$1 !~ /[-\/]/ { print $2; exit }' || true)
 	[ -n "$mirror" ] || mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-		sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p; s/^URIs: *([^ ]+).*/\1/p' | grep -E '/debian/?$' | head -n 1 || true)
-	[ -n "$mirror" ] || { say "no Debian mirror in apt's sources: name one in SLUICE_DEBIAN_MIRROR"; return 1; }
+		sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p; s/^URIs: *([^ ]+).*/\1/p' | grep -iE "/$1/?\$" | head -n 1 || true)
+	[ -n "$mirror" ] || { say "no mirror of $1 in apt's sources: name one in SLUICE_APT_MIRROR"; return 1; }
 	echo "$mirror"
 }
 
-# apt with lists, cache and status of its own: the machine's apt never sees these. Needs no root. Signed by Debian's keys.
+# apt with lists, cache and status of its own: the machine's apt never sees these. Needs no root. Signed by the distribution's
+# keys, which its keyring package (tools/deps/packages) brings.
 apt_private_make() {
-	local mirror
-	mirror=$(debian_mirror) || return 1
+	local mirror origin suite components
+	case $DISTRIBUTION in
+	ubuntu) origin=Ubuntu suite=resolute components='main universe' ;;
+	*) origin=Debian suite=trixie components=main ;;
+	esac
+	mirror=$(apt_mirror $origin) || return 1
 	mkdir -p "$TP"/apt/{lists/partial,cache/archives/partial,state,parts}
-	printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' \
-		"$mirror" /usr/share/keyrings/debian-archive-keyring.gpg >"$TP/apt/parts/trixie.sources"
+	printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n' \
+		"$mirror" $suite "$components" "/usr/share/keyrings/$DISTRIBUTION-archive-keyring.gpg" >"$TP/apt/parts/later.sources"
 	cat >"$TP/apt/apt.conf" <<-CONF
 		Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "$TP/apt/parts"; Dir::State "$TP/apt/state";
 		Dir::State::Lists "$TP/apt/lists"; Dir::State::status "/dev/null"; Dir::Cache "$TP/apt/cache";
@@ -61,8 +67,8 @@ apt_private() {
 		-o Acquire::IndexTargets::deb::CNF::DefaultEnabled=false -o Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled=false "$@"
 }
 
-# A Debian point release removes the locked file. Debian's signature covers the newer build too, and the same upstream version
-# will do; another upstream version will not.
+# A point release removes the locked file. The distribution's signature covers the newer build too, and the same upstream
+# version will do; another upstream version will not.
 fetch_newer_deb() { # name package=version file
 	local dir newer
 	[ $STRICT = 0 ] || { say "$1: $2 is gone"; return 1; }
@@ -73,7 +79,7 @@ fetch_newer_deb() { # name package=version file
 	"$(sed -E 's/.*=//; s/-[^-]*$//' <<<"$2")"-*) ;;
 	*) say "$1: $2 is gone and $newer is another upstream version"; return 1 ;;
 	esac
-	say "$1: Debian replaced $2 by its build $newer, whose signature is good"
+	say "$1: the distribution replaced $2 by its build $newer, whose signature is good"
 	mv "$dir"/*.deb "$CACHE/$3"
 }
 
@@ -90,7 +96,7 @@ fetch_debs() { # all in one job: one update of the lists
 		else
 			fetch_newer_deb "$name" "$package" "$file" || return 1
 		fi
-	done < <(lock_rows | awk '$2 == "deb"')
+	done < <(lock_rows | awk '$2 == "debian" || $2 == "ubuntu"')
 	rm -rf "$TP/apt"
 }
 
@@ -115,7 +121,7 @@ fetch_npm() { # package sha file
 	keep "$dir/$3" "$2" "$3"
 }
 
-# npm from a wheel, for a machine that has none: Debian's own would be 408 packages.
+# npm from a wheel, for a machine that has none: the distribution's own would be 408 packages.
 fetch_node() { # package sha file
 	[ -x "$TP/node/bin/npm" ] && return 0
 	fetch_pip "$@" || return 1
@@ -165,7 +171,7 @@ fetch_all() {
 	for name in "${!JOBS[@]}"; do
 		wait "${JOBS[$name]}" || { say "$name failed:"; tail -5 "$LOG/$name.log" >&2; failed=1; }
 	done
-	grep -h '^deps: .*Debian replaced' "$LOG/debs.log" >&2 || true
+	grep -h '^deps: .*the distribution replaced' "$LOG/debs.log" >&2 || true
 	rm -rf "$TP"/tmp.*
 	return $failed
 }

@@ -1,7 +1,18 @@
-# Part of deps.sh: the distribution's own packages.
+# Part of deps.sh: the distribution and its own packages.
+
+# Debian and what is made of it, or Ubuntu and what is made of it.
+distribution() {
+	local ID= ID_LIKE=
+	[ ! -r /etc/os-release ] || source /etc/os-release
+	case " $ID $ID_LIKE " in
+	*' ubuntu '*) echo ubuntu ;;
+	*) echo debian ;;
+	esac
+}
+DISTRIBUTION=$(distribution)
 
 wanted_packages() {
-	local lists='build'
+	local lists="build $DISTRIBUTION"
 	[ $TESTS = 0 ] || lists="$lists test"
 	python3 -c 'import pip, venv, ensurepip' >/dev/null 2>&1 || lists="$lists python"
 	awk -v lists=" $lists " '/^[a-z]/ && index(lists, " " $1 " ") { print $2 }' "$HERE/packages"
