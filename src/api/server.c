@@ -10,8 +10,9 @@
 #include "base/str.h"
 #include "op/access.h"
 #include "op/context.h"
+#include "op/refusal.h"
 
-enum { ANSWER_BYTES_MAX = 256 << 20, REFUSAL_PERIOD_MS = 1000 };
+enum { ANSWER_BYTES_MAX = 256 << 20 };
 
 struct sl_api {
 	struct sl_api_options options;
@@ -21,8 +22,7 @@ struct sl_api {
 	struct sl_store *store; /* the loop's own, for tokens */
 	struct sl_access *access;
 	size_t jobs;
-	int64_t refusal_at_ms;   /* when the last refusal went into the ledger */
-	int64_t refusals_left_out;
+	struct sl_refusals *refusals;
 };
 
 /* One request on its way through the pool. */
@@ -211,61 +211,12 @@ static void start(struct job *job, struct sl_http_request *request)
 
 /* ---- refusals into the ledger ---- */
 
-struct refusal {
-	struct sl_api *api;
-	char what[512];
-	char actor[sizeof((struct sl_caller *)0)->actor];
-	int64_t left_out;
-};
-
-static void record_refusal(void *context)
-{
-	struct refusal *refusal = context;
-	struct sl_store *store;
-	struct sl_error err = {0};
-	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
-	if (!doc || sl_store_pool_take(&refusal->api->pool, &store, &err))
-		return;
-	yyjson_mut_val *detail = yyjson_mut_obj(doc);
-	yyjson_mut_obj_add_int(doc, detail, "left_out", refusal->left_out);
-	sl_ledger_set_actor(store->ledger, refusal->actor);
-	if (sl_meta_begin(store->meta, &err) == 0) {
-		if (sl_ledger_append(store->ledger, "request.refused", refusal->what, detail, NULL, &err) == 0)
-			sl_meta_commit(store->meta, &err);
-		else
-			sl_meta_rollback(store->meta);
-	}
-	sl_ledger_publish(store->ledger, &err);
-	sl_store_pool_give(&refusal->api->pool, store);
-}
-
-static void free_refusal(void *context) { sl_free(context); }
-
-static void note_refusal(struct sl_api *api, const char *actor, const char *what, const char *detail)
-{
-	int64_t now = sl_loop_now_ms(api->loop);
-	if (api->refusal_at_ms && now - api->refusal_at_ms < REFUSAL_PERIOD_MS) {
-		api->refusals_left_out++;
-		return;
-	}
-	struct refusal *refusal = sl_alloc(sizeof *refusal, NULL);
-	if (!refusal)
-		return;
-	refusal->api = api;
-	refusal->left_out = api->refusals_left_out;
-	snprintf(refusal->actor, sizeof refusal->actor, "%s", actor);
-	snprintf(refusal->what, sizeof refusal->what, "%s %.400s", what, detail);
-	api->refusal_at_ms = now;
-	api->refusals_left_out = 0;
-	if (sl_loop_work(api->loop, record_refusal, free_refusal, refusal, NULL))
-		sl_free(refusal);
-}
-
 /* A foreign Host or Origin; that a request was malformed is nothing to keep. */
 static void on_refused(void *context, int status, const struct sl_error *error)
 {
+	struct sl_api *api = context;
 	if (status == 403)
-		note_refusal(context, SL_ACTOR_ANYBODY, "HTTP", error->message);
+		sl_refusals_note(api->refusals, SL_ACTOR_ANYBODY, "HTTP", error->message);
 }
 
 /* ---- routing ---- */
@@ -292,7 +243,7 @@ static bool permit(struct sl_api *api, struct sl_http_request *request, enum sl_
 	int status = sl_access_check(api->access, permission, authorization, ret, &err);
 	if (!status)
 		return true;
-	note_refusal(api, ret->actor, sl_http_method_name(request->method), request->path);
+	sl_refusals_note(api->refusals, ret->actor, sl_http_method_name(request->method), request->path);
 	sl_http_respond_error(request, status, &err);
 	return false;
 }
@@ -424,6 +375,8 @@ int sl_api_new(struct sl_loop *loop, const struct sl_api_options *options, struc
 	if (!rc)
 		rc = sl_access_open(api->store->meta, options->store_dir, options->require_token, &api->access, err);
 	if (!rc)
+		rc = sl_refusals_open(loop, options->project_dir, &api->refusals, err);
+	if (!rc)
 		rc = sl_http_server_new(loop, &config, &api->server, err);
 	if (!rc)
 		rc = sl_http_server_adopt_listen(api->server, options->adopt_socket, err);
@@ -445,6 +398,7 @@ void sl_api_drain(struct sl_api *api, int64_t deadline_ms, sl_loop_fn *done, voi
 void sl_api_free(struct sl_api *api)
 {
 	sl_http_server_free(api->server);
+	sl_refusals_close(api->refusals);
 	sl_store_pool_done(&api->pool);
 	sl_access_close(api->access);
 	sl_store_close(api->store);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mlflow/route.h"
 #include "op/access.h"
+#include "op/refusal.h"
 #include "record/experiment.h"
 #include "track/pool.h"
 
@@ -27,6 +28,7 @@ struct sl_mlflow {
 	struct sl_store *writer, *reader;
 	struct sl_store_pool pool;
 	struct sl_access *access;
+	struct sl_refusals *refusals;
 	struct sl_timer *timer;
 	/* The writes of this turn, in order; their transaction is open while there is one. */
 	struct sl_ml_call *first, **last;
@@ -262,6 +264,7 @@ static int permit(struct sl_ml_call *call, struct sl_error *err)
 	if (call->route->permit == SL_ML_OPEN)
 		return 0;
 	if (call->route->permit == SL_PERMIT_NONE) {
+		sl_refusals_note(mlflow->refusals, SL_ACTOR_ANYBODY, sl_http_method_name(call->request->method), call->request->path);
 		sl_fail(err, SL_E_DENIED, "Permission denied");
 		return 403;
 	}
@@ -273,6 +276,8 @@ static int permit(struct sl_ml_call *call, struct sl_error *err)
 	int status = sl_access_check(mlflow->access, call->route->permit, authorization, &call->caller, err);
 	if (status == 401 && !mlflow->options.require_token) /* credentials of another server that were left in the environment */
 		return 0;
+	if (status)
+		sl_refusals_note(mlflow->refusals, call->caller.actor, sl_http_method_name(call->request->method), call->request->path);
 	call->error_code = status == 401 ? "UNAUTHENTICATED" : "PERMISSION_DENIED";
 	return status;
 }
@@ -452,6 +457,8 @@ int sl_mlflow_new(struct sl_loop *loop, const struct sl_mlflow_options *options,
 	if (!rc)
 		rc = open_stores(mlflow, err);
 	if (!rc)
+		rc = sl_refusals_open(loop, mlflow->project_dir, &mlflow->refusals, err);
+	if (!rc)
 		rc = sl_timer_new(loop, on_timer, mlflow, &mlflow->timer, err);
 	if (!rc)
 		rc = open_http(mlflow, err);
@@ -476,6 +483,7 @@ void sl_mlflow_free(struct sl_mlflow *mlflow)
 	close_group(mlflow);
 	sl_http_server_free(mlflow->http);
 	sl_timer_free(mlflow->timer);
+	sl_refusals_close(mlflow->refusals);
 	sl_store_pool_done(&mlflow->pool);
 	sl_access_close(mlflow->access);
 	sl_store_close(mlflow->reader);

@@ -238,7 +238,7 @@ static bool check_head(struct sl_grpc_server *server, struct sl_h2_stream *strea
 		end_stream(stream, false, SL_GRPC_UNIMPLEMENTED, "compression other than gzip is not understood");
 		return false;
 	}
-	if (server->config.permit && server->config.permit(server->config.context, sl_h2_header(stream, "authorization"), &err)) {
+	if (server->config.permit && server->config.permit(server->config.context, method->path, sl_h2_header(stream, "authorization"), &err)) {
 		end_stream(stream, false, SL_GRPC_UNAUTHENTICATED, err.message);
 		return false;
 	}

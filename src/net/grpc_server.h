@@ -31,13 +31,13 @@ struct sl_grpc_method {
 };
 
 struct sl_grpc_server;
-/* `methods` is borrowed. `permit` (may be NULL) is asked before every call, with the header "authorization" (NULL: none): 0, or the
- * error that ends the call. */
+/* `methods` is borrowed. `permit` (may be NULL) is asked before every call, with the method's path and the header "authorization"
+ * (NULL: none): 0, or the error that ends the call. */
 struct sl_grpc_config {
 	void *context;
 	const struct sl_grpc_method *methods;
 	size_t method_count;
-	int (*permit)(void *context, const char *authorization, struct sl_error *err);
+	int (*permit)(void *context, const char *path, const char *authorization, struct sl_error *err);
 };
 int sl_grpc_server_new(struct sl_loop *loop, const struct sl_grpc_config *config, struct sl_grpc_server **ret, struct sl_error *err);
 struct sl_h2_server *sl_grpc_h2(struct sl_grpc_server *server); /* to listen, adopt, drain */

@@ -6,6 +6,7 @@
 #include "oip/grpc_infer.h"
 #include "oip/v2.h"
 #include "op/access.h"
+#include "op/refusal.h"
 #include "os/clock.h"
 
 #define SERVICE "/inference.GRPCInferenceService/"
@@ -390,13 +391,16 @@ static const struct sl_grpc_method METHODS[] = {
 	{"/grpc.health.v1.Health/Check", false, health_check},
 };
 
-static int permit(void *context, const char *authorization, struct sl_error *err)
+static int permit(void *context, const char *path, const char *authorization, struct sl_error *err)
 {
 	struct sl_oip *oip = context;
 	struct sl_caller caller;
 	if (!oip->options.require_token)
 		return 0;
-	return sl_access_check(oip->access, SL_PERMIT_PREDICT, authorization, &caller, err) ? SL_E_DENIED : 0;
+	if (!sl_access_check(oip->access, SL_PERMIT_PREDICT, authorization, &caller, err))
+		return 0;
+	sl_refusals_note(oip->refusals, caller.actor, "gRPC", path);
+	return SL_E_DENIED;
 }
 
 int oip_grpc_open(struct sl_oip *oip, struct sl_grpc_server **ret, struct sl_error *err)

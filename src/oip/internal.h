@@ -8,6 +8,7 @@
 #include "serve/predict.h"
 
 struct sl_access;
+struct sl_refusals;
 struct sl_grpc_server;
 
 enum { OIP_ANSWER_BYTES_MAX = 64 << 20 };
@@ -24,6 +25,7 @@ struct sl_oip {
 	struct sl_http_server *server;
 	struct sl_serving *serving;
 	struct sl_access *access;      /* as the table was when somebody rang, at most a second ago; NULL: model files */
+	struct sl_refusals *refusals;  /* NULL: model files, which nobody needs a token for */
 	struct sl_oip_options options;
 	struct sl_timer *timer;        /* in case the bell could not be rung */
 	struct sl_watch *bell;

@@ -7,6 +7,7 @@
 #include "oip/grpc.h"
 #include "oip/internal.h"
 #include "op/access.h"
+#include "op/refusal.h"
 #include "serve/endpoint.h"
 #include "track/notify.h"
 
@@ -55,9 +56,19 @@ static bool permit(struct sl_oip *oip, struct sl_http_request *request)
 	struct sl_error err = {0};
 	struct sl_caller caller;
 	int status = sl_access_check(oip->access, SL_PERMIT_PREDICT, sl_http_request_header(request, "authorization"), &caller, &err);
-	if (status)
-		sl_http_respond_error(request, status, &err);
-	return !status;
+	if (!status)
+		return true;
+	sl_refusals_note(oip->refusals, caller.actor, sl_http_method_name(request->method), request->path);
+	sl_http_respond_error(request, status, &err);
+	return false;
+}
+
+/* A foreign Host or Origin. */
+static void on_refused(void *context, int status, const struct sl_error *error)
+{
+	struct sl_oip *oip = context;
+	if (status == 403 && oip->refusals)
+		sl_refusals_note(oip->refusals, SL_ACTOR_ANYBODY, "HTTP", error->message);
 }
 
 static void on_request(void *context, struct sl_http_request *request)
@@ -167,7 +178,7 @@ static int open_http(struct sl_oip *oip, struct sl_error *err)
 	static const struct sl_http_header headers[] = {
 		{"Server", "sluice/" SLUICE_VERSION}, {"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}};
 	struct sl_http_config config = {
-		.handler = {.context = oip, .head = on_head, .request = on_request, .error_body = error_body,
+		.handler = {.context = oip, .head = on_head, .request = on_request, .refused = on_refused, .error_body = error_body,
 			    .http2 = oip->grpc ? on_http2 : NULL},
 		.limits = {.body_bytes = SL_BODY_BYTES_MAX},
 		.hosts = oip->options.hosts, .host_count = oip->options.host_count,
@@ -192,6 +203,8 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 	int rc = oip_desk_init(&oip->desk, err);
 	if (!rc && !options->files)
 		rc = sl_access_open(options->store->meta, options->store->dir, options->require_token, &oip->access, err);
+	if (!rc && !options->files)
+		rc = sl_refusals_open(loop, options->store->project_dir, &oip->refusals, err);
 	if (!rc) /* before looking at the aliases: what is rung from now on is heard */
 		rc = follow_registry(oip, err);
 	if (!rc)
@@ -238,6 +251,7 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_file_close(&oip->bell_fd);
 	oip_desk_done(&oip->desk);
 	sl_serving_close(oip->serving);
+	sl_refusals_close(oip->refusals);
 	sl_access_close(oip->access);
 	sl_free(oip);
 }

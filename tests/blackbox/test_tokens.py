@@ -1,8 +1,12 @@
 """Tokens: each permission against each route of the OpenAPI document, and what a token leaves behind."""
+import json
 import re
+import time
 
+import grpc
 import pytest
 import requests
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from conftest import Project, wait_until
 
@@ -85,6 +89,55 @@ def test_mlflows_routes_take_their_permission_and_no_other(server):
         for permission in PERMISSIONS:
             answer = ask(server, method, path, server.secrets[permission], **body)
             assert (answer.status_code == 403) == (permission != needed), (method, path, needed, permission, answer.status_code, answer.text)
+
+
+def refusals(server):
+    """What the ledger says about them by now: {(actor, subject): [times, ...]}, {subject of an entry: how many it leaves out}."""
+    found, left_out = {}, {}
+    for row in server.project.json("sql", "select actor, subject, detail from ledger where action = 'request.refused' order by seq")["items"]:
+        detail = json.loads(row["detail"])
+        found.setdefault((row["actor"], row["subject"]), []).append(detail["times"])
+        left_out[row["subject"]] = left_out.get(row["subject"], 0) + detail.get("left_out", 0)
+    return found, left_out
+
+
+def test_refusals_of_every_role_are_in_the_ledger(server):
+    """Asked again until they are there: in a second with many other refusals one may be among those that are not named."""
+    wanted = ["GET /v2/models/e/versions/1/ready", "GET /models/e", "GET /api/2.0/mlflow/experiments/search"]  # infer, api, mlflow
+    remote = "gRPC /inference.GRPCInferenceService/ModelReady"
+    with grpc.insecure_channel(server.url.removeprefix("http://")) as channel:
+        client = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+        def recorded():
+            for what in wanted:
+                assert ask(server, *what.split(" ")).status_code == 401
+                assert ask(server, *what.split(" "), server.secrets["admin"]).status_code == 403
+            with pytest.raises(grpc.RpcError):
+                client.ModelReady(service_pb2.ModelReadyRequest(name="e"), timeout=30)
+            found, _ = refusals(server)
+            return {(actor, what) for actor in ("api:anonymous", "token:only-admin") for what in wanted} | {("api:anonymous", remote)} <= set(found)
+        wait_until(recorded, what="the entries")
+
+
+def test_a_flood_of_refusals_is_a_few_entries(server):
+    ask(server, "GET", "/v2/models/before")  # whatever the role still counts is written before or with it
+    wait_until(lambda: ("api:anonymous", "GET /v2/models/before") in refusals(server)[0], what="the earlier entries")
+    before = len(server.project.json("ls", "ledger", "-l", 10000)["items"])
+    started = time.monotonic()
+    with requests.Session() as session:
+        for i in range(600):
+            path = "/v2/models/flood" if i < 300 else f"/v2/models/flood{i}"
+            assert session.get(server.url + path, timeout=60).status_code == 401
+
+    def all_counted():
+        found, left_out = refusals(server)
+        counted = sum(sum(times) for (_, what), times in found.items() if "/v2/models/flood" in what)
+        counted += sum(n for what, n in left_out.items() if "/v2/models/flood" in what)
+        assert counted <= 600
+        return counted == 600
+    wait_until(all_counted, what="every refusal as an entry or a number")
+    after = len(server.project.json("ls", "ledger", "-l", 10000)["items"])
+    assert after - before <= 8 * (time.monotonic() - started + 1)
 
 
 def test_an_approval_names_its_token(server):
