@@ -197,7 +197,7 @@ static int add_event(struct sl_track *track, const char *dataset, const char *he
 		 (unsigned long long)manifest->rows, run->text);
 	int64_t changed = sl_meta_exec(
 		track->meta, err,
-		"INSERT INTO event(seq, kind, subject, from_ms, to_ms, detail, made_ms) VALUES (?1, 'data', ?2, 0, 0, ?3, ?4)",
+		"INSERT INTO event(seq, kind, subject, from_ms, to_ms, detail, made_ms) VALUES (?1, 'data', ?2, NULL, NULL, ?3, ?4)",
 		"issi", *ret_seq, dataset, detail, now_ms);
 	return changed < 0 ? (int)changed : 0;
 }

@@ -23,7 +23,8 @@ const struct sl_record_table sl_record_tables[] = {
 	 NULL},
 	{"events",
 	 "{seq:'BIGINT',kind:'VARCHAR',subject:'VARCHAR',from_ms:'BIGINT',to_ms:'BIGINT',detail:'VARCHAR',made_ms:'BIGINT'}",
-	 "SELECT seq, kind, subject, from_ms, to_ms, detail, made_ms FROM event ORDER BY seq DESC LIMIT ?1", NULL},
+	 /* Stores of earlier versions have 0 for no window. */
+	 "SELECT seq, kind, subject, nullif(from_ms, 0) AS from_ms, nullif(to_ms, 0) AS to_ms, detail, made_ms FROM event ORDER BY seq DESC LIMIT ?1", NULL},
 	{"firings",
 	 "{seq:'BIGINT',trigger:'VARCHAR',event:'BIGINT',status:'VARCHAR',reason:'VARCHAR',fired_ms:'BIGINT',ended_ms:'BIGINT'}",
 	 "SELECT seq, trigger_name AS \"trigger\", event, status, reason, fired_ms, ended_ms FROM trigger_firing ORDER BY seq DESC "

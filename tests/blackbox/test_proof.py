@@ -250,6 +250,8 @@ def test_records_are_tables(whole):
     rows = make_rows()
     got = whole.json("sql", "select inputs->>'$.kind' as kind, count(*) as n from predictions group by all")["items"]
     assert {r["kind"]: r["n"] for r in got} == rows.kind.value_counts().to_dict()
+    assert one("select count(from_ms) as windows from events where kind = 'data'")["windows"] == 0
+    assert one("select count(*) as n from events e join windows w on w.monitor = e.subject and w.from_ms = e.from_ms and w.to_ms = e.to_ms")["n"] >= 1
     assert one("select count(*) as n from events e join firings f on f.event = e.seq where e.kind = 'monitor.alarm'")["n"] >= 1
     assert one("select count(*) as n from steps s join runs r on r.id = s.run")["n"] == one("select count(*) as n from steps")["n"] > 3
     assert one("select count(*) as n from ledger where action = 'monitor.window' and subject = 'monitor:inputs'")["n"] == one("select count(*) as n from windows")["n"]

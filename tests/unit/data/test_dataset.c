@@ -280,7 +280,7 @@ static void a_commit_of_the_head_changes_nothing(void **state)
 	assert_int_equal(entries, 1);
 	assert_int_equal(commit("t", &one, &first), 1);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM dataset_version"), 1);
-	assert_int_equal(count_of("SELECT COUNT(*) FROM event WHERE kind = 'data' AND subject = 't'"), 1);
+	assert_int_equal(count_of("SELECT COUNT(*) FROM event WHERE kind = 'data' AND subject = 't' AND from_ms IS NULL AND to_ms IS NULL"), 1);
 	assert_int_equal(count_of("SELECT COUNT(*) FROM ledger_entry WHERE CAST(entry AS TEXT) LIKE '%dataset.commit%'"),
 			 entries);
 	/* A revert is a commit like another. */
