@@ -1,5 +1,4 @@
 /* up, down: the server of a project, in the background or here. */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +8,7 @@
 #include <unistd.h>
 
 #include "app/supervisor.h"
-#include "net/tls.h"
+#include "app/up_access.h"
 #include "op/context.h"
 #include "op/handlers.h"
 #include "op/token.h"
@@ -108,74 +107,12 @@ static void put_result(struct sl_call *call, const struct sl_up_state *up, int64
 	}
 }
 
-/* The arguments of every role. Texts live in the call's arena. */
-struct role_args {
-	const char *argv[SL_UP_ROLE_ARGS_MAX];
-	size_t count;
-};
-
-static void add_role_arg(struct role_args *args, const char *option, const char *value)
+/* The project's store with a token, made when there is none. */
+static int prepare_store(const struct sl_project *project, char store_dir[SL_PATH_MAX], struct sl_error *err)
 {
-	assert(args->count + 2 <= SL_UP_ROLE_ARGS_MAX); /* 2 x (3 + SL_TLS_NAMES_MAX + ALLOW_HOSTS_MAX) at most */
-	args->argv[args->count++] = option;
-	if (value)
-		args->argv[args->count++] = value;
-}
-
-/* The certificate is loaded here once, so that a wrong file is this command's error; its names become ours. */
-static int add_certificate(struct sl_call *call, struct role_args *args, struct sl_error *err)
-{
-	static char names[SL_TLS_NAMES_MAX][SL_TLS_NAME_BYTES];
-	char certificate[SL_PATH_MAX], key[SL_PATH_MAX];
-	size_t count = 0;
-	struct sl_tls *tls = NULL;
-	int rc = sl_call_path(call, sl_call_text(call, "tls-cert"), certificate, err);
-	if (!rc)
-		rc = sl_call_path(call, sl_call_text(call, "tls-key"), key, err);
-	if (!rc)
-		rc = sl_tls_server_new(certificate, key, &tls, err);
-	sl_tls_free(tls);
-	if (!rc)
-		rc = sl_tls_certificate_names(certificate, names, &count, err);
-	if (rc)
-		return rc;
-	add_role_arg(args, "--tls-cert", sl_arena_strdup(call->arena, certificate));
-	add_role_arg(args, "--tls-key", sl_arena_strdup(call->arena, key));
-	for (size_t i = 0; i < count; i++)
-		add_role_arg(args, "--allow-host", names[i]);
-	return 0;
-}
-
-enum { ALLOW_HOSTS_MAX = 50 };
-
-/* Who may reach the server and how, as the roles' arguments. */
-static int read_access(struct sl_call *call, const char *host, struct role_args *args, struct sl_error *err)
-{
-	bool tls = sl_call_given(call, "tls-cert");
-	size_t count;
-	const char *const *hosts = sl_call_list(call, "allow-host", &count);
-	if (tls != sl_call_given(call, "tls-key"))
-		return sl_fail(err, SL_E_INVALID, "--tls-cert and --tls-key go together");
-	if (count > ALLOW_HOSTS_MAX)
-		return sl_fail(err, SL_E_TOO_LARGE, "at most %d names with --allow-host", ALLOW_HOSTS_MAX);
-	int rc = sl_net_bind_check(host, tls, sl_call_flag(call, "plain-text"), err);
-	if (!rc && tls)
-		rc = add_certificate(call, args, err);
-	for (size_t i = 0; i < count && !rc; i++)
-		add_role_arg(args, "--allow-host", hosts[i]);
-	if (sl_call_flag(call, "require-token") || !sl_net_is_loopback(host))
-		add_role_arg(args, "--require-token", NULL);
-	return rc;
-}
-
-/* The project and its store with a token, made when there is none. */
-static int prepare_store(struct sl_call *call, struct sl_project **project, char store_dir[SL_PATH_MAX], struct sl_error *err)
-{
-	int rc = sl_call_project(call, project, err);
-	if (!rc)
-		rc = sl_path_join(store_dir, (*project)->dir, ".sluice", err);
+	int rc = sl_path_join(store_dir, project->dir, ".sluice", err);
 	if (!rc && !sl_dir_exists(store_dir))
-		rc = sl_store_create((*project)->dir, err);
+		rc = sl_store_create(project->dir, err);
 	return rc ? rc : sl_token_create(store_dir, err);
 }
 
@@ -196,22 +133,22 @@ int sl_op_up(struct sl_call *call, struct sl_error *err)
 {
 	static struct report report;
 	const char *roles[5];
-	struct role_args args = {0};
+	struct sl_up_access access;
 	struct sl_project *project;
 	char store_dir[SL_PATH_MAX];
 	int64_t begun_ns = sl_monotonic_ns();
-	const char *host = sl_call_text(call, "host");
 
-	int rc = read_access(call, host, &args, err);
+	int rc = sl_call_project(call, &project, err);
 	if (!rc)
-		rc = prepare_store(call, &project, store_dir, err);
+		rc = sl_up_access_read(call, &project->server, &access, err);
+	if (!rc)
+		rc = prepare_store(project, store_dir, err);
 	if (rc)
 		return rc;
-	bool tls = sl_call_given(call, "tls-cert");
 	struct sl_supervisor_options options = {
-		.project_dir = project->dir, .store_dir = store_dir, .host = host, .port = (int)sl_call_int(call, "port"),
-		.roles = roles, .role_count = choose_roles(project, tls, roles), .tls = tls,
-		.role_args = args.argv, .role_arg_count = args.count,
+		.project_dir = project->dir, .store_dir = store_dir, .host = access.host, .port = access.port,
+		.roles = roles, .role_count = choose_roles(project, access.tls, roles), .tls = access.tls,
+		.role_args = access.args, .role_arg_count = access.arg_count,
 	};
 	if (sl_call_flag(call, "foreground")) {
 		options.echo = true;

@@ -4,11 +4,13 @@
 #include "net/tls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "net/wire.h"
@@ -58,6 +60,12 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *r
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL would say "system lib". */
+static int check_readable(const char *path, struct sl_error *err)
+{
+	return access(path, R_OK) == 0 ? 0 : sl_fail_errno(err, errno, path, "cannot read");
+}
+
 int sl_tls_server_new(const char *certificate_path, const char *key_path, struct sl_tls **ret, struct sl_error *err)
 {
 	struct sl_tls *tls = NULL;
@@ -65,9 +73,11 @@ int sl_tls_server_new(const char *certificate_path, const char *key_path, struct
 	if (rc)
 		return rc;
 	SSL_CTX_set_alpn_select_cb(tls->context, choose_protocol, NULL);
-	if (SSL_CTX_use_certificate_chain_file(tls->context, certificate_path) != 1)
+	rc = check_readable(certificate_path, err);
+	rc = rc ? rc : check_readable(key_path, err);
+	if (!rc && SSL_CTX_use_certificate_chain_file(tls->context, certificate_path) != 1)
 		rc = fail_ssl(err, SL_E_INVALID, certificate_path, "not a PEM certificate chain");
-	else if (SSL_CTX_use_PrivateKey_file(tls->context, key_path, SSL_FILETYPE_PEM) != 1) /* compares the two as well */
+	else if (!rc && SSL_CTX_use_PrivateKey_file(tls->context, key_path, SSL_FILETYPE_PEM) != 1) /* compares the two as well */
 		rc = fail_ssl(err, SL_E_INVALID, key_path,
 			ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH
 				? "the private key is not the certificate's" : "not a PEM private key");

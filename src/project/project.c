@@ -49,6 +49,7 @@ static const struct sl_row PROJECT_ROWS[] = {
 	{"project", SL_ROW_REF, offsetof(struct sl_project, name), .required = true, .about = "the project's name"},
 	{"params", SL_ROW_OTHER, .read = read_nothing, .schema = "{\"type\":\"object\"}", .about = "name: value; used as $name, overridden as name=value"},
 	{"resources", SL_ROW_OTHER, .read = sl_read_resources, .schema = SL_AMOUNTS_SCHEMA, .about = "what there is of what steps need: gpu, db ..."},
+	{"server", SL_ROW_OTHER, .read = sl_read_server, .shape = &sl_shape_server, .about = "how `sluice up` listens; its command line wins"},
 	{"sources", SL_ROW_OTHER, .read = sl_read_sources, .schema = SECTION_SCHEMA("source"), .about = "where data comes from"},
 	{"datasets", SL_ROW_OTHER, .read = sl_read_datasets, .schema = SECTION_SCHEMA("dataset"), .about = "checks of sources and of what steps make"},
 	{"steps", SL_ROW_OTHER, .read = sl_read_steps, .schema = SECTION_SCHEMA("step"), .about = "what makes datasets, models and files"},
@@ -93,6 +94,7 @@ int sl_project_load(const char *dir, const char *const *overrides, size_t overri
 		return sl_fail_memory(err);
 	}
 	p->arena = arena;
+	p->server = (struct sl_server_spec){.host = "127.0.0.1", .port = 4600, .tls_cert = "", .tls_key = ""};
 	int rc = realpath(dir, absolute) ? 0 : sl_fail_at(err, SL_E_NOT_FOUND, dir, "there is no such folder");
 	if (!rc) {
 		p->dir = sl_arena_strdup(arena, absolute);

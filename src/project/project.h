@@ -235,12 +235,23 @@ struct sl_trigger {
 	struct sl_mark mark;
 };
 
+/* What `sluice up` takes that its command line does not say. Paths as written: relative to the project's folder, or absolute. */
+struct sl_server_spec {
+	const char *host;              /* "127.0.0.1" */
+	int64_t port;                  /* 4600; 0: any free one */
+	const char *tls_cert, *tls_key; /* both, or "" and "" */
+	struct sl_names allow_host;
+	bool require_token, plain_text;
+	struct sl_mark host_mark, tls_mark, names_mark; /* where these stand; line 0: nowhere */
+};
+
 struct sl_project {
 	struct sl_arena *arena;
 	const char *dir, *file;        /* absolute folder; absolute path of sluice.yaml */
 	const char *name;
 	struct sl_param *params; size_t param_count;
 	struct sl_amount *resources; size_t resource_count;
+	struct sl_server_spec server;
 	struct sl_source *sources; size_t source_count;
 	struct sl_dataset *datasets; size_t dataset_count;
 	struct sl_step *steps; size_t step_count; /* instances stand beside each other */

@@ -1,8 +1,11 @@
 """The supervisor: what a role's death, its own death and a wrong project do."""
+import json
 import os
 import signal
+import socket
 
 import pytest
+import requests
 
 from conftest import alive, wait_until
 
@@ -86,3 +89,46 @@ def test_all_roles_are_small(started):
         with open(f"/proc/{pid}/status") as status:
             total += next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     assert total <= 40 * 1024
+
+
+@pytest.fixture
+def listens(project):
+    """listens(section, *options): the project with that `server:`, started; what `up` told."""
+    project.sluice("init")
+    free = socket.socket()
+    free.bind(("127.0.0.1", 0))
+    project.free_port = free.getsockname()[1]
+    free.close()
+
+    def up(section, *options, status=0):
+        project.write("sluice.yaml", f"project: listens\nserver: {section}\n")
+        return project.sluice("up", "--json", *options, status=status)
+    yield up
+    project.sluice("down", status=None)
+
+
+def test_the_project_file_says_how_up_listens(listens, project):
+    told = json.loads(listens(f"{{port: {project.free_port}, require_token: true, host: 127.0.0.2, allow_host: here.example}}").stdout)
+    assert told["url"] == f"http://127.0.0.2:{project.free_port}"
+    answer = requests.get(told["url"] + "/api/v1/status", headers={"Host": "here.example"}, timeout=30)
+    assert answer.status_code == 401  # the name is known, the token missing
+    assert requests.get(told["url"] + "/api/v1/status", headers={"Host": "there.example"}, timeout=30).status_code == 403
+
+
+def test_the_command_line_wins_over_the_project_file(listens, project):
+    told = json.loads(listens("{port: 1, host: 0.0.0.0, tls_cert: nowhere.pem, tls_key: nowhere.key}", "--port", 0, "--host", "127.0.0.1", status=2).stdout)
+    assert told["error"]["where"] == "sluice.yaml:2:44"  # the certificate is still the file's
+    told = json.loads(listens("{port: 1, host: 0.0.0.0, require_token: false}", "--port", project.free_port, "--host", "127.0.0.1").stdout)
+    assert told["url"] == f"http://127.0.0.1:{project.free_port}"
+    assert requests.get(told["url"] + "/api/v1/status", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize("section, place, part", [
+    ("{port: 70000}", "2:16", "from 0 to 65535"), ("{prot: 1}", "2:10", "did you mean 'port'?"), ("{host: 0.0.0.0}", "2:16", "needs TLS"),
+    ("{tls_cert: a.pem}", "2:20", "'tls_key' is missing"), ("{port: 0, tls_cert: a.pem, tls_key: b.pem}", "2:29", "a.pem: cannot read"),
+    ("{port: 0, tls_cert: sluice.yaml, tls_key: sluice.yaml}", "2:29", "not a PEM certificate"), ("[1]", "2:9", "a map"),
+    ("{require_token: perhaps}", "2:25", "true or false")])
+def test_a_wrong_server_section_is_told_with_its_place(listens, section, place, part):
+    done = listens(section, status=2)
+    assert json.loads(done.stdout)["error"]["where"] == f"sluice.yaml:{place}"
+    assert part in done.stdout
