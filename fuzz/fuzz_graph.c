@@ -74,7 +74,7 @@ static struct sl_served *make_served(void)
 	served->package.feature_count = SL_ELEMENT_TEXT + 1;
 	served->slot_count = 0;
 	sl_map_free(served->by_name);
-	if (sl_served_make_slots(served, NULL))
+	if (sl_served_make_slots(served, NULL, 0, NULL))
 		abort();
 	return served;
 }
@@ -97,7 +97,7 @@ static int read_request(unsigned char how, const char *body, size_t len, struct 
 	return rc ? rc : sl_infer_message_read(body, len, head, served, arena, rows, &err);
 }
 
-static void write_all(const struct sl_v2_request *v2, const struct sl_infer_message *head, const struct sl_inputs *rows)
+static void write_all(const struct sl_v2_request *v2, const struct sl_infer_message *head, struct sl_inputs *rows)
 {
 	struct sl_buf out SL_AUTO_BUF = SL_BUF_INIT(16 << 20);
 	struct sl_id id = {.text = "01M843MAC3EY794N0VTXTSXZMC"};

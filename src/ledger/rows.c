@@ -17,6 +17,7 @@ const struct sl_ledger_table sl_ledger_tables[] = {
 	{"model_alias", 2, "model, alias, version, changed_ms", NULL},
 	{"model_version", 2, "model, version, hash, run, status, gate, metrics, created_ms", NULL},
 	{"monitor_window", 3, "monitor, from_ms, to_ms, level, rows, evidence, made_ms", NULL},
+	{"route", 1, "endpoint, rules, reason, changed_ms", NULL},
 	{"setting", 1, "name, value", "name >= 'pin.' AND name < 'pin/'"},
 	{"trigger_firing", 1, "seq, trigger_name, event, status, reason, run, fired_ms, ended_ms", NULL},
 };

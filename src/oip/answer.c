@@ -96,14 +96,19 @@ void sl_answer_floats(struct sl_buf *out, const float *values, size_t count, siz
 }
 
 void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type,
-			  const struct sl_inputs *rows,
+			  struct sl_inputs *rows,
 			  const struct sl_id *id, const struct sl_http_header *more)
 {
-	struct sl_http_header headers[3] = {
+	struct sl_http_header headers[5] = {
 		{"X-Sluice-Prediction-Id", id->text},
-		{"X-Sluice-Model-Version", rows->served->version_text},
+		{"X-Sluice-Model-Version", sl_inputs_version(rows)},
 	};
 	size_t count = 2;
+	const char *variant = sl_inputs_variant(rows);
+	if (variant) {
+		headers[count++] = (struct sl_http_header){"X-Sluice-Variant", variant};
+		headers[count++] = (struct sl_http_header){"X-Sluice-Route", sl_inputs_reason(rows)};
+	}
 	if (more)
 		headers[count++] = *more;
 	sl_http_respond(request, &(struct sl_http_response){

@@ -88,7 +88,8 @@ static int next_field(struct csv *csv, struct field *ret, struct sl_error *err)
 static int typed_cell(const struct sl_served *served, size_t slot, const struct field *field, struct sl_cell *ret)
 {
 	char text[FIELD_NUMBER_MAX + 1];
-	enum sl_sql_kind kind = slot < served->package.feature_count ? served->package.features[slot].kind : SL_SQL_TEXT;
+	const struct sl_feature *feature = sl_served_feature(served, slot);
+	enum sl_sql_kind kind = feature ? feature->kind : SL_SQL_TEXT;
 	*ret = (struct sl_cell){.kind = SL_CELL_NULL};
 	if (!field->len && !field->quoted)
 		return 0;

@@ -19,7 +19,7 @@ struct sl_graph_body {
 int sl_graph_v2_read(struct sl_body_parser *parser, struct sl_served *served, const struct sl_graph_body *body, struct sl_inputs *rows,
 		     struct sl_v2_request *ret, struct sl_error *err);
 /* As sl_v2_write. */
-void sl_graph_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+void sl_graph_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		       size_t *ret_json_len);
 /* The rest of the metadata, from the first input on. */
 void sl_graph_metadata(const struct sl_served *served, struct sl_buf *out);

@@ -176,7 +176,7 @@ static void write_output(struct sl_buf *out, const struct sl_graph_port *port, c
 	sl_buf_char(out, '}');
 }
 
-void sl_graph_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+void sl_graph_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		       size_t *ret_json_len)
 {
 	const struct sl_graph_info *info = info_of(rows);

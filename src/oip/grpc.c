@@ -227,10 +227,12 @@ static int infer(struct sl_oip *oip, const void *data, size_t len, struct sl_err
 		rc = sl_predict_compute(&oip->desk.rows, err);
 	if (!rc)
 		rc = sl_predict_commit(&oip->desk.rows, started_ns, &id, err);
-	if (!rc)
+	if (!rc) {
 		sl_infer_message_write(&head, &oip->desk.rows, &id, &oip->desk.out);
-	else
+		oip_shadow(oip, &oip->desk.rows, &id);
+	} else {
 		sl_endpoint_refused(served->endpoint, sl_code_http_status(rc));
+	}
 	sl_inputs_end(&oip->desk.rows);
 	return rc;
 }

@@ -316,20 +316,27 @@ static void put_output(const struct sl_inputs *rows, bool raw, struct sl_buf *ou
 	sl_proto_close(out, output);
 }
 
-void sl_infer_message_write(const struct sl_infer_message *head, const struct sl_inputs *rows, const struct sl_id *id,
+void sl_infer_message_write(const struct sl_infer_message *head, struct sl_inputs *rows, const struct sl_id *id,
 			    struct sl_buf *out)
 {
 	const struct sl_served *served = rows->served;
+	const char *version = sl_inputs_version(rows), *variant = sl_inputs_variant(rows), *places = sl_inputs_row_variants(rows);
 	sl_proto_put_text(out, ANSWER_MODEL, served->spec->name);
-	sl_proto_put_text(out, ANSWER_VERSION, served->version_text);
+	sl_proto_put_text(out, ANSWER_VERSION, version);
 	if (head->id_len)
 		sl_proto_put_bytes(out, ANSWER_ID, head->id, head->id_len);
 	put_parameter(out, "prediction_id", id->text);
-	put_parameter(out, "model_version", served->version_text);
+	put_parameter(out, "model_version", version);
 	if (served->graph) {
 		sl_graph_message_write(head, rows, out);
 		return;
 	}
+	if (variant) {
+		put_parameter(out, "variant", variant);
+		put_parameter(out, "route", sl_inputs_reason(rows));
+	}
+	if (places)
+		put_parameter(out, "row_variants", places);
 	put_output(rows, head->raw_count, out);
 	if (head->raw_count)
 		put_floats(out, ANSWER_RAW, rows->outputs, rows->count * served->package.output_count);

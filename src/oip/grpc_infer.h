@@ -27,7 +27,7 @@ int sl_infer_message_head(const void *data, size_t len, struct sl_infer_message 
 int sl_infer_message_read(const void *data, size_t len, const struct sl_infer_message *head, struct sl_served *served,
 			  struct sl_arena *arena, struct sl_inputs *rows, struct sl_error *err);
 /* Appends the answer. */
-void sl_infer_message_write(const struct sl_infer_message *head, const struct sl_inputs *rows, const struct sl_id *id,
+void sl_infer_message_write(const struct sl_infer_message *head, struct sl_inputs *rows, const struct sl_id *id,
 			    struct sl_buf *out);
 
 #endif

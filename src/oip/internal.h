@@ -57,6 +57,8 @@ struct oip_prediction {
 };
 /* Reads, predicts, logs and answers, at once or later. */
 void oip_predict(struct oip_prediction *p);
+/* shadow.c: shows the answered request to the endpoint's shadows, later. */
+void oip_shadow(struct sl_oip *oip, const struct sl_inputs *rows, const struct sl_id *id);
 int oip_desk_init(struct oip_desk *desk, struct sl_error *err);
 void oip_desk_done(struct oip_desk *desk);
 

@@ -6,6 +6,8 @@
 #include "oip/column.h"
 #include "oip/graph.h"
 
+#define LACKING UINT32_MAX /* the stamp of a column that some record lacks */
+
 static int give(struct sl_inputs *rows, ptrdiff_t slot, struct sl_error *err)
 {
 	if (slot == SL_SLOT_NONE)
@@ -98,6 +100,21 @@ static int read_positions(yyjson_val *instances, struct sl_served *served, struc
 /* ---- dataframe_records ---- */
 
 /* `stamps` tells, per slot, the last row that gave it, counted from 1. */
+/* Every feature is in every record. Where rules decide who answers, not each model needs each of them: a column that some record lacks is as
+ * one that none has, and what needs it says so. */
+static int check_record(struct sl_inputs *rows, size_t row, uint32_t *stamps, struct sl_error *err)
+{
+	const struct sl_served *served = rows->served;
+	for (size_t slot = 0; slot < served->slot_count; slot++) {
+		if (stamps[slot] == row + 1 || !sl_served_feature(served, slot))
+			continue;
+		if (!served->plan)
+			return sl_fail(err, SL_E_INVALID, "row %zu: column '%s' is missing", row, served->slots[slot]);
+		stamps[slot] = LACKING;
+	}
+	return 0;
+}
+
 static int fill_record(yyjson_val *record, struct sl_inputs *rows, size_t row, uint32_t *stamps, struct sl_error *err)
 {
 	size_t i = 0;
@@ -115,13 +132,12 @@ static int fill_record(yyjson_val *record, struct sl_inputs *rows, size_t row, u
 			continue;
 		if (stamps[slot] == row + 1)
 			return sl_fail(err, SL_E_INVALID, "row %zu: column '%s' is given twice", row, rows->served->slots[slot]);
+		if (stamps[slot] == LACKING)
+			continue;
 		stamps[slot] = (uint32_t)row + 1;
 		rows->given[slot] = 1;
 	}
-	for (size_t slot = 0; slot < rows->served->package.feature_count; slot++)
-		if (stamps[slot] != row + 1)
-			return sl_fail(err, SL_E_INVALID, "row %zu: column '%s' is missing", row, rows->served->slots[slot]);
-	return 0;
+	return check_record(rows, row, stamps, err);
 }
 
 static int read_records(yyjson_val *records, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
@@ -133,6 +149,9 @@ static int read_records(yyjson_val *records, struct sl_served *served, struct sl
 	yyjson_arr_iter it = yyjson_arr_iter_with(records);
 	for (yyjson_val *record; !rc && (record = yyjson_arr_iter_next(&it)); row++)
 		rc = fill_record(record, rows, row, stamps, err);
+	for (size_t slot = 0; !rc && slot < served->slot_count; slot++)
+		if (stamps[slot] == LACKING)
+			rows->given[slot] = 0;
 	return rc;
 }
 

@@ -38,6 +38,8 @@ static void finish(struct oip_prediction *p, int rc, struct sl_error *err)
 		oip_refuse(p->served->endpoint, p->request, err);
 	else
 		p->answer(p, &id);
+	if (!rc)
+		oip_shadow(p->oip, &p->desk->rows, &id);
 	sl_v2_end(&p->v2);
 	sl_body_end(&p->doc);
 	sl_inputs_end(&p->desk->rows);

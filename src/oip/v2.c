@@ -313,13 +313,31 @@ static void write_count(struct sl_buf *out, size_t count)
 	sl_buf_add(out, p, (size_t)(text + sizeof text - p));
 }
 
-void sl_v2_write_head(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out)
+/* Behind "model_version" of the parameters: who answered, by the endpoint's rules. */
+static void write_route(struct sl_buf *out, struct sl_inputs *rows)
+{
+	const char *variant = sl_inputs_variant(rows), *places = variant ? sl_inputs_row_variants(rows) : NULL;
+	if (!variant)
+		return;
+	sl_buf_str(out, ",\"variant\":\"");
+	sl_buf_str(out, variant);
+	sl_buf_str(out, "\",\"route\":\"");
+	sl_buf_str(out, sl_inputs_reason(rows));
+	if (places) {
+		sl_buf_str(out, "\",\"row_variants\":\"");
+		sl_buf_str(out, places);
+	}
+	sl_buf_char(out, '"');
+}
+
+void sl_v2_write_head(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out)
 {
 	const struct sl_served *served = rows->served;
+	const char *version = sl_inputs_version(rows);
 	sl_buf_str(out, "{\"model_name\":\"");
 	sl_buf_str(out, served->spec->name); /* a name of ours: nothing in it needs an escape */
 	sl_buf_str(out, "\",\"model_version\":\"");
-	sl_buf_str(out, served->version_text);
+	sl_buf_str(out, version);
 	if (request->id) {
 		sl_buf_str(out, "\",\"id\":");
 		sl_json_string(out, request->id, request->id_len);
@@ -329,11 +347,13 @@ void sl_v2_write_head(const struct sl_v2_request *request, const struct sl_input
 	}
 	sl_buf_add(out, id->text, SL_ID_LEN);
 	sl_buf_str(out, "\",\"model_version\":\"");
-	sl_buf_str(out, served->version_text);
-	sl_buf_str(out, "\"},\"outputs\":[");
+	sl_buf_str(out, version);
+	sl_buf_char(out, '"');
+	write_route(out, rows);
+	sl_buf_str(out, "},\"outputs\":[");
 }
 
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+void sl_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		 size_t *ret_json_len)
 {
 	const struct sl_served *served = rows->served;

@@ -33,10 +33,10 @@ void sl_v2_end(struct sl_v2_request *request);
 int sl_v2_take_head(yyjson_val *id, yyjson_val *parameters, struct sl_v2_request *ret, struct sl_error *err);
 
 /* Appends the answer; *ret_json_len is where raw outputs begin, or out->len when there are none. */
-void sl_v2_write(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
+void sl_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		 size_t *ret_json_len);
 /* Appends it up to its first output. */
-void sl_v2_write_head(const struct sl_v2_request *request, const struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out);
+void sl_v2_write_head(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out);
 /* Appends the counters of an endpoint in Triton's form (its extension "statistics"). Requests are answered at once and alone: what
  * they waited is 0, and an execution is a request. */
 void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out);

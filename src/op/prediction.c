@@ -148,6 +148,12 @@ int sl_prediction_show(
 	sl_put_text(call, out, "endpoint", endpoint);
 	sl_put_int(call, out, "model_version", prediction.version);
 	sl_put_text(call, out, "package", sl_hash_hex(&prediction.package, hex));
+	if (prediction.variant) {
+		sl_put_text(call, out, "variant", sl_arena_strndup(call->arena, prediction.variant, prediction.variant_len));
+		sl_put_text(call, out, "route", sl_route_reason_name(prediction.reason));
+		if (prediction.reason == SL_ROUTE_SHADOW)
+			sl_put_text(call, out, "shadow_of", prediction.shadow_of.text);
+	}
 	sl_put_time(call, out, "received", prediction.received_ms);
 	sl_put_int(call, out, "latency_us", prediction.latency_us);
 	yyjson_mut_val *rows = sl_put_array(call, out, "rows");

@@ -5,6 +5,7 @@
 #include "op/context.h"
 #include "project/ref.h"
 #include "serve/log.h"
+#include "serve/plan.h"
 
 /* The newest `limit` requests of `endpoint` (NULL: of every endpoint of the project, newest first) as objects. */
 int sl_predictions_list(struct sl_call *call, struct sl_store *store, const char *endpoint, int64_t limit, yyjson_mut_val *items,

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "op/records.h"
 #include "serve/log.h"
+#include "serve/plan.h"
 #include "watch/label.h"
 
 enum { READ_BYTES = 4 << 20 };
@@ -78,6 +79,12 @@ static void add_prediction(struct sl_buf *out, const char *endpoint, const struc
 		add_cell(out, &p->keys[row]);
 	else
 		sl_buf_str(out, "null");
+	sl_buf_str(out, ",\"variant\":");
+	if (p->variant)
+		sl_json_string(out, p->variant, p->variant_len);
+	else
+		sl_buf_str(out, "null");
+	sl_buf_printf(out, ",\"route\":\"%s\",\"shadow_of\":\"%s\"", p->variant ? sl_route_reason_name(p->reason) : "", p->shadow_of.text);
 	sl_buf_printf(out, ",\"version\":%" PRId64 ",\"package\":\"%s\",\"received_ms\":%" PRId64 ",\"time_ms\":%" PRId64
 			   ",\"latency_us\":%u",
 		      p->version, sl_hash_hex(&p->package, hex), p->received_ms, p->times_ms ? p->times_ms[row] : p->received_ms,

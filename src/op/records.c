@@ -51,7 +51,7 @@ const struct sl_record_table sl_record_tables[] = {
 	{"params", "{run:'VARCHAR',name:'VARCHAR',value:'VARCHAR'}",
 	 "SELECT run, name, value FROM run_param ORDER BY run DESC, name LIMIT ?1", NULL},
 	{"predictions",
-	 "{endpoint:'VARCHAR',id:'VARCHAR','row':'BIGINT',key:'VARCHAR',version:'BIGINT',package:'VARCHAR',received_ms:'BIGINT',"
+	 "{endpoint:'VARCHAR',id:'VARCHAR','row':'BIGINT',key:'VARCHAR',variant:'VARCHAR',route:'VARCHAR',shadow_of:'VARCHAR',version:'BIGINT',package:'VARCHAR',received_ms:'BIGINT',"
 	 "time_ms:'BIGINT',latency_us:'BIGINT',prediction:'DOUBLE',outputs:'VARCHAR',inputs:'VARCHAR'}",
 	 NULL, sl_record_predictions},
 	{"runs",

@@ -10,6 +10,7 @@
 #include "op/handlers.h"
 #include "op/prediction.h"
 #include "op/resolve.h"
+#include "op/route.h"
 #include "op/show.h"
 #include "os/walk.h"
 #include "track/model.h"
@@ -373,7 +374,7 @@ static int show_endpoint(const struct subject *s, struct sl_error *err)
 	sl_put_text(s->call, s->out, "time", *endpoint->time ? endpoint->time : NULL);
 	if (sl_model_find(&s->store->track, endpoint->model, endpoint->alias, &version, NULL) == 0)
 		sl_put_int(s->call, s->out, "version", version.version);
-	return 0;
+	return sl_route_put(s->call, s->store, endpoint, s->out, err);
 }
 
 static int show_file(const struct subject *s, struct sl_error *err)

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "project/shape.h"
+#include "project/traffic.h"
 
 /* Everything that can be read or brought up to date; the value says what it is. */
 struct names { struct sl_loader *loader; struct sl_map *made, *reads; struct sl_name_list readable; /* what `reads` has, in order */ };
@@ -159,6 +160,9 @@ static int check_endpoints(struct names *n)
 		const struct sl_endpoint *e = &p->endpoints[i];
 		rc = sl_name_list_add(n->loader, &endpoints, e->name);
 		rc = rc ? rc : want(n, sl_project_model(p, e->model) != NULL, e->mark, "endpoint", e->name, "serves", e->model, "which is no model", models.items, models.count);
+		for (size_t v = 1; !rc && v < e->rules->variant_count; v++)
+			rc = want(n, sl_project_model(p, e->rules->variants[v].model) != NULL, e->mark, "endpoint", e->name, "sends traffic to",
+				  e->rules->variants[v].model, "which is no model", models.items, models.count);
 	}
 	for (size_t i = 0; !rc && i < p->monitor_count; i++)
 		rc = want(n, sl_project_endpoint(p, p->monitors[i].endpoint) != NULL, p->monitors[i].mark, "monitor", p->monitors[i].name, "watches",

@@ -194,6 +194,7 @@ struct sl_model {
 	struct sl_mark mark;
 };
 
+struct sl_traffic;
 struct sl_endpoint {
 	const char *name;
 	const char *model, *alias;     /* "delay@champion" -> model "delay", alias "champion"; a number is a version */
@@ -201,6 +202,8 @@ struct sl_endpoint {
 	const char *key, *time;        /* extra request columns that are logged as the prediction's key and event time; "" = none */
 	struct sl_names log_hash, log_drop; /* columns logged as a hash, or left out */
 	bool ignore_extra;             /* extra: ignore | refuse */
+	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
+	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
 	uint64_t retain_bytes;
 	int64_t retain_ms;
 	struct sl_mark mark;

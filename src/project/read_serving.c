@@ -1,9 +1,11 @@
 /* Sections `models`, `endpoints`, `monitors`, `triggers`. */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "project/shape.h"
+#include "project/traffic.h"
 
 extern const struct sl_shape sl_shape_model_evaluate;
 
@@ -47,7 +49,7 @@ int sl_read_models(struct sl_loader *loader, const struct sl_yaml *node, void *p
 
 /* ---- endpoints ------------------------------------------------------------------------------------------------------- */
 
-struct endpoint_read { struct sl_endpoint endpoint; const char *model, *log, *extra; };
+struct endpoint_read { struct sl_endpoint endpoint; const char *model, *log, *extra; struct sl_mark traffic_mark; };
 
 struct retain_read { int64_t time_ms; uint64_t size_bytes; };
 static const struct sl_row RETAIN_ROWS[] = {
@@ -66,10 +68,35 @@ static int read_retain(struct sl_loader *loader, const struct sl_yaml *node, voi
 	return rc;
 }
 
+/* Kept as text, the form in which rules are also set while the server runs. */
+static int read_traffic(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct endpoint_read *read = target;
+	read->traffic_mark = node->mark;
+	return sl_load_definition(loader, node, &read->endpoint.traffic);
+}
+
+/* After the whole endpoint: variants are aliases of its model. */
+static int check_traffic(struct sl_loader *loader, struct endpoint_read *read)
+{
+	struct sl_endpoint *endpoint = &read->endpoint;
+	char where[160];
+	struct sl_error why = {0};
+	snprintf(where, sizeof where, "endpoint '%.100s'", endpoint->name);
+	int rc = sl_traffic_parse(endpoint->traffic, where, endpoint->model, endpoint->alias, loader->arena,
+				  &endpoint->rules, &why);
+	if (!rc)
+		return 0;
+	sl_load_fail(loader, read->traffic_mark, rc, "%s", why.message);
+	return why.hint[0] ? sl_error_hint(loader->err, "%s", why.hint) : rc;
+}
+
 #define ENDPOINT(member) offsetof(struct endpoint_read, endpoint.member)
 static const char *const LOG[] = {"all", "none", NULL}, *const EXTRA[] = {"refuse", "ignore", NULL};
 static const struct sl_row ENDPOINT_ROWS[] = {
 	{"model", SL_ROW_TEXT, offsetof(struct endpoint_read, model), .required = true, .about = "NAME@ALIAS or NAME@VERSION; without '@': the champion"},
+	{"traffic", SL_ROW_OTHER, .read = read_traffic, .schema = SL_TRAFFIC_SCHEMA,
+	 .about = "which models answer which requests: weights, sticky, segments, shadow, fallback"},
 	{"log", SL_ROW_CHOICE, offsetof(struct endpoint_read, log), .choices = LOG, .about = "which predictions are kept"},
 	{"key", SL_ROW_TEXT, ENDPOINT(key), .about = "request column that labels will come back by"},
 	{"time", SL_ROW_TEXT, ENDPOINT(time), .about = "request column with the event's time; the time of the request when not given"},
@@ -83,7 +110,7 @@ const struct sl_shape sl_shape_endpoint = SL_SHAPE("an endpoint", ENDPOINT_ROWS)
 static int read_endpoint(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct endpoint_read read = {.log = LOG[0], .extra = EXTRA[0], .model = "",
-				     .endpoint = {.name = name, .key = "", .time = "", .alias = "champion", .retain_bytes = (uint64_t)64 << 30, .mark = node->mark}};
+				     .endpoint = {.name = name, .key = "", .time = "", .traffic = "", .alias = "champion", .retain_bytes = (uint64_t)64 << 30, .mark = node->mark}};
 	int rc = sl_shape_read(loader, &sl_shape_endpoint, node, &read);
 	if (rc)
 		return rc;
@@ -95,8 +122,9 @@ static int read_endpoint(struct sl_loader *loader, const char *name, const struc
 		read.endpoint.alias = at + 1;
 	read.endpoint.log_all = read.log == LOG[0];
 	read.endpoint.ignore_extra = read.extra == EXTRA[1];
+	rc = check_traffic(loader, &read);
 	*(struct sl_endpoint *)element = read.endpoint;
-	return 0;
+	return rc;
 }
 
 int sl_read_endpoints(struct sl_loader *loader, const struct sl_yaml *node, void *project)

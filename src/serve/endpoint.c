@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "serve/endpoint_internal.h"
+#include "serve/plan.h"
+#include "serve/shadow.h"
 #include "serve/writer.h"
-#include "track/model.h"
 
 /* ---- one loaded version ---- */
 
@@ -27,7 +27,10 @@ void sl_served_unref(struct sl_served *served)
 	assert(before > 0);
 	if (before > 1)
 		return;
-	sl_infer_free(served->infer);
+	if (served->plan)
+		sl_plan_release(served->plan); /* the engine is that of one of its versions */
+	else
+		sl_infer_free(served->infer);
 	sl_graph_free(served->graph);
 	sl_map_free(served->by_name);
 	sl_arena_free(served->arena); /* `served` itself lives in it */
@@ -49,12 +52,13 @@ static size_t extra_slot(struct sl_served *served, const char *name)
 	return add_slot(served, name);
 }
 
-int sl_served_make_slots(struct sl_served *served, struct sl_error *err)
+int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err)
 {
 	const struct sl_endpoint *spec = served->spec;
-	size_t features = served->package.feature_count;
-	served->slots = sl_arena_array(served->arena, features + 2, sizeof *served->slots);
-	served->slot_lens = sl_arena_array(served->arena, features + 2, sizeof *served->slot_lens);
+	size_t features = served->package.feature_count, most = features + 2 + more_count;
+	served->slot_count = 0;
+	served->slots = sl_arena_array(served->arena, most, sizeof *served->slots);
+	served->slot_lens = sl_arena_array(served->arena, most, sizeof *served->slot_lens);
 	served->by_name = sl_map_new(err);
 	if (!served->slots || !served->slot_lens || !served->by_name)
 		return sl_fail_memory(err);
@@ -62,41 +66,13 @@ int sl_served_make_slots(struct sl_served *served, struct sl_error *err)
 		add_slot(served, served->package.features[i].name);
 	served->key_slot = spec->key[0] ? extra_slot(served, spec->key) : SIZE_MAX;
 	served->time_slot = spec->time[0] ? extra_slot(served, spec->time) : SIZE_MAX;
+	for (size_t i = 0; i < more_count; i++)
+		extra_slot(served, more[i]);
 	for (size_t i = 0; i < served->slot_count; i++) {
 		int rc = sl_map_set(served->by_name, served->slots[i], &served->slots[i], NULL, err);
 		if (rc)
 			return rc;
 	}
-	return 0;
-}
-
-static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, const struct sl_model_version *version,
-		struct sl_served **ret,
-		struct sl_error *err)
-{
-	struct sl_arena *arena = sl_arena_new(0, err);
-	struct sl_served *served = arena ? sl_arena_alloc(arena, sizeof *served) : NULL;
-	if (!served) {
-		sl_arena_free(arena);
-		return sl_fail_memory(err);
-	}
-	served->arena = arena;
-	served->endpoint = endpoint;
-	served->spec = endpoint->spec;
-	served->version = version->version;
-	served->references = 1;
-	snprintf(served->version_text, sizeof served->version_text, "%lld", (long long)version->version);
-	served->series = sl_stats_series(serving->stats, endpoint->spec->name, served->version_text);
-	int rc = sl_package_read(serving->store->objects, &version->hash, arena, &served->package, err);
-	if (!rc)
-		rc = sl_package_load(serving->store->objects, NULL, &served->package, &served->infer, err);
-	if (!rc)
-		rc = sl_served_make_slots(served, err);
-	if (rc) {
-		sl_served_unref(served);
-		return rc;
-	}
-	*ret = served;
 	return 0;
 }
 
@@ -122,51 +98,7 @@ const char *sl_served_nearest(const struct sl_served *served, const char *name)
 	return sl_str_nearest(name, served->slots, served->slot_count);
 }
 
-/* ---- following the aliases ---- */
-
-static void set_problem(struct sl_endpoint_state *endpoint, const struct sl_error *problem)
-{
-	bool news = problem->code != endpoint->problem.code || strcmp(problem->message, endpoint->problem.message) != 0;
-	endpoint->problem = *problem;
-	if (news && problem->code)
-		sl_log(SL_LOG_WARNING, "endpoint '%s': %s%s%s", endpoint->spec->name, problem->where,
-		       problem->where[0] ? ": " : "", problem->message);
-}
-
-/* 1 when another version answers now. */
-static int follow(struct sl_serving *serving, struct sl_endpoint_state *endpoint)
-{
-	struct sl_error err = {0};
-	struct sl_model_version version;
-	struct sl_served *fresh = NULL;
-	const struct sl_endpoint *spec = endpoint->spec;
-	int rc = sl_model_find(&serving->store->track, spec->model, spec->alias, &version, &err);
-	if (rc) {
-		/* What answers goes on answering: a registry that cannot be read is no reason to stop. */
-		set_problem(endpoint, &err);
-		return 0;
-	}
-	struct sl_served *now = endpoint->now;
-	if (now && now->version == version.version && sl_hash_eq(&now->package.hash, &version.hash)) {
-		set_problem(endpoint, &err);
-		return 0;
-	}
-	if (endpoint->problem.code && sl_hash_eq(&endpoint->refused, &version.hash))
-		return 0;
-	rc = load(serving, endpoint, &version, &fresh, &err);
-	if (rc) {
-		endpoint->refused = version.hash;
-		sl_error_context(&err, "model '%s' version %lld cannot be served", spec->model, (long long)version.version);
-		set_problem(endpoint, &err);
-		return 0;
-	}
-	endpoint->refused = (struct sl_hash){0};
-	endpoint->now = fresh;
-	sl_served_unref(now);
-	set_problem(endpoint, &err);
-	sl_log(SL_LOG_INFO, "endpoint '%s' answers with model '%s' version %s", spec->name, spec->model, fresh->version_text);
-	return 1;
-}
+/* ---- opening and looking ---- */
 
 int sl_serving_refresh(struct sl_serving *serving)
 {
@@ -174,7 +106,7 @@ int sl_serving_refresh(struct sl_serving *serving)
 	if (serving->shelf)
 		return shelf_refresh(serving);
 	for (size_t i = 0; i < serving->count; i++)
-		swapped += follow(serving, serving->endpoints[i]);
+		swapped += follow_endpoint(serving, serving->endpoints[i]);
 	return swapped;
 }
 
@@ -186,6 +118,8 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 	serving->store = store;
 	serving->endpoints = sl_alloc_array(project->endpoint_count + 1, sizeof *serving->endpoints, err);
 	int rc = serving->endpoints ? sl_stats_open(store->dir, &serving->stats, err) : SL_E_NO_MEMORY;
+	if (!rc)
+		rc = sl_shadow_new(&serving->shadow, err);
 	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
 		struct sl_endpoint_state *endpoint = sl_alloc(sizeof *endpoint, err);
 		if (!endpoint) {
@@ -227,8 +161,9 @@ void sl_serving_close(struct sl_serving *serving)
 		return;
 	if (serving->shelf)
 		shelf_close(serving);
+	sl_shadow_free(serving->shadow);
 	for (size_t i = 0; !serving->shelf && i < serving->count; i++) {
-		sl_served_unref(serving->endpoints[i]->now);
+		follow_done(serving->endpoints[i]);
 		sl_predlog_close(serving->endpoints[i]->log);
 		sl_free(serving->endpoints[i]);
 	}
@@ -268,6 +203,23 @@ struct sl_endpoint_state *sl_serving_find(const struct sl_serving *serving, cons
 	return NULL;
 }
 
+/* The versions of the endpoint's own model that are loaded, each once: of `i` the i-th; NULL behind the last. */
+static struct sl_served *version_at(const struct sl_endpoint_state *endpoint, size_t i)
+{
+	const struct sl_plan *plan = endpoint->now ? endpoint->now->plan : NULL;
+	if (!plan)
+		return i ? NULL : endpoint->now;
+	for (size_t v = 0; v < plan->count; v++) {
+		struct sl_served *served = plan->variants[v].served;
+		bool known = !served || strcmp(plan->variants[v].spec->model, endpoint->spec->model) != 0;
+		for (size_t before = 0; !known && before < v; before++)
+			known = plan->variants[before].served == served;
+		if (!known && i-- == 0)
+			return served;
+	}
+	return NULL;
+}
+
 int sl_endpoint_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_served **ret,
 		     struct sl_error *err)
 {
@@ -278,13 +230,17 @@ int sl_endpoint_take(struct sl_endpoint_state *endpoint, const char *version, si
 		sl_fail(err, SL_E_BUSY, "endpoint '%s' has no model yet: %s", endpoint->spec->name, endpoint->problem.message);
 		return sl_error_hint(err, "run the project, then promote a version to '%s'", endpoint->spec->alias);
 	}
-	if (version && compare_name(now->version_text, version, len) != 0) {
-		sl_fail(err, SL_E_NOT_FOUND, "version '%.*s' of '%s' is not served", (int)(len < 40 ? len : 40), version,
-			endpoint->spec->name);
-		return sl_error_hint(err, "version %s is", now->version_text);
+	if (!version) {
+		*ret = now;
+		return 0;
 	}
-	*ret = now;
-	return 0;
+	for (size_t i = 0; i < sl_endpoint_version_count(endpoint); i++)
+		if (compare_name(version_at(endpoint, i)->version_text, version, len) == 0) {
+			*ret = version_at(endpoint, i);
+			return 0;
+		}
+	sl_fail(err, SL_E_NOT_FOUND, "version '%.*s' of '%s' is not served", (int)(len < 40 ? len : 40), version, endpoint->spec->name);
+	return sl_error_hint(err, "version %s is", now->version_text);
 }
 
 bool sl_endpoint_ready(const struct sl_endpoint_state *endpoint)
@@ -294,12 +250,17 @@ bool sl_endpoint_ready(const struct sl_endpoint_state *endpoint)
 
 size_t sl_endpoint_version_count(const struct sl_endpoint_state *endpoint)
 {
-	return endpoint->files ? endpoint->files->version_count : endpoint->now != NULL;
+	size_t count = 0;
+	if (endpoint->files)
+		return endpoint->files->version_count;
+	while (version_at(endpoint, count))
+		count++;
+	return count;
 }
 
 const char *sl_endpoint_version(const struct sl_endpoint_state *endpoint, size_t i)
 {
-	return endpoint->files ? endpoint->files->versions[i].file.version : endpoint->now->version_text;
+	return endpoint->files ? endpoint->files->versions[i].file.version : version_at(endpoint, i)->version_text;
 }
 
 static int refuse_registry(struct sl_error *err)
@@ -327,6 +288,7 @@ int sl_serving_unload(struct sl_serving *serving, const char *name, size_t len, 
 const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint) { return endpoint->spec; }
 const struct sl_error *sl_endpoint_problem(const struct sl_endpoint_state *endpoint) { return &endpoint->problem; }
 struct sl_endpoint_stats *sl_endpoint_stats(struct sl_endpoint_state *endpoint) { return &endpoint->stats; }
+struct sl_shadow *sl_serving_shadow(const struct sl_serving *serving) { return serving->shadow; }
 struct sl_stats *sl_serving_stats(const struct sl_serving *serving) { return serving->stats; }
 
 void sl_endpoint_refused(struct sl_endpoint_state *endpoint, int status)

@@ -5,7 +5,7 @@
  *
  * A loaded version (struct sl_served) is immutable and counted: a request takes it once and is answered by it alone, whatever
  * is promoted meanwhile; the old one is freed when its last request has ended. A version that cannot be loaded never takes the
- * place of one that can.
+ * place of one that can. Of an endpoint with traffic rules, what a request takes is a front: rules and every version that they name.
  * Everything happens on one thread.
  */
 #ifndef SL_SERVE_ENDPOINT_H
@@ -19,6 +19,7 @@
 
 /* The columns that a request may give are slots: the model's features in their order, then the endpoint's key and time columns
  * where they are no features. */
+struct sl_plan;
 struct sl_served {
 	struct sl_endpoint_state *endpoint;
 	const struct sl_endpoint *spec;
@@ -35,6 +36,7 @@ struct sl_served {
 	const char *matrix;      /* the metadata shows one tensor of this name, [rows, columns]; NULL: a tensor per column */
 	size_t max_rows;         /* of one request; 0: SL_INPUTS_MAX */
 	struct sl_map *by_name;
+	const struct sl_plan *plan; /* a front: the endpoint's rules say which version answers (serve/plan.h); NULL: this one does */
 	struct sl_stats_series *series; /* counts its answers for /metrics; NULL: nobody asks */
 	struct sl_arena *arena;
 	unsigned references;
@@ -42,8 +44,8 @@ struct sl_served {
 void sl_served_ref(struct sl_served *served);
 void sl_served_unref(struct sl_served *served); /* NULL is fine */
 
-/* Fills slots, slot_lens, slot_count, key_slot, time_slot and by_name from package and spec; in the arena. */
-int sl_served_make_slots(struct sl_served *served, struct sl_error *err);
+/* Fills slots, slot_lens, slot_count, key_slot, time_slot and by_name from package, spec and further names (borrowed); in the arena. */
+int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err);
 
 enum { SL_SLOT_NONE = -1 };
 /* The slot of a column, or SL_SLOT_NONE. `guess` is tried first: requests name their columns in the same order again and
@@ -59,6 +61,7 @@ struct sl_endpoint_stats {
 	int64_t last_ms;                          /* when the last one was answered; 0: never */
 };
 
+struct sl_shadow;
 struct sl_endpoint_state; /* one endpoint */
 struct sl_serving;        /* all of them */
 
@@ -85,6 +88,8 @@ void sl_serving_close(struct sl_serving *serving); /* every sl_served must have 
 /* Looks at the aliases (about 20 us each), or at the disk, and swaps what moved. Returns how many were swapped; never fails: what
  * went wrong is sl_endpoint_problem. Endpoints of files that are gone are gone, so no endpoint may be held over it. */
 int sl_serving_refresh(struct sl_serving *serving);
+/* Copies of answered requests that wait for shadows (serve/shadow.h); NULL when files are served. */
+struct sl_shadow *sl_serving_shadow(const struct sl_serving *serving);
 /* The counters of a project's endpoints; NULL when files are served. */
 struct sl_stats *sl_serving_stats(const struct sl_serving *serving);
 
@@ -96,7 +101,7 @@ struct sl_endpoint_state *sl_serving_find(const struct sl_serving *serving, cons
 const struct sl_endpoint *sl_endpoint_spec(const struct sl_endpoint_state *endpoint);
 /* Whether it could answer: loaded, or on disk with no problem known. */
 bool sl_endpoint_ready(const struct sl_endpoint_state *endpoint);
-/* What answers for `version` (NULL: the endpoint's own choice, which of files is the greatest number), loaded if it must be. Borrowed
+/* What answers for `version` (NULL: the endpoint's own choice, by its rules, which of files is the greatest number), loaded if it must be. Borrowed
  * until the next take or refresh; sl_served_ref keeps it. SL_E_NOT_FOUND: no such version; SL_E_BUSY: not ready. */
 int sl_endpoint_take(struct sl_endpoint_state *endpoint, const char *version, size_t len, struct sl_served **ret,
 		     struct sl_error *err);

@@ -3,7 +3,9 @@
 #define SL_SERVE_ENDPOINT_INTERNAL_H
 
 #include "serve/endpoint.h"
+#include "project/traffic.h"
 #include "serve/model_find.h"
+#include "serve/shadow.h"
 
 /* One version of a model file. */
 struct shelf_version {
@@ -24,13 +26,30 @@ struct shelf_model {
 	struct sl_arena *arena;      /* everything above */
 };
 
-struct sl_endpoint_state {
-	const struct sl_endpoint *spec;
-	struct sl_served *now;       /* of the registry */
-	struct sl_predlog *log;
+/* A variant of the rules, as it follows its alias. */
+struct variant_state {
+	struct sl_served *now;       /* NULL: none is loaded */
 	struct sl_error problem;
 	struct sl_hash refused;      /* the package that could not be loaded: it is not tried again */
+};
+
+/* Rules as they are in use, and where each of their variants is. */
+struct rules_state {
+	struct sl_arena *arena;
+	char *text;                  /* they were read from; in the arena, as all else but what the variants load */
+	char *weights;               /* of an experiment, as JSON; "" = the rules' own */
+	const struct sl_traffic *traffic;
+	struct variant_state variants[SL_VARIANTS_MAX];
+};
+
+struct sl_endpoint_state {
+	const struct sl_endpoint *spec;
+	struct sl_served *now;       /* of the registry: a version, or a front */
+	struct rules_state *rules;   /* of the registry */
+	struct sl_predlog *log;
+	struct sl_error problem;
 	struct sl_endpoint_stats stats;
+	struct sl_shadow_stats shadow;
 	struct sl_stats_series *unanswered; /* counts what came while no version was there */
 	struct shelf_model *files;   /* NULL: follows the registry */
 };
@@ -38,10 +57,16 @@ struct sl_endpoint_state {
 struct sl_serving {
 	struct sl_stats *stats; /* of a project's; else NULL */
 	struct sl_store *store;
+	struct sl_shadow *shadow;
 	struct sl_endpoint_state **endpoints; /* of files: by name */
 	size_t count;
 	struct shelf *shelf;         /* NULL: the registry's */
 };
+
+/* ---- follow.c: endpoints of the registry ---- */
+/* 1 when the endpoint answers otherwise now: another version, other rules. */
+int follow_endpoint(struct sl_serving *serving, struct sl_endpoint_state *endpoint);
+void follow_done(struct sl_endpoint_state *endpoint);
 
 /* ---- shelf.c: endpoints of files ---- */
 int shelf_open(struct sl_serving *serving, const struct sl_serving_files *files, struct sl_error *err);

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "serve/plan.h"
 
-enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, COLUMN_HASHED = 1, VARINT_MOST = 10 };
+enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, HAS_ROUTE = 4, COLUMN_HASHED = 1, VARINT_MOST = 10 };
 /* A cell begins with one of these. */
 enum { TAG_NULL, TAG_FALSE, TAG_TRUE, TAG_INT, TAG_DOUBLE, TAG_TEXT };
 enum { HEAD_FIXED = 2 + 4 + SL_HASH_BYTES + 8 };
@@ -75,7 +76,7 @@ static size_t cells_bound(const struct sl_cell *cells, size_t count)
 
 static size_t bound_of(const struct sl_prediction *p)
 {
-	size_t bound = HEAD_FIXED + 5 * VARINT_MOST + p->row_count * p->output_count * sizeof(float);
+	size_t bound = HEAD_FIXED + 6 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->row_count * p->output_count * sizeof(float);
 	for (size_t i = 0; i < p->column_count; i++)
 		bound += 1 + VARINT_MOST + p->columns[i].name_len + cells_bound(p->columns[i].cells, p->row_count);
 	if (p->times_ms)
@@ -88,7 +89,7 @@ static size_t bound_of(const struct sl_prediction *p)
 static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p)
 {
 	*out++ = FORMAT;
-	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0));
+	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0) | (p->variant ? HAS_ROUTE : 0));
 	out = put_le(out, p->latency_us, 4);
 	memcpy(out, p->package.bytes, SL_HASH_BYTES);
 	out = put_le(out + SL_HASH_BYTES, (uint64_t)p->received_ms, 8);
@@ -96,7 +97,15 @@ static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p
 	out = put_varint(out, p->first_row);
 	out = put_varint(out, p->row_count);
 	out = put_varint(out, p->column_count);
-	return put_varint(out, p->output_count);
+	out = put_varint(out, p->output_count);
+	if (!p->variant)
+		return out;
+	*out++ = (unsigned char)p->reason;
+	out = put_bytes(out, p->variant, p->variant_len);
+	if (p->reason != SL_ROUTE_SHADOW)
+		return out;
+	memcpy(out, p->shadow_of.text, SL_ID_LEN);
+	return out + SL_ID_LEN;
 }
 
 static unsigned char *put_body(unsigned char *out, const struct sl_prediction *p)
@@ -299,13 +308,27 @@ static unsigned get_head(struct input *in, struct sl_prediction *p)
 	return flags;
 }
 
-static bool get_id(const struct sl_record *record, struct sl_id *ret)
+static bool parse_id(const void *data, struct sl_id *ret)
 {
 	char text[SL_ID_LEN + 1] = {0};
-	if (!record->key || record->key_len != SL_ID_LEN)
-		return false;
-	memcpy(text, record->key, SL_ID_LEN);
+	memcpy(text, data, SL_ID_LEN);
 	return sl_id_parse(text, ret);
+}
+
+static bool get_id(const struct sl_record *record, struct sl_id *ret)
+{
+	return record->key && record->key_len == SL_ID_LEN && parse_id(record->key, ret);
+}
+
+static void get_route(struct input *in, struct sl_prediction *p)
+{
+	p->reason = (unsigned)get_le(in, 1);
+	p->variant = get_bytes(in, &p->variant_len);
+	in->bad |= p->reason >= SL_ROUTE_REASONS || p->variant_len > SL_PREDLOG_VARIANT_MAX;
+	if (in->bad || p->reason != SL_ROUTE_SHADOW)
+		return;
+	in->bad = in->end - in->p < SL_ID_LEN || !parse_id(in->p, &p->shadow_of);
+	in->p += in->bad ? 0 : SL_ID_LEN;
 }
 
 int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, struct sl_prediction *ret, struct sl_error *err)
@@ -315,6 +338,8 @@ int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, st
 		return sl_fail(err, SL_E_CORRUPT, "record %lld is no prediction", (long long)record->offset);
 	struct input in = {.p = record->value, .end = (const unsigned char *)record->value + record->value_len};
 	unsigned flags = get_head(&in, &p);
+	if (!in.bad && flags & HAS_ROUTE)
+		get_route(&in, &p);
 	int rc = in.bad ? 0 : get_columns(&in, &p, arena, err);
 	if (!rc && !in.bad && flags & HAS_TIMES)
 		rc = get_times(&in, &p, arena, err);

@@ -20,6 +20,7 @@ enum {
 	SL_PREDLOG_ROWS_MAX = 100000,    /* of one record */
 	SL_PREDLOG_COLUMNS_MAX = 10000,
 	SL_PREDLOG_OUTPUTS_MAX = 1000,   /* per row */
+	SL_PREDLOG_VARIANT_MAX = 300,    /* bytes of a variant's name */
 };
 
 /* A logged column: the value of every row as it was received (after the endpoint's hash and drop rules). */
@@ -42,6 +43,10 @@ struct sl_prediction {
 	const int64_t *times_ms;        /* event time per row; NULL: all received_ms */
 	const struct sl_cell *keys;     /* per row, the endpoint's key column; NULL: none */
 	const float *outputs;           /* row_count x output_count */
+	const char *variant;            /* of the endpoint's rules, "delay@challenger"; NULL: it had none */
+	size_t variant_len;
+	unsigned reason;                /* enum sl_route_reason (serve/plan.h) */
+	struct sl_id shadow_of;         /* SL_ROUTE_SHADOW: the prediction that was answered */
 };
 
 /* Stream's name of an endpoint's log into out. */

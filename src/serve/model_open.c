@@ -233,7 +233,7 @@ int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *
 	if (!rc)
 		rc = apply_config(served, config, err);
 	if (!rc)
-		rc = sl_served_make_slots(served, err);
+		rc = sl_served_make_slots(served, NULL, 0, err);
 	if (rc) {
 		sl_error_where(err, "%s", file->path);
 		sl_served_unref(served);

@@ -27,6 +27,14 @@ static int room(void **array, size_t *cap, size_t count, size_t size_bytes, stru
 
 #define ROOM(array, cap, count) room((void **)&(array), &(cap), (count), sizeof *(array), err)
 
+/* Variants and reasons in one piece. */
+static int make_choices(struct sl_inputs *rows, size_t count, struct sl_error *err)
+{
+	int rc = ROOM(rows->variants, rows->choices_cap, 2 * count);
+	rows->reasons = rows->variants + count;
+	return rc;
+}
+
 int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t count, struct sl_error *err)
 {
 	assert(!rows->served);
@@ -43,11 +51,13 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 	if (!rc)
 		rc = ROOM(rows->given, rows->slots_cap, served->slot_count);
 	if (!rc)
-		rc = ROOM(rows->features, rows->features_cap, count * served->package.feature_count);
+		rc = ROOM(rows->features, rows->features_cap, count * (served->plan ? served->plan->features : served->package.feature_count));
 	if (!rc)
 		rc = ROOM(rows->outputs, rows->outputs_cap, count * served->package.output_count);
 	if (!rc)
 		rc = ROOM(rows->times_ms, rows->times_cap, count);
+	if (!rc && served->plan)
+		rc = make_choices(rows, count, err);
 	if (!rc && !rows->arena && !(rows->arena = sl_arena_new(SL_INPUTS_MEMORY_MAX, err)))
 		rc = SL_E_NO_MEMORY;
 	if (rc)
@@ -69,6 +79,7 @@ void sl_inputs_done(struct sl_inputs *rows)
 	sl_free(rows->features);
 	sl_free(rows->outputs);
 	sl_free(rows->times_ms);
+	sl_free(rows->variants);
 	sl_arena_free(rows->arena);
 	*rows = (struct sl_inputs){0};
 }
@@ -86,31 +97,118 @@ void sl_inputs_end(struct sl_inputs *rows)
 		sl_arena_reset(rows->arena);
 }
 
-static int check_given(const struct sl_inputs *rows, struct sl_error *err)
+/* Rows that one version answers. */
+struct group {
+	struct sl_inputs *rows;
+	const struct sl_served *served;
+	const size_t *slots;   /* of feature f; NULL: f itself */
+	const size_t *indexes; /* of the rows; NULL: all */
+	size_t count;
+};
+
+static size_t slot_of(const struct group *group, size_t f) { return group->slots ? group->slots[f] : f; }
+
+static int check_given(const struct group *group, struct sl_error *err)
 {
-	const struct sl_served *served = rows->served;
-	for (size_t i = 0; i < served->package.feature_count; i++)
-		if (!rows->given[i])
-			return sl_fail(err, SL_E_INVALID, "column '%s' is missing", served->slots[i]);
+	const struct sl_package *package = &group->served->package;
+	for (size_t f = 0; f < package->feature_count; f++)
+		if (!group->rows->given[slot_of(group, f)])
+			return sl_fail(err, SL_E_INVALID, "column '%s' is missing", package->features[f].name);
 	return 0;
 }
 
-static int encode(struct sl_inputs *rows, struct sl_error *err)
+static int encode(const struct group *group, struct sl_error *err)
 {
-	const struct sl_package *package = &rows->served->package;
+	struct sl_inputs *rows = group->rows;
+	const struct sl_package *package = &group->served->package;
 	size_t width = package->feature_count;
 	uint64_t unseen = 0;
 	for (size_t f = 0; f < width; f++) {
-		const struct sl_cell *cells = rows->cells + f * rows->count;
-		for (size_t row = 0; row < rows->count; row++) {
-			int rc = sl_encode(&package->features[f], &cells[row], &rows->features[row * width + f], err);
+		const struct sl_cell *cells = rows->cells + slot_of(group, f) * rows->count;
+		for (size_t i = 0; i < group->count; i++) {
+			size_t row = group->indexes ? group->indexes[i] : i;
+			int rc = sl_encode(&package->features[f], &cells[row], &rows->features[i * width + f], err);
 			if (rc < 0)
 				return rows->count > 1 ? sl_error_context(err, "row %zu", row) : rc;
 			unseen += rc == SL_ENCODED_UNSEEN;
 		}
 	}
-	rows->unseen = unseen;
+	rows->unseen += unseen;
 	return 0;
+}
+
+static int compute(const struct group *group, struct sl_error *err)
+{
+	struct sl_inputs *rows = group->rows;
+	size_t width = group->served->package.output_count;
+	int rc = check_given(group, err);
+	if (!rc)
+		rc = encode(group, err);
+	if (rc)
+		return rc;
+	float *outputs = group->indexes ? sl_arena_array(rows->arena, group->count * width, sizeof *outputs) : rows->outputs;
+	if (!outputs)
+		return sl_fail_memory(err);
+	sl_infer_predict(group->served->infer, rows->features, group->count, outputs);
+	for (size_t i = 0; group->indexes && i < group->count; i++)
+		memcpy(rows->outputs + group->indexes[i] * width, outputs + i * width, width * sizeof *outputs);
+	return 0;
+}
+
+static struct group group_of(struct sl_inputs *rows, size_t variant)
+{
+	const struct sl_plan_variant *of = &rows->served->plan->variants[variant];
+	return (struct group){.rows = rows, .served = of->served, .slots = of->slots, .count = rows->count};
+}
+
+static void mark(const struct group *group, size_t variant, enum sl_route_reason reason)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		size_t row = group->indexes ? group->indexes[i] : i;
+		group->rows->variants[row] = (unsigned char)variant;
+		group->rows->reasons[row] = (unsigned char)reason;
+	}
+}
+
+/* By the variant, or by the fallback when that one cannot: its error is then the one that is told. */
+static int compute_or_fall_back(struct group *group, size_t variant, struct sl_error *err)
+{
+	const struct sl_plan *plan = group->rows->served->plan;
+	size_t fallback = plan->rules->fallback;
+	int rc = compute(group, err);
+	if (!rc || fallback == SIZE_MAX || fallback == variant || !plan->variants[fallback].served)
+		return rc;
+	group->served = plan->variants[fallback].served;
+	group->slots = plan->variants[fallback].slots;
+	if (compute(group, NULL))
+		return rc;
+	mark(group, fallback, SL_ROUTE_FALLBACK);
+	return 0;
+}
+
+/* Each variant answers its rows, wherever in the request they stand. */
+static int compute_mixed(struct sl_inputs *rows, struct sl_error *err)
+{
+	const struct sl_plan *plan = rows->served->plan;
+	size_t *indexes = sl_arena_array(rows->arena, rows->count, sizeof *indexes);
+	unsigned char *chosen = sl_arena_array(rows->arena, rows->count, 1);
+	int rc = indexes && chosen ? 0 : sl_fail_memory(err);
+	if (!rc)
+		memcpy(chosen, rows->variants, rows->count); /* a fallback changes rows->variants */
+	for (size_t variant = 0; !rc && variant < plan->count; variant++) {
+		struct group group = group_of(rows, variant);
+		group.indexes = indexes;
+		group.count = 0;
+		for (size_t row = 0; row < rows->count; row++)
+			if (chosen[row] == variant)
+				indexes[group.count++] = row;
+		if (group.count)
+			rc = compute_or_fall_back(&group, variant, err);
+	}
+	rows->mixed = false;
+	for (size_t row = 1; row < rows->count; row++)
+		rows->mixed |= rows->variants[row] != rows->variants[0];
+	return rc;
 }
 
 static int event_time(const struct sl_cell *cell, int64_t received_ms, int64_t *ret, struct sl_error *err)
@@ -152,7 +250,7 @@ static int event_times(struct sl_inputs *rows, int64_t received_ms, const int64_
 
 static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 {
-	struct sl_stats_series *series = rows->served->series;
+	struct sl_stats_series *series = sl_inputs_answered(rows)->series;
 	int64_t logged_ns = sl_monotonic_ns();
 	sl_stats_status(series, 200);
 	sl_stats_add(&series->rows, rows->count);
@@ -163,22 +261,41 @@ static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 	sl_stats_time(series, SL_STATS_REQUEST, logged_ns - started_ns);
 }
 
+static int compute_all(struct sl_inputs *rows, struct sl_error *err)
+{
+	struct group all = {.rows = rows, .served = rows->served, .count = rows->count};
+	if (rows->served->graph) {
+		int rc = rows->feed.inputs ? 0 : check_given(&all, err);
+		return rc ? rc : sl_feed_compute(rows, err);
+	}
+	if (!rows->served->plan)
+		return compute(&all, err);
+	sl_plan_choose(rows->served->plan, rows);
+	if (rows->mixed)
+		return compute_mixed(rows, err);
+	all = group_of(rows, rows->variants[0]);
+	return compute_or_fall_back(&all, rows->variants[0], err);
+}
+
 int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err)
 {
 	rows->parsed_ns = sl_monotonic_ns();
-	int rc = rows->feed.inputs ? 0 : check_given(rows, err);
-	if (rc)
-		return rc;
-	if (rows->served->graph)
-		rc = sl_feed_compute(rows, err);
-	else
-		rc = encode(rows, err);
-	if (rc)
-		return rc;
-	if (!rows->served->graph)
-		sl_infer_predict(rows->served->infer, rows->features, rows->count, rows->outputs);
+	rows->unseen = 0;
+	int rc = compute_all(rows, err);
 	rows->computed_ns = sl_monotonic_ns();
-	return 0;
+	return rc;
+}
+
+int sl_predict_by(struct sl_inputs *rows, size_t variant, enum sl_route_reason reason, struct sl_error *err)
+{
+	struct group group = group_of(rows, variant);
+	rows->parsed_ns = sl_monotonic_ns();
+	rows->unseen = 0;
+	rows->mixed = false;
+	mark(&group, variant, reason);
+	int rc = compute(&group, err);
+	rows->computed_ns = sl_monotonic_ns();
+	return rc;
 }
 
 int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err)
@@ -198,7 +315,7 @@ int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *
 				       err);
 	if (rc) {
 		if (rows->served->series)
-			sl_stats_add(&rows->served->series->log_failures, 1);
+			sl_stats_add(&sl_inputs_answered(rows)->series->log_failures, 1);
 		sl_disk_hint(err, err ? err->where : "", 0);
 		return sl_error_context(err, "the prediction could not be logged");
 	}
@@ -212,4 +329,16 @@ int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *
 		count_answered(rows, started_ns);
 	*ret_id = id;
 	return 0;
+}
+
+int sl_predict_log_shadow(struct sl_inputs *rows, const struct sl_id *of, struct sl_error *err)
+{
+	const int64_t *times_ms;
+	struct sl_id id;
+	int rc = sl_id_new(&id, err);
+	if (!rc)
+		rc = event_times(rows, sl_id_time_ms(of), &times_ms, err);
+	return rc ? rc
+		  : sl_predlog_append_shadow(sl_endpoint_log(rows->served->endpoint), rows, &id, times_ms,
+					     (uint32_t)((rows->computed_ns - rows->parsed_ns) / 1000), of, err);
 }

@@ -10,7 +10,7 @@
 
 #include "base/id.h"
 #include "learn/encode.h"
-#include "serve/endpoint.h"
+#include "serve/plan.h"
 
 enum {
 	SL_INPUTS_MAX = 100000,             /* of one request */
@@ -35,10 +35,12 @@ struct sl_inputs {
 	float *outputs;          /* count x outputs, row-major */
 	struct sl_feed feed;
 	int64_t *times_ms;
+	unsigned char *variants, *reasons; /* per row, of a front: who answers it, and why (enum sl_route_reason); else not filled */
+	bool mixed;              /* the rows have different variants */
 	struct sl_arena *arena;  /* hashed texts, log columns */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
 	uint64_t unseen;
-	size_t cells_cap, slots_cap, features_cap, outputs_cap, times_cap;
+	size_t cells_cap, slots_cap, features_cap, outputs_cap, times_cap, choices_cap;
 };
 
 /* Takes a reference to `served`. SL_E_TOO_LARGE beyond the limits; SL_E_INVALID for no row. */
@@ -47,11 +49,29 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 void sl_inputs_end(struct sl_inputs *rows);
 void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
-/* Encodes and answers: rows->outputs, or the feed's, are filled. May run on any thread. SL_E_INVALID names the column and the row. */
+/* Chooses who answers, encodes and answers: rows->outputs, or the feed's, are filled. May run on any thread. SL_E_INVALID names the column and
+ * the row. */
 int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err);
+/* The same by one variant of a front, whatever its rules say; rows->reasons become `reason`. */
+int sl_predict_by(struct sl_inputs *rows, size_t variant, enum sl_route_reason reason, struct sl_error *err);
 /* Logs and counts what was computed, on the thread of the endpoints. On success *ret_id is the prediction's id, which the log has when this
  * returns (unless the endpoint logs nothing). `started_ns`: when the request was there, for the latency. SL_E_INVALID for a row's
  * time; SL_E_NO_SPACE when it could not be logged: then it must not be answered. */
 int sl_predict_commit(struct sl_inputs *rows, int64_t started_ns, struct sl_id *ret_id, struct sl_error *err);
+/* Logs what sl_predict_by computed as what a shadow said; nothing else is counted. */
+int sl_predict_log_shadow(struct sl_inputs *rows, const struct sl_id *of, struct sl_error *err);
+
+/* ---- who answered; texts live until rows_end ---- */
+
+/* The version that answered row 0. */
+const struct sl_served *sl_inputs_answered(const struct sl_inputs *rows);
+/* "3"; "3,4" when rows were answered by several. */
+const char *sl_inputs_version(struct sl_inputs *rows);
+/* "delay@champion", "delay@champion,delay@challenger"; NULL when the endpoint has no rules. */
+const char *sl_inputs_variant(struct sl_inputs *rows);
+/* "0,1,0": of every row the place of its variant in sl_inputs_variant; NULL when all have the same. */
+const char *sl_inputs_row_variants(struct sl_inputs *rows);
+/* The reason of row 0; NULL when the endpoint has no rules. */
+const char *sl_inputs_reason(const struct sl_inputs *rows);
 
 #endif

@@ -142,20 +142,25 @@ static int logged_cells(const struct sl_predlog *log, const struct sl_inputs *ro
 	return 0;
 }
 
-static int fill_columns(const struct sl_predlog *log, struct sl_inputs *rows, struct sl_prediction *p, struct sl_error *err)
+/* The features of the version that answered `row`, and the keys. */
+static int fill_columns(const struct sl_predlog *log, struct sl_inputs *rows, size_t row, struct sl_prediction *p, struct sl_error *err)
 {
 	const struct sl_served *served = rows->served;
-	struct sl_logged_column *columns = sl_arena_array(rows->arena, served->slot_count + 1, sizeof *columns);
+	const struct sl_plan_variant *variant = served->plan ? &served->plan->variants[rows->variants[row]] : NULL;
+	size_t features = (variant ? variant->served : served)->package.feature_count;
+	struct sl_logged_column *columns = sl_arena_array(rows->arena, features + 1, sizeof *columns);
 	if (!columns)
 		return sl_fail_memory(err);
-	for (size_t i = 0; i < served->package.feature_count; i++) {
+	p->column_count = 0;
+	for (size_t f = 0; f < features; f++) {
 		struct sl_logged_column *column = &columns[p->column_count];
-		enum rule rule = rule_of(log, served->slots[i]);
+		size_t slot = variant ? variant->slots[f] : f;
+		enum rule rule = rule_of(log, served->slots[slot]);
 		if (rule == LOG_DROPPED)
 			continue;
-		*column = (struct sl_logged_column){.name = served->slots[i], .name_len = served->slot_lens[i],
+		*column = (struct sl_logged_column){.name = served->slots[slot], .name_len = served->slot_lens[slot],
 			.hashed = rule == LOG_HASHED};
-		int rc = logged_cells(log, rows, i, rule, &column->cells, err);
+		int rc = logged_cells(log, rows, slot, rule, &column->cells, err);
 		if (rc)
 			return rc;
 		p->column_count++;
@@ -211,29 +216,69 @@ static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole
 	return rc ? rc : append_rows(log, whole, columns, first + count / 2, count - count / 2, err);
 }
 
-int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
-		      uint32_t latency_us,
+/* Rows [first, first + count), which one version answered. */
+static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_prediction *whole, size_t first, size_t count,
 		      struct sl_error *err)
 {
-	enum { KEEP_BYTES = 256 * 1024 };
-	const struct sl_served *served = rows->served;
-	struct sl_prediction p = {
-		.id = *id, .version = served->version, .package = served->package.hash, .received_ms = sl_id_time_ms(id),
-			.latency_us = latency_us,
-		.row_count = rows->count, .output_count = served->package.output_count, .times_ms = times_ms,
-			.outputs = rows->outputs,
-	};
-	int rc = fill_columns(log, rows, &p, err);
+	struct sl_prediction p = *whole;
+	const struct sl_served *answered = rows->served;
+	if (rows->served->plan) {
+		const struct sl_plan_variant *variant = &rows->served->plan->variants[rows->variants[first]];
+		answered = variant->served;
+		p.variant = variant->spec->name;
+		p.variant_len = strlen(p.variant);
+		p.reason = rows->reasons[first];
+	}
+	p.version = answered->version;
+	p.package = answered->package.hash;
+	p.output_count = answered->package.output_count;
+	int rc = fill_columns(log, rows, first, &p, err);
 	if (rc)
 		return rc;
-	rc = append_one(log, &p, err);
-	if (rc == SL_E_TOO_LARGE && p.row_count > 1) {
-		struct sl_logged_column *columns = sl_arena_array(rows->arena, p.column_count + 1, sizeof *columns);
-		rc = columns ? append_rows(log, &p, columns, 0, p.row_count, err) : sl_fail_memory(err);
+	if (first == 0 && count == rows->count) {
+		p.row_count = count;
+		rc = append_one(log, &p, err);
+		if (rc != SL_E_TOO_LARGE || count == 1)
+			return rc;
+	}
+	struct sl_logged_column *columns = sl_arena_array(rows->arena, p.column_count + 1, sizeof *columns);
+	return columns ? append_rows(log, &p, columns, first, count, err) : sl_fail_memory(err);
+}
+
+static bool same_route(const struct sl_inputs *rows, size_t a, size_t b)
+{
+	return !rows->served->plan || (rows->variants[a] == rows->variants[b] && rows->reasons[a] == rows->reasons[b]);
+}
+
+static int append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_prediction *whole, struct sl_error *err)
+{
+	enum { KEEP_BYTES = 256 * 1024 };
+	int rc = 0;
+	for (size_t first = 0, end; !rc && first < rows->count; first = end) {
+		for (end = first + 1; end < rows->count && same_route(rows, first, end);)
+			end++;
+		rc = append_run(log, rows, whole, first, end - first, err);
 	}
 	if (log->value.cap > KEEP_BYTES)
 		sl_buf_done(&log->value);
 	return rc;
+}
+
+int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
+		      uint32_t latency_us,
+		      struct sl_error *err)
+{
+	struct sl_prediction whole = {.id = *id, .received_ms = sl_id_time_ms(id), .latency_us = latency_us, .times_ms = times_ms,
+		.outputs = rows->outputs};
+	return append(log, rows, &whole, err);
+}
+
+int sl_predlog_append_shadow(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
+			     uint32_t latency_us, const struct sl_id *of, struct sl_error *err)
+{
+	struct sl_prediction whole = {.id = *id, .received_ms = sl_id_time_ms(id), .latency_us = latency_us, .times_ms = times_ms,
+		.outputs = rows->outputs, .shadow_of = *of};
+	return append(log, rows, &whole, err);
 }
 
 /* ---- what waits for the disk ---- */

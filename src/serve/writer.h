@@ -14,6 +14,9 @@ void sl_predlog_close(struct sl_predlog *log);
 int sl_predlog_append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
 		      uint32_t latency_us,
 		      struct sl_error *err);
+/* The same of a copy that a shadow has seen: `of` is the prediction that was answered. */
+int sl_predlog_append_shadow(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_id *id, const int64_t *times_ms,
+			     uint32_t latency_us, const struct sl_id *of, struct sl_error *err);
 
 /* What waits for the disk: sync, sealing (a ledger entry "stream.seal" each), retention; for the log of every endpoint. Called
  * every second or so by one role that may wait, which is not the one that answers. */

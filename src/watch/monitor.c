@@ -11,6 +11,7 @@
 #include "os/clock.h"
 #include "port/stream.h"
 #include "serve/log.h"
+#include "serve/plan.h"
 #include "watch/event.h"
 #include "watch/join.h"
 #include "watch/label.h"
@@ -334,6 +335,8 @@ static int visit_prediction(void *context, const struct sl_record *record, struc
 	struct sl_prediction p;
 	sl_arena_reset(visit->arena);
 	int rc = sl_predlog_decode(record, visit->arena, &p, err);
+	if (!rc && p.variant && p.reason == SL_ROUTE_SHADOW) /* nobody had it for an answer */
+		return 0;
 	if (!rc)
 		rc = find_model(w, &p.package, p.version, &w->newest, err);
 	int *features = rc ? NULL : sl_arena_array(visit->arena, p.column_count + 1, sizeof *features);

@@ -31,7 +31,7 @@ static struct sl_served *forms_served(const struct sl_endpoint *spec, bool numbe
 	served->package.algorithm = "xgboost";
 	served->package.target = "late";
 	strcpy(served->version_text, "7");
-	int rc = sl_served_make_slots(served, NULL);
+	int rc = sl_served_make_slots(served, NULL, 0, NULL);
 	assert(rc == 0);
 	return served;
 }
