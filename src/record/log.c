@@ -103,6 +103,7 @@ struct series {
 struct table { /* open addressing by name */
 	struct series *rows;
 	size_t mask;
+	int64_t next_id; /* of a series that is made; 0: not read yet */
 };
 
 static size_t hash_name(const char *name)
@@ -136,20 +137,29 @@ static double bounded(double value)
 	return isinf(value) ? value > 0 ? DBL_MAX : -DBL_MAX : value;
 }
 
-static int insert_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m,
+static int insert_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, int64_t *next_id,
 	struct series *series, struct sl_error *err)
 {
 	static const char SQL[] =
-		"INSERT INTO rec_series(experiment, run, name, step, time_ms, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
-	*series = (struct series){.name = m->name, .step = m->step, .time_ms = m->time_ms, .value = bounded(m->value)};
+		"INSERT INTO rec_series(experiment, run, name, id, step, time_ms, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+	int rc = *next_id ? 0 : sl_meta_int(record->meta, 1, next_id, err, "SELECT next FROM rec_counter WHERE name = 'series'", NULL);
+	if (rc)
+		return rc;
+	*series = (struct series){.name = m->name, .id = (*next_id)++, .step = m->step, .time_ms = m->time_ms, .value = bounded(m->value)};
 	if (isnan(m->value)) /* the types say how many arguments follow */
-		return sl_meta_int(record->meta, 0, &series->id, err, SQL, "iisiin", run->experiment, run->num, m->name, m->step, m->time_ms);
-	return sl_meta_int(record->meta, 0, &series->id, err, SQL, "iisiid", run->experiment, run->num, m->name, m->step,
-		m->time_ms, series->value);
+		return from_rows(sl_meta_exec(record->meta, err, SQL, "iisiiin", run->experiment, run->num, m->name, series->id, m->step,
+			m->time_ms));
+	return from_rows(sl_meta_exec(record->meta, err, SQL, "iisiiid", run->experiment, run->num, m->name, series->id, m->step,
+		m->time_ms, series->value));
 }
 
-static int find_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, struct series *series,
-	struct sl_error *err)
+static int store_next_id(struct sl_record *record, int64_t next_id, struct sl_error *err)
+{
+	return from_rows(sl_meta_exec(record->meta, err, "UPDATE rec_counter SET next = ?1 WHERE name = 'series'", "i", next_id));
+}
+
+static int find_series(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, int64_t *next_id,
+	struct series *series, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(record->meta, &stmt, err, "SELECT id, step, time_ms, value FROM rec_series WHERE run = ?1 AND name = ?2",
@@ -157,7 +167,7 @@ static int find_series(struct sl_record *record, const struct sl_rec_run *run, c
 	if (!rc)
 		rc = sl_stmt_step(stmt, err);
 	if (rc == 0)
-		return insert_series(record, run, m, series, err);
+		return insert_series(record, run, m, next_id, series, err);
 	if (rc < 0)
 		return rc;
 	*series = (struct series){.name = m->name, .id = sl_stmt_int(stmt, 0), .step = sl_stmt_int(stmt, 1),
@@ -185,18 +195,19 @@ static int insert_model_metric(struct sl_record *record, int64_t run, const stru
 		m->dataset_digest, bounded(m->value)));
 }
 
-static int store_latest(struct sl_record *record, const struct series *series, struct sl_error *err)
+static int store_latest(struct sl_record *record, int64_t run, const struct series *series, struct sl_error *err)
 {
-	static const char SQL[] = "UPDATE rec_series SET step = ?2, time_ms = ?3, value = ?4 WHERE id = ?1";
+	static const char SQL[] = "UPDATE rec_series SET step = ?3, time_ms = ?4, value = ?5 WHERE run = ?1 AND name = ?2";
 	if (isnan(series->value))
-		return from_rows(sl_meta_exec(record->meta, err, SQL, "iiin", series->id, series->step, series->time_ms));
-	return from_rows(sl_meta_exec(record->meta, err, SQL, "iiid", series->id, series->step, series->time_ms, series->value));
+		return from_rows(sl_meta_exec(record->meta, err, SQL, "isiin", run, series->name, series->step, series->time_ms));
+	return from_rows(sl_meta_exec(record->meta, err, SQL, "isiid", run, series->name, series->step, series->time_ms, series->value));
 }
 
-static int put_metric(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, struct series *series,
+static int put_metric(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_metric *m, struct table *table,
 	struct sl_error *err)
 {
-	int rc = series->name ? 0 : find_series(record, run, m, series, err);
+	struct series *series = slot_of(table, m->name);
+	int rc = series->name ? 0 : find_series(record, run, m, &table->next_id, series, err);
 	if (!rc)
 		rc = insert_point(record, series, m, err);
 	if (!rc && *m->model)
@@ -216,16 +227,16 @@ static int put_metrics(struct sl_record *record, const struct sl_rec_run *run, c
 	size_t size = 2;
 	while (size < batch->metric_count * 2)
 		size *= 2;
-	struct table table = {sl_arena_array(arena, size, sizeof *table.rows), size - 1};
+	struct table table = {.rows = sl_arena_array(arena, size, sizeof *table.rows), .mask = size - 1};
 	if (!table.rows)
 		return sl_fail_memory(err);
 	int rc = 0;
 	for (size_t i = 0; !rc && i < batch->metric_count; i++)
-		rc = put_metric(record, run, &batch->metrics[i], slot_of(&table, batch->metrics[i].name), err);
+		rc = put_metric(record, run, &batch->metrics[i], &table, err);
 	for (size_t i = 0; !rc && i < size; i++)
 		if (table.rows[i].changed)
-			rc = store_latest(record, &table.rows[i], err);
-	return rc;
+			rc = store_latest(record, run->num, &table.rows[i], err);
+	return rc || !table.next_id ? rc : store_next_id(record, table.next_id, err);
 }
 
 /* ---- parameters and tags -------------------------------------------------------------------------------------------- */

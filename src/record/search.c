@@ -33,15 +33,18 @@ static const char *stored(struct sl_arena *arena, int attribute, const char *tex
 	return attribute == RUN_ID && sl_id_parse_hex(text, &id) ? sl_arena_strdup(arena, id.text) : text;
 }
 
-static const struct sl_filter_tables TABLES = {
-	.attributes = COLUMNS,
-	.metric = "SELECT 1 FROM rec_series WHERE run = r.num AND name = ",
-	.param = "SELECT 1 FROM rec_param WHERE run = r.num AND name = ",
-	.tag = "SELECT 1 FROM rec_tag WHERE run = r.num AND name = ",
-	.dataset = "SELECT 1 FROM rec_input i JOIN rec_dataset d ON d.id = i.dataset WHERE i.run = r.num",
-	.datasets = DATASET_COLUMNS,
-	.stored = stored,
-};
+#define TABLES_OF(run) { \
+	.attributes = COLUMNS, \
+	.metric = "SELECT 1 FROM rec_series WHERE run = " run " AND name = ", \
+	.param = "SELECT 1 FROM rec_param WHERE run = " run " AND name = ", \
+	.tag = "SELECT 1 FROM rec_tag WHERE run = " run " AND name = ", \
+	.dataset = "SELECT 1 FROM rec_input i JOIN rec_dataset d ON d.id = i.dataset WHERE i.run = " run, \
+	.datasets = DATASET_COLUMNS, \
+	.stored = stored, \
+}
+static const struct sl_filter_tables TABLES = TABLES_OF("r.num");
+/* On a walk along a metric: what the filter drops does not cost the look-up of its run. */
+static const struct sl_filter_tables TABLES_OF_SERIES = TABLES_OF("s.run");
 
 struct finder {
 	struct sl_record *record;
@@ -76,12 +79,12 @@ static void add_view(enum sl_rec_view view, struct sl_select *sql)
 		sl_select_add(sql, view == SL_REC_ACTIVE ? " AND r.deleted = 0" : " AND r.deleted = 1");
 }
 
-static void add_filter(const struct finder *f, struct sl_select *sql)
+static void add_filter(const struct finder *f, const struct sl_filter_tables *tables, struct sl_select *sql)
 {
 	if (!f->filter)
 		return;
 	sl_select_add(sql, " AND ");
-	sl_filter_sql(f->filter, &TABLES, sql);
+	sl_filter_sql(f->filter, tables, sql);
 }
 
 static void add_limit(const struct finder *f, struct sl_select *sql)
@@ -256,7 +259,7 @@ static void write_general(const struct finder *f, const struct sl_filter *begin,
 	sl_select_add(sql, " WHERE ");
 	add_experiments(f, sql, "r.experiment");
 	add_view(f->search->view, sql);
-	add_filter(f, sql);
+	add_filter(f, &TABLES, sql);
 	sl_place_sql(&f->place, &f->sort, sql);
 	sl_sort_sql(&f->sort, sql);
 	add_limit(f, sql);
@@ -326,7 +329,7 @@ static void write_walk(const struct finder *f, int64_t experiment, int class, co
 			sl_select_add(sql, ")");
 		}
 	}
-	add_filter(f, sql);
+	add_filter(f, class == 0 || class == 1 ? &TABLES_OF_SERIES : &TABLES, sql);
 	sl_place_sql(place, sort, sql);
 }
 
