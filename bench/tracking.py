@@ -1,6 +1,7 @@
 """Tracking: the load of the README's table over raw HTTP against `sluice mlflow`, and the same against MLflow's own server when it is there.
 
     python3 bench/tracking.py [--runs 20000] [--mlflow /path/to/bin/mlflow]
+    python3 bench/tracking.py --generated 1000000      searches only, in a store that bench_logged filled
 
 A client is a kept connection with one request under way; several are processes. Wall times swing with whatever else the machine
 does, so the server's CPU time stands beside them, and the time of a bare append with fdatasync on the same disk."""
@@ -167,8 +168,8 @@ def fill(port, runs):
     return time.perf_counter() - begun
 
 
-def search(client, token=None):
-    body = {"experiment_ids": ["0"], "filter": "metrics.m1 > 0.5 and params.p8 = '3'", "order_by": ["metrics.m2 DESC"], "max_results": 100}
+def search(client, token=None, param="p8"):
+    body = {"experiment_ids": ["0"], "filter": f"metrics.m1 > 0.5 and params.{param} = '3'", "order_by": ["metrics.m2 DESC"], "max_results": 100}
     return client.post("runs/search", {**body, **({"page_token": token} if token else {})})
 
 
@@ -203,6 +204,33 @@ def measure(server, runs):
     return found
 
 
+def measure_generated(server, runs):
+    """A page of a search among very many runs (of 4 metrics with 5 points, and 4 parameters), and its 1000th page."""
+    client, found = Client(server.port), {"start": f"{server.start_ms:.0f} ms"}
+
+    def page(name, token=None):
+        cpu = server.cpu_seconds()
+        taken = timed([lambda: search(client, token, "p3")] * 20)
+        found[name] = f"p50 {statistics.median(taken):.1f} ms; {(server.cpu_seconds() - cpu) / 20 * 1e3:.1f} ms CPU"
+    page(f"search, 100 of {runs}")
+    token = None
+    for _ in range(999):
+        after = search(client, token, "p3").get("next_page_token")
+        if not after:
+            break
+        token = after
+    page("the last page of 1000", token)
+    found["memory"] = f"{server.resident_mb():.1f} MB"
+    return found
+
+
+def generate(store, port, runs, log):
+    Server([SLUICE, "mlflow", "--port", str(port), "--store", str(store)], port, log).stop()
+    begun = time.perf_counter()
+    subprocess.run([os.path.join(os.path.dirname(SLUICE), "bench_logged"), store, str(runs), "4", "4", "5"], check=True)
+    print(f"{runs} runs made in {time.perf_counter() - begun:.0f} s")
+
+
 def floor(folder):
     """Milliseconds of an append of 4 KiB with fdatasync."""
     with open(folder / "floor", "wb", buffering=0) as file:
@@ -216,18 +244,22 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--runs", type=int, default=20000)
     options.add_argument("--mlflow", default=shutil.which("mlflow"))
+    options.add_argument("--generated", type=int, default=0)
     options = options.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     results = {}
     with open(folder / "log", "w") as log:
         port = free_port()
         commands = {"sluice": [SLUICE, "mlflow", "--port", str(port), "--store", str(folder / "store")]}
-        if options.mlflow:
+        if options.generated:
+            generate(folder / "store", port, options.generated, log)
+        elif options.mlflow:
             commands["mlflow"] = [options.mlflow, "server", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
         for name, argv in commands.items():
             server = Server(argv, port, log)
             try:
-                results[name] = measure(server, options.runs if name == "sluice" else options.runs // 20)
+                results[name] = measure_generated(server, options.generated) if options.generated else \
+                    measure(server, options.runs if name == "sluice" else options.runs // 20)
             finally:
                 server.stop()
     print(f"append of 4 KiB with fdatasync: p50 {floor(folder):.3f} ms; load {os.getloadavg()[0]:.1f}")

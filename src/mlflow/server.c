@@ -15,6 +15,7 @@ enum {
 	GROUP_MAX = 512,             /* writes in one commit */
 	WRITER_CACHE_KIB = 16 << 10,
 	READER_CACHE_KIB = 8 << 10,
+	SEARCH_CACHE_KIB = 12 << 10, /* half of a search's time was reading pages again: 11.5 ms of CPU with 2 MiB, 5.0 with 12 */
 	LOG_FRAMES = 4096,           /* 16 MiB of log between checkpoints: they are two flushes each */
 	PUBLISH_EVERY_MS = 1000,
 };
@@ -453,6 +454,8 @@ int sl_mlflow_new(struct sl_loop *loop, const struct sl_mlflow_options *options,
 	mlflow->loop = loop;
 	mlflow->last = &mlflow->first;
 	sl_store_pool_init(&mlflow->pool, mlflow->project_dir);
+	mlflow->pool.cache_kib = SEARCH_CACHE_KIB;
+	mlflow->pool.log_frames = LOG_FRAMES;
 	int rc = copy_options(mlflow, options, err);
 	if (!rc)
 		rc = open_stores(mlflow, err);

@@ -13,6 +13,17 @@ void sl_store_pool_done(struct sl_store_pool *pool)
 	pthread_mutex_destroy(&pool->mutex);
 }
 
+static int open_one(const struct sl_store_pool *pool, struct sl_store **ret, struct sl_error *err)
+{
+	struct sl_store *store SL_CLEANUP(sl_store_closep) = NULL;
+	int rc = sl_store_open(pool->project_dir, &store, err);
+	if (!rc && pool->cache_kib)
+		rc = sl_meta_tune(store->meta, pool->cache_kib, pool->log_frames, err);
+	if (!rc)
+		*ret = SL_TAKE(store);
+	return rc;
+}
+
 int sl_store_pool_take(struct sl_store_pool *pool, struct sl_store **ret, struct sl_error *err)
 {
 	*ret = NULL;
@@ -20,7 +31,7 @@ int sl_store_pool_take(struct sl_store_pool *pool, struct sl_store **ret, struct
 	if (pool->count)
 		*ret = pool->kept[--pool->count];
 	pthread_mutex_unlock(&pool->mutex);
-	return *ret ? 0 : sl_store_open(pool->project_dir, ret, err);
+	return *ret ? 0 : open_one(pool, ret, err);
 }
 
 void sl_store_pool_give(struct sl_store_pool *pool, struct sl_store *store)

@@ -13,6 +13,7 @@ struct sl_store_pool {
 	pthread_mutex_t mutex;
 	struct sl_store *kept[SL_POOL_KEPT];
 	size_t count;
+	int cache_kib, log_frames; /* of sl_meta_tune, for those that are opened from now on; 0: its defaults */
 };
 
 void sl_store_pool_init(struct sl_store_pool *pool, const char *project_dir);
