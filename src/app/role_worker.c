@@ -23,12 +23,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "os/clock.h"
+#include "flow/flow.h"
 #include "serve/writer.h"
 #include "track/store.h"
 #include "watch/trigger.h"
 #include "watch/watcher.h"
 
 enum { CARE_EVERY_MS = 1000 }; /* for prediction logs: what power loss may take is at most about this much */
+enum { RESUMED = -1 }; /* in the place of a firing: a run that was killed goes on */
 enum { TICK_MS = 500, FIRINGS_MAX = 16, RUN_ARGS_MAX = 256, TAIL_BYTES = 600, ARENA_BYTES = 16 << 20 };
 
 struct child {
@@ -108,16 +110,10 @@ static size_t run_arguments(const struct worker *w, const struct sl_firing *firi
 	return n;
 }
 
-static int start_run(struct worker *w, struct child *child, const struct sl_firing *firing, struct sl_error *err)
+/* child->log is filled. */
+static int spawn(struct child *child, const char *const *argv, const char *actor, struct sl_error *err)
 {
-	const char *argv[RUN_ARGS_MAX];
-	char actor[SL_NAME_MAX + 16];
 	int log_fd SL_AUTO_CLOSE = -1;
-	snprintf(child->log, sizeof child->log, "%.3900s/log/firing-%lld.log", w->role->store_dir, (long long)firing->seq);
-	snprintf(child->trigger, sizeof child->trigger, "%s", firing->trigger->name);
-	snprintf(actor, sizeof actor, "trigger:%s", firing->trigger->name);
-	child->firing = firing->seq;
-	run_arguments(w, firing, argv);
 	int rc = sl_file_open(child->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600, &log_fd, err);
 	if (rc)
 		return rc;
@@ -127,7 +123,22 @@ static int start_run(struct worker *w, struct child *child, const struct sl_firi
 	if (pid < 0)
 		return sl_fail_errno(err, errno, "sluice run", "cannot start");
 	child->pid = pid;
-	sl_log(SL_LOG_INFO, "trigger %s fired: run %s (pid %d)", firing->trigger->name, argv[6] ? argv[6] : "", (int)pid);
+	return 0;
+}
+
+static int start_run(struct worker *w, struct child *child, const struct sl_firing *firing, struct sl_error *err)
+{
+	const char *argv[RUN_ARGS_MAX];
+	char actor[SL_NAME_MAX + 16];
+	snprintf(child->log, sizeof child->log, "%.3900s/log/firing-%lld.log", w->role->store_dir, (long long)firing->seq);
+	snprintf(child->trigger, sizeof child->trigger, "%s", firing->trigger->name);
+	snprintf(actor, sizeof actor, "trigger:%s", firing->trigger->name);
+	child->firing = firing->seq;
+	run_arguments(w, firing, argv);
+	int rc = spawn(child, argv, actor, err);
+	if (rc)
+		return rc;
+	sl_log(SL_LOG_INFO, "trigger %s fired: run %s (pid %d)", firing->trigger->name, argv[6] ? argv[6] : "", (int)child->pid);
 	return 0;
 }
 
@@ -167,9 +178,9 @@ static void run_ended(struct worker *w, struct child *child, int status)
 	last_line(child->log, reason);
 	if (WIFSIGNALED(status))
 		snprintf(reason, sizeof reason, "killed by signal %d", WTERMSIG(status));
-	if (sl_trigger_end(w->store, child->firing, ok ? "done" : "failed", reason, &err))
+	if (child->firing != RESUMED && sl_trigger_end(w->store, child->firing, ok ? "done" : "failed", reason, &err))
 		complain(w, "cannot record the end of a run", &err);
-	sl_log(SL_LOG_INFO, "trigger %s: %s: %s", child->trigger, ok ? "done" : "failed", reason);
+	sl_log(SL_LOG_INFO, "%s%s: %s: %s", child->firing == RESUMED ? "" : "trigger ", child->trigger, ok ? "done" : "failed", reason);
 	child->pid = 0;
 }
 
@@ -235,6 +246,34 @@ static int resume(struct worker *w, struct sl_error *err)
 	return rc;
 }
 
+/* Steps of a run that was killed, with nobody who waits for them: a run takes them over and goes on with what was to be done. A run that lives holds the lock. */
+static int resume_run(struct worker *w, struct sl_error *err)
+{
+	const char *const argv[] = {"sluice", "run", "-C", w->role->project->dir, "--resume", "--wait", NULL};
+	struct child *child = w->children;
+	const char *words;
+	char path[SL_PATH_MAX];
+	int64_t steps = 0;
+	int fd SL_AUTO_CLOSE = -1;
+	int rc = sl_flow_interrupted(w->store, w->arena, &words, &steps, err);
+	if (rc != 1 || !steps)
+		return rc < 0 ? rc : 0;
+	rc = sl_path_join(path, w->store->dir, "run.lock", err);
+	rc = rc ? rc : sl_file_lock(path, "worker", false, &fd, err);
+	if (rc)
+		return rc == SL_E_BUSY ? 0 : rc;
+	sl_file_close(&fd);
+	while (child->pid)
+		child++;
+	child->firing = RESUMED;
+	snprintf(child->trigger, sizeof child->trigger, "the run that was killed");
+	snprintf(child->log, sizeof child->log, "%.3900s/log/resumed.log", w->role->store_dir);
+	rc = spawn(child, argv, "worker", err);
+	if (!rc)
+		sl_log(SL_LOG_INFO, "a run was killed and left %lld steps: goes on (pid %d)", (long long)steps, (int)child->pid);
+	return rc;
+}
+
 int sl_role_worker(struct sl_role *role, struct sl_error *err)
 {
 	struct worker w = {.role = role, .signal_fd = -1};
@@ -250,6 +289,8 @@ int sl_role_worker(struct sl_role *role, struct sl_error *err)
 		rc = sl_watcher_open(w.store, role->project, &w.watch, err);
 	if (!rc)
 		rc = resume(&w, err);
+	if (!rc && free_children(&w))
+		rc = resume_run(&w, err);
 	if (!rc)
 		sl_role_ready();
 	for (bool more = false; !rc && !w.stopping;) {

@@ -32,6 +32,10 @@ static void set_signals(void)
 	struct sigaction interrupt = {.sa_handler = on_interrupt}, pipe_closed = {.sa_handler = on_pipe, .sa_flags = SA_RESTART};
 	sigaction(SIGINT, &interrupt, NULL);
 	sigaction(SIGTERM, &interrupt, NULL);
+	/* The terminal closed: as Ctrl-C, unless our caller wants us to outlive it (nohup). */
+	struct sigaction hang_up;
+	if (sigaction(SIGHUP, NULL, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &interrupt, NULL);
 	sigaction(SIGPIPE, &pipe_closed, NULL);
 }
 

@@ -109,7 +109,7 @@ static void render_section(const struct sl_term *term, yyjson_mut_val *result, c
 
 static void render_status(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
-	static const char *const sections[] = {"roles", "models", "monitors", "failed"};
+	static const char *const sections[] = {"roles", "models", "monitors", "working", "failed"};
 	yyjson_mut_val *plan = yyjson_mut_obj_get(result, "plan"), *pins = yyjson_mut_obj_get(result, "pinned");
 	sl_term_text(term, out, SL_STYLE_BOLD, text_of(result, "project"));
 	sl_buf_str(out, "  ");

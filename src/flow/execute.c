@@ -64,10 +64,7 @@ static void unlink_running(struct execution *x, struct running *r)
 		}
 	x->running_count--;
 	flow_queue_give_back(x->queue, r->task.node);
-	if (r->process)
-		sl_process_free(r->process);
-	flow_task_done(&r->task);
-	sl_free(r);
+	flow_running_done(r);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------------------------------------- */
@@ -123,6 +120,9 @@ static int look_at(struct execution *x, size_t i)
 		settle(x, i, state);
 		return 0;
 	}
+	rc = x->left && state == SL_FLOW_STALE ? flow_take_over(x, i) : 0;
+	if (rc)
+		return rc < 0 ? rc : 0;
 	if (state == SL_FLOW_REUSED) {
 		rc = flow_open_transaction(x);
 		rc = rc ? rc : flow_restore(x->graph, i, x->plan->decisions[i], sl_now_ms(), x->err);
@@ -151,7 +151,7 @@ static bool rests(struct execution *x, struct running *r)
 {
 	size_t i = r->task.node;
 	const struct sl_step *step = x->graph->nodes[i].step;
-	const struct flow_failure failure = {&r->end, r->not_started, r->text, r->error.message};
+	const struct flow_failure failure = {&r->end, r->not_started, r->kept.text, r->error.message};
 	int64_t wait_ms;
 	if (!step || !r->failed || stands(x) || (r->end.ok && !r->not_started) || !flow_retry(&step->retry, &failure, &x->attempts[i], &wait_ms))
 		return false;
@@ -205,37 +205,41 @@ static int take_up_ready(struct execution *x)
 /* A command in a sandbox that met a refusal: what it said of it names the file. */
 static int blame_sandbox(struct running *r, int rc)
 {
-	if (!*r->denied || r->end.timed_out || r->end.stopped)
+	if (!*r->kept.denied || r->end.timed_out || r->end.stopped)
 		return rc;
 	char cause[SL_PROCESS_CAUSE_MAX];
 	snprintf(cause, sizeof cause, "%.200s", r->error.message);
-	sl_fail(&r->error, rc, "%s; the sandbox refused what it did not declare: %s", cause, r->denied);
+	sl_fail(&r->error, rc, "%s; the sandbox refused what it did not declare: %s", cause, r->kept.denied);
 	return sl_error_hint(&r->error, "declare it under inputs or code, or allow it: sandbox: {read: [path]}");
 }
 
-/* What the child left: a second child, outputs kept, or a failure. True when the node is through. */
-static bool take_end(struct execution *x, struct running *r)
+/* What the child left: a second child, outputs kept, or a failure. */
+static void take_end(struct execution *x, struct running *r)
 {
-	if (r->process) {
-		sl_process_free(SL_TAKE(r->process));
-		if (!r->end.ok)
-			return blame(r, blame_sandbox(r, flow_task_blame(&r->task, &r->end, &r->error)));
-		int rc = flow_task_next(&r->task, flow_program(x), &r->error);
-		if (rc == 1)
-			return blame(r, flow_launch(x, r, &r->error));
-		if (blame(r, rc))
-			return true;
+	r->ended = false;
+	r->keeper = NULL;
+	if (!r->end.ok) {
+		blame(r, blame_sandbox(r, flow_task_blame(&r->task, &r->end, &r->error)));
+		return;
 	}
-	if (!r->failed)
-		blame(r, flow_task_keep(&r->task, &r->error));
+	int rc = flow_task_next(&r->task, flow_program(x), &r->error);
+	if (rc == 1)
+		rc = flow_launch(x, r, &r->error);
+	if (blame(r, rc) || r->keeper)
+		return;
+	/* From here on its outputs move into the store: a run that comes after a kill finds some of them gone, and starts the step anew. */
+	flow_kept_end_forget(r->dir, r->id);
+	blame(r, flow_task_keep(&r->task, &r->error));
 	/* Before the commit: a crash between leaves a new file whose step runs again, never an old file that counts as new. */
 	if (!r->failed)
 		blame(r, flow_task_place(&r->task, &r->error));
-	return true;
 }
 
 static int commit_one(struct execution *x, struct running *r, int64_t now_ms)
 {
+	int64_t n = sl_meta_exec(meta_of(x), x->err, "DELETE FROM attempt WHERE run = ?1", "s", r->task.run.text);
+	if (n < 0)
+		return (int)n;
 	if (!r->failed)
 		return flow_task_commit(&r->task, now_ms, x->err);
 	char cause[SL_FLOW_CAUSE_MAX];
@@ -263,7 +267,7 @@ static void show_end(struct execution *x, struct running *r)
 	settle(x, r->task.node, state);
 }
 
-static bool is_through(const struct running *r) { return r->failed || (!r->process && r->end.ok); }
+static bool is_through(const struct running *r) { return r->failed || (!r->keeper && !r->ended && r->end.ok); }
 
 /* All that ended by now. */
 static int commit_ended(struct execution *x)
@@ -285,20 +289,24 @@ static int commit_ended(struct execution *x)
 	return rc;
 }
 
-static struct running *find_running(struct execution *x, const struct sl_process *process)
-{
-	struct running *r = x->running;
-	while (r && r->process != process)
-		r = r->next;
-	return r;
-}
-
 static void cancel_all(struct execution *x)
 {
 	x->cancelled = x->halted = true;
 	for (struct running *r = x->running; r; r = r->next)
-		if (r->process)
-			sl_process_stop(r->process);
+		if (r->keeper)
+			flow_keeper_stop(r->keeper, r->id, false);
+	flow_stop_left(x);
+}
+
+/* With the place up to which they were told, so that a run that takes over neither misses one nor has one twice. */
+static int record_told(struct execution *x, struct running *r)
+{
+	int rc = flow_task_record_metrics(&r->task, x->err);
+	if (rc || r->told == r->told_written)
+		return rc;
+	int64_t n = sl_meta_exec(meta_of(x), x->err, "UPDATE attempt SET told = ?2 WHERE run = ?1", "si", r->task.run.text, (int64_t)r->told);
+	r->told_written = r->told;
+	return n < 0 ? (int)n : 0;
 }
 
 /* Metrics become visible while a step runs. */
@@ -313,25 +321,83 @@ static int flush_metrics(struct execution *x)
 	x->metrics_ms = now;
 	int rc = flow_open_transaction(x);
 	for (struct running *r = x->running; !rc && r; r = r->next)
-		rc = flow_task_record_metrics(&r->task, x->err);
+		rc = record_told(x, r);
 	return rc;
+}
+
+/* What kept these processes was killed, and they with it. */
+static void lose_keeper(struct execution *x, const struct flow_keeper *keeper)
+{
+	const char *dir = flow_keeper_dir(keeper);
+	char prefix[SL_ID_LEN + 2];
+	snprintf(prefix, sizeof prefix, "%.26s.", strrchr(dir, '/') + 1);
+	sl_process_kill_tagged(prefix);
+	for (struct running *r = x->running; r; r = r->next) {
+		if (r->keeper != keeper || r->ended)
+			continue;
+		flow_hear(r);
+		r->ended = flow_kept_end_read(dir, r->id, &r->kept, NULL) == 1;
+		r->end = r->kept.end;
+		if (r->ended)
+			continue;
+		r->keeper = NULL;
+		r->not_started = true; /* not its own fault */
+		blame(r, sl_fail(&r->error, SL_E_FAILED, "what kept its process was killed, and it too"));
+	}
+	if (x->keeper != keeper)
+		return;
+	x->keeper = NULL;
+	sl_dir_remove(dir, NULL);
+}
+
+static void take_news(struct execution *x, const struct flow_kept_news *news)
+{
+	struct running *r = x->running;
+	if (news->kind == FLOW_KEEPER_LOST) {
+		lose_keeper(x, news->keeper);
+		return;
+	}
+	while (r && (r->keeper != news->keeper || strcmp(r->id, news->id) != 0))
+		r = r->next;
+	if (!r)
+		return;
+	flow_hear(r);
+	if (news->kind == FLOW_KEPT_ENDED) {
+		r->kept = news->end;
+		r->end = r->kept.end;
+		r->ended = true;
+	} else if (news->kind == FLOW_KEPT_NOT_STARTED) {
+		r->keeper = NULL;
+		r->error = news->error;
+		r->not_started = r->error.code != SL_E_FAILED;
+		r->failed = true;
+	}
+}
+
+static bool take_ends(struct execution *x)
+{
+	bool any = false;
+	for (struct running *r = x->running; r; r = r->next) {
+		if (r->ended)
+			take_end(x, r);
+		else if (r->hearing.fd >= 0)
+			flow_hear(r);
+		any |= is_through(r);
+	}
+	return any;
 }
 
 static int wait_for_ends(struct execution *x)
 {
-	struct sl_process *process;
-	struct sl_process_end end;
-	bool any = false;
-	for (struct running *r = x->running; r; r = r->next)
-		any |= is_through(r); /* could not be started */
-	while (sl_processes_running(x->processes) && sl_processes_wait(x->processes, any ? 0 : free_ms(x), &process, &end) == 1) {
-		struct running *r = find_running(x, process);
-		r->end = end;
-		any |= take_end(x, r);
+	struct flow_kept_news news;
+	bool any = take_ends(x);
+	while (x->running && flow_keepers_wait(&x->keepers, any ? 0 : free_ms(x), &news)) {
+		take_news(x, &news);
+		any |= take_ends(x);
 	}
 	if (!x->running && !x->cancelled)
 		sl_pause(free_ms(x));
-	return any ? commit_ended(x) : flush_metrics(x);
+	return any || take_ends(x) ? commit_ended(x) : flush_metrics(x);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------------------- */
@@ -403,7 +469,7 @@ static int turn(struct execution *x)
 
 static int run_all(struct execution *x)
 {
-	int rc = flow_clear_active(x);
+	int rc = flow_find_left(x);
 	for (size_t i = 0; i < x->graph->count; i++) {
 		x->waits[i] = x->graph->nodes[i].waits_for;
 		if (!x->waits[i] && !x->graph->nodes[i].finally)
@@ -434,14 +500,14 @@ int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, 
 	if (!x.waits || !x.ready || !x.settled || !x.untold || !x.attempts)
 		return sl_fail_memory(err);
 	int rc = flow_queue_new(x.graph, jobs, &x.queue, err);
-	rc = rc ? rc : sl_processes_new(&x.processes, err);
 	rc = rc ? rc : run_all(&x);
-	sl_processes_free(x.processes); /* kills what still runs */
+	flow_keepers_done(&x.keepers); /* kills what still runs */
 	while (x.running) {
 		struct running *r = x.running;
 		x.running = r->next;
-		flow_task_done(&r->task);
-		sl_free(r);
+		flow_running_done(r);
 	}
+	if (x.found_left)
+		flow_clean_left(&x);
 	return rc;
 }

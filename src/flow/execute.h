@@ -11,9 +11,6 @@ struct flow_plan {
 	struct sl_flow_report *report;   /* nodes beside graph.nodes */
 };
 
-/* `PROGRAM worker guard:TAG` is no job, but the guard over a run's commands (os/guard.h). */
-#define FLOW_GUARD "guard:"
-
 /* Decides for nodes[i], whose inputs are known, and shows it in the report. */
 int flow_plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_options *options, struct sl_error *err);
 

@@ -3,6 +3,7 @@
 #define SL_FLOW_EXECUTION_H
 
 #include "flow/execute.h"
+#include "flow/keeper.h"
 #include "flow/queue.h"
 #include "flow/retry.h"
 #include "flow/task.h"
@@ -10,25 +11,47 @@
 
 struct execution;
 struct resting { struct resting *next; size_t node; int64_t until_ns; /* monotonic */ };
+/* What a process tells by its descriptor 3, in the file of its keeper. */
+struct hearing { int fd; /* -1: nothing yet */ uint64_t read; struct sl_buf line; };
 struct running {
 	struct running *next;
 	struct execution *execution;
 	struct flow_task task;
-	struct sl_process *process;      /* NULL: between two children, or not started */
+	struct flow_keeper *keeper;      /* of its present process; NULL: between two, or not started */
+	const char *dir;                 /* where that one tells */
+	char id[FLOW_KEPT_ID];           /* of it there */
+	const struct flow_left *left;    /* it was started by a run that was killed; NULL */
+	bool ended;                      /* `end` and `kept` tell how, and nobody looked at it yet */
 	struct sl_process_end end;
+	struct flow_kept_end kept;
+	struct hearing hearing;
+	uint64_t told, told_written;     /* bytes of it up to the last metric; of these, on record */
 	bool failed;                     /* for `error` */
-	char denied[200];                /* the first line that tells of a refused file, when it runs in a sandbox; "" */
-	bool not_started, text;          /* no process was to be had; a line had a text that asks for another attempt */
+	bool not_started;                /* no process was to be had, or what kept it was killed */
 	struct sl_error error;
-	int64_t second_ms;               /* for the limit on lines */
-	int lines;
+};
+
+/* What a killed run left behind of a node: its process works, or has ended and waits to be recorded. */
+struct flow_left {
+	struct flow_left *next;
+	struct sl_id run;
+	const char *name, *fingerprint;
+	char dir[SL_PATH_MAX];           /* of its keeper */
+	struct flow_keeper *keeper;      /* NULL: it has ended, and `end` tells how */
+	struct flow_kept_end end;
+	int stage;                       /* 0: the first process of the node, 1: the one behind it */
+	uint64_t gpus, told;
+	int64_t started_ms;
 };
 
 struct execution {
 	struct flow_plan *plan;
 	struct flow_graph *graph;
 	const struct sl_flow_options *options;
-	struct sl_processes *processes;
+	struct flow_keepers keepers;
+	struct flow_keeper *keeper;      /* ours; NULL: not started */
+	struct flow_left *left;          /* and not taken over yet */
+	bool found_left;
 	size_t *waits;                   /* per node: what it still waits for */
 	bool *settled;                   /* per node */
 	size_t *untold, untold_count;    /* settled nodes that are told of once they are durable */
@@ -63,13 +86,11 @@ static inline bool blame(struct running *r, int rc)
 	return rc != 0;
 }
 
-/* Name of the setting that holds the run which is under way; what is there when a run begins was left by one that was killed. */
+/* Name of the setting that holds the run which is under way, and its words behind a blank; what is there when a run begins was left by one that was killed. */
 #define FLOW_ACTIVE "flow.active"
 
 /* The path of this program. */
 const char *flow_program(const struct execution *x);
-/* What a killed run left behind is ended. */
-int flow_clear_active(struct execution *x);
 struct running *flow_new_running(struct execution *x, size_t i);
 /* The node's run (and the one over all before the first) on record; inside a transaction. */
 int flow_begin_node(struct execution *x, struct running *r);
@@ -77,6 +98,22 @@ int flow_begin_node(struct execution *x, struct running *r);
 void flow_start_child(struct execution *x, struct running *r);
 /* One child of the task, as the task says. */
 int flow_launch(struct execution *x, struct running *r, struct sl_error *err);
+/* Reads what it told since the last time. */
+void flow_hear(struct running *r);
+void flow_running_done(struct running *r);
+/* The run over all, if there is none yet; inside a transaction. */
+int flow_begin_over_all(struct execution *x);
+
+/* What a killed run left behind: what neither works nor has ended is recorded as killed, and what is no longer in the project is ended; fills x->left. */
+int flow_find_left(struct execution *x);
+/* Takes nodes[i], which has to run, over from a killed run: 1; 0 when it is not there, or is another one by now and was ended. Inside a transaction. */
+int flow_take_over(struct execution *x, size_t i);
+/* Asks all that was not taken over to end; the next run records it. */
+void flow_stop_left(struct execution *x);
+/* Its first turn here. */
+void flow_go_on(struct execution *x, struct running *r);
+/* Removes the folders that nobody's steps are in any more. */
+void flow_clean_left(struct execution *x);
 /* The environment costs 10 ms (git), so it is taken while the first children already work, and written with the next turn's commit. */
 int flow_take_environment(struct execution *x);
 int flow_record_environment(struct execution *x);

@@ -66,8 +66,6 @@ struct sl_flow_events {
 	/* fraction 0..1, or -1 when unknown; `what` is "reading", "training", ... */
 	void (*progress)(void *context, const struct sl_flow_node *node, double fraction, const char *what);
 	void (*metric)(void *context, const struct sl_flow_node *node, const char *name, int64_t step, double value);
-	/* A line of the node's own output; not called for more than 1,000 lines a second. */
-	void (*line)(void *context, const struct sl_flow_node *node, const char *line, size_t len);
 	/* An attempt failed (node->cause), and another one follows after `wait_ms`. */
 	void (*again)(void *context, const struct sl_flow_node *node, int64_t wait_ms);
 	void (*ended)(void *context, const struct sl_flow_node *node); /* also for nodes that did not run */
@@ -83,6 +81,7 @@ struct sl_flow_options {
 	bool preview;              /* -n: plan only; writes nothing */
 	bool wait;                 /* wait for another `sluice run` of this project; else SL_E_BUSY says who holds it */
 	const char *command;       /* as the user typed it, for the run's record; NULL: "sluice run" */
+	const char *words;         /* JSON of the caller's, which sl_flow_interrupted gives back when this run is killed; NULL: "" */
 	const volatile int *cancel; /* non-zero: stop the workers and end with SL_E_CANCELLED; may be NULL. Set it from a signal handler installed without
 				       SA_RESTART, so that the wait ends at once. */
 	const char *program;       /* path of this program, started again as `PROGRAM worker JOB`; NULL: /proc/self/exe */
@@ -106,8 +105,11 @@ int sl_flow_run(struct sl_store *store, struct sl_project *project, const struct
 		struct sl_flow_report *ret, struct sl_error *err);
 void sl_flow_report_done(struct sl_flow_report *report);
 
-/* What `sluice worker JOB` does: runs one job of kind ingest, sql, inspect, train or evaluate in this process. Exit status
- * of the process. */
+/* The words of the run that is under way or was killed (in `arena`), and how many of its steps a next run takes over: 1; 0 when there is none. */
+int sl_flow_interrupted(struct sl_store *store, struct sl_arena *arena, const char **ret_words, int64_t *ret_steps, struct sl_error *err);
+
+/* What `sluice worker JOB` does: runs one job of kind ingest, sql, inspect, train or evaluate in this process, or keeps a run's processes
+ * (flow/keeper.h). Exit status of the process. */
 int sl_flow_worker(const char *job_path);
 
 #endif

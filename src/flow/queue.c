@@ -202,6 +202,17 @@ bool flow_queue_take(struct flow_queue *queue, size_t *ret_node)
 	return false;
 }
 
+void flow_queue_occupy(struct flow_queue *queue, size_t node, uint64_t gpus)
+{
+	const struct demand *d = &queue->demands[queue->demand_of[node]];
+	for (size_t i = 0; i < queue->resource_count; i++)
+		queue->free[i] -= d->amounts[i];
+	if (queue->gpus_of) {
+		queue->gpus_free &= ~gpus;
+		queue->gpus_of[node] = gpus;
+	}
+}
+
 void flow_queue_give_back(struct flow_queue *queue, size_t node)
 {
 	const struct demand *d = &queue->demands[queue->demand_of[node]];

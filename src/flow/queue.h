@@ -21,6 +21,8 @@ int flow_queue_new(struct flow_graph *graph, size_t jobs, struct flow_queue **re
 void flow_queue_add(struct flow_queue *queue, size_t node, int64_t now_ms);
 /* The next node that fits, with what it needs taken; false when none does. */
 bool flow_queue_take(struct flow_queue *queue, size_t *ret_node);
+/* Takes what a node needs that runs already, with its own GPUs, whether or not there is as much. */
+void flow_queue_occupy(struct flow_queue *queue, size_t node, uint64_t gpus);
 void flow_queue_give_back(struct flow_queue *queue, size_t node);
 bool flow_queue_empty(const struct flow_queue *queue);
 /* Bit n: the node, which runs, holds GPU n. */

@@ -1,75 +1,114 @@
 /* Beginnings: a node's run on record, its child, what the child says, the environment of the whole. */
 #include "flow/execution.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os/clock.h"
+#include "os/sys.h"
 
-enum { LINES_PER_SECOND = 1000 };
 /* ---- what a child says ---------------------------------------------------------------------------------------------------------------- */
 
-static void on_event(void *context, const char *line, size_t len)
+/* "MILLISECONDS JSON" */
+static void on_event(struct running *r, const char *line, size_t len)
 {
-	struct running *r = context;
 	const struct sl_flow_events *events = &r->execution->options->events;
 	struct sl_flow_node *node = shown(r->execution, r->task.node);
 	struct sl_metric metric;
-	const char *what;
+	const char *what, *json = memchr(line, ' ', len);
 	double fraction = -1;
-	flow_task_event(&r->task, line, len, &fraction, &what, &metric);
+	if (!json)
+		return;
+	flow_task_event(&r->task, json + 1, len - (size_t)(json + 1 - line), strtoll(line, NULL, 10), &fraction, &what, &metric);
+	if (metric.name)
+		r->told = r->hearing.read;
 	if (what && events->progress)
 		events->progress(events->context, node, fraction, what);
 	if (metric.name && events->metric)
 		events->metric(events->context, node, metric.name, metric.step, metric.value);
 }
 
-static void on_line(void *context, char stream, const char *line, size_t len)
+static void split_events(struct running *r, const char *data, size_t len)
 {
-	struct running *r = context;
-	const struct sl_flow_events *events = &r->execution->options->events;
-	int64_t second = sl_monotonic_ns() / 1000000000;
-	const struct sl_step *step = r->task.graph->nodes[r->task.node].step;
-	(void)stream;
-	if (step && !r->text)
-		r->text = flow_retry_text(&step->retry, line, len);
-	if (step && step->sandbox && !*r->denied && (memmem(line, len, "ermission denied", 16) || memmem(line, len, "PermissionError", 15)))
-		snprintf(r->denied, sizeof r->denied, "%.*s", (int)len, line);
-	if (!events->line)
-		return;
-	if (second != r->second_ms) {
-		r->second_ms = second;
-		r->lines = 0;
+	struct hearing *h = &r->hearing;
+	for (const char *end; (end = memchr(data, '\n', len));) {
+		size_t n = (size_t)(end - data);
+		h->read += n + 1;
+		sl_buf_add(&h->line, data, n);
+		if (!h->line.failed)
+			on_event(r, sl_buf_cstr(&h->line), h->line.len);
+		sl_buf_clear(&h->line);
+		data = end + 1;
+		len -= n + 1;
 	}
-	if (++r->lines <= LINES_PER_SECOND)
-		events->line(events->context, shown(r->execution, r->task.node), line, len);
+	sl_buf_add(&h->line, data, len);
+	h->read += len;
+}
+
+void flow_hear(struct running *r)
+{
+	char path[SL_PATH_MAX], name[FLOW_KEPT_ID + 8], piece[16 << 10];
+	struct hearing *h = &r->hearing;
+	ssize_t n;
+	snprintf(name, sizeof name, "%s.events", r->id);
+	if (h->fd < 0 && (!r->dir || sl_path_join(path, r->dir, name, NULL) || sl_file_open(path, O_RDONLY | O_CLOEXEC, 0, &h->fd, NULL)))
+		return;
+	while ((n = sl_sys->pread(h->fd, piece, sizeof piece, (off_t)h->read)) > 0)
+		split_events(r, piece, (size_t)n);
+}
+
+/* Another child of it: what it tells stands in another file. */
+static void hear_anew(struct running *r)
+{
+	sl_file_close(&r->hearing.fd);
+	sl_buf_clear(&r->hearing.line);
+	r->hearing.read = r->told = r->told_written = 0;
+}
+
+/* ---- a child -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Ours; it starts while the beginning of the first step goes to the disk. */
+static int have_keeper(struct execution *x, struct sl_error *err)
+{
+	char dir[SL_PATH_MAX];
+	int rc = x->keeper ? 0 : sl_path_join(dir, x->graph->store->tmp_dir, x->run.text, err);
+	return x->keeper || rc ? rc : flow_keeper_new(&x->keepers, flow_program(x), dir, &x->keeper, err);
+}
+
+/* The row tells where its process is to be found. */
+static int move_attempt(struct execution *x, const struct running *r, struct sl_error *err)
+{
+	int rc = r->left ? flow_open_transaction(x) : 0;
+	int64_t n = !r->left || rc ? rc : sl_meta_exec(meta_of(x), err, "UPDATE attempt SET keeper = ?2 WHERE run = ?1", "ss", r->task.run.text, x->run.text);
+	return n < 0 ? (int)n : 0;
 }
 
 int flow_launch(struct execution *x, struct running *r, struct sl_error *err)
 {
-	char tag[100];
 	const struct flow_node *node = &x->graph->nodes[r->task.node];
 	const struct sl_step *step = node->step;
-	snprintf(tag, sizeof tag, "%s.%zu", x->run.text, r->task.node);
-	const struct sl_process_options options = {
-		.argv = r->task.argv, .env = r->task.env, .dir = r->task.work_dir, .tag = tag, .log_path = r->task.log_path, .timeout_ms = r->task.timeout_ms,
-		.on_line = x->options->events.line || (step && (step->retry.texts.count || step->sandbox)) ? on_line : NULL, .on_event = on_event, .context = r,
-		.sandbox = r->task.sandboxed && !r->task.inspecting ? &r->task.sandbox : NULL,
-		.memory_bytes = node->action == FLOW_RUN && !r->task.inspecting ? step->memory_bytes : 0,
+	bool command = node->action == FLOW_RUN && !r->task.inspecting;
+	int rc = have_keeper(x, err);
+	rc = rc ? rc : flow_keeper_ready(x->keeper, err);
+	rc = rc ? rc : move_attempt(x, r, err);
+	if (rc)
+		return rc;
+	snprintf(r->id, sizeof r->id, "%s.%d", r->task.run.text, r->task.inspecting);
+	hear_anew(r);
+	const struct flow_kept_start start = {
+		.id = r->id, .texts = step ? &step->retry.texts : NULL, .denied = step && step->sandbox,
+		.process = {.argv = r->task.argv, .env = r->task.env, .dir = r->task.work_dir, .log_path = r->task.log_path, .timeout_ms = r->task.timeout_ms,
+			    .sandbox = r->task.sandboxed && command ? &r->task.sandbox : NULL, .memory_bytes = command ? step->memory_bytes : 0},
 	};
-	return sl_process_start(x->processes, &options, &r->process, err);
+	rc = flow_keeper_start(x->keeper, &start, err);
+	r->keeper = rc ? NULL : x->keeper;
+	r->dir = flow_keeper_dir(x->keeper);
+	return rc;
 }
 
 const char *flow_program(const struct execution *x) { return x->options->program ? x->options->program : "/proc/self/exe"; }
-
-/* A worker starts nothing, and dies with us; a command may start anything. */
-static int guard_command(struct execution *x, const struct running *r, struct sl_error *err)
-{
-	char job[sizeof FLOW_GUARD + sizeof x->run.text + 1];
-	const char *const argv[] = {flow_program(x), "worker", job, NULL};
-	snprintf(job, sizeof job, "%s%s.", FLOW_GUARD, x->run.text);
-	return x->graph->nodes[r->task.node].action == FLOW_RUN ? sl_processes_guard(x->processes, argv, err) : 0;
-}
 
 /* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -84,35 +123,37 @@ struct running *flow_new_running(struct execution *x, size_t i)
 		sl_free(r);
 		return NULL;
 	}
+	r->hearing.fd = -1;
+	sl_buf_init(&r->hearing.line, SL_PROCESS_EVENT_MAX + 64);
 	r->next = x->running;
 	x->running = r;
 	x->running_count++;
 	return r;
 }
 
-/* What a killed run left behind is ended first. */
-int flow_clear_active(struct execution *x)
+void flow_running_done(struct running *r)
 {
-	SL_AUTO_STMT struct sl_stmt *stmt = NULL;
-	int rc = sl_meta_query(meta_of(x), &stmt, x->err, "SELECT value FROM setting WHERE name = ?1", "s", FLOW_ACTIVE);
-	rc = rc ? rc : sl_stmt_step(stmt, x->err);
-	if (rc != 1)
-		return rc;
-	char prefix[SL_ID_LEN + 2];
-	snprintf(prefix, sizeof prefix, "%.26s.", sl_stmt_text(stmt, 0));
-	sl_stmt_done(SL_TAKE(stmt));
-	sl_process_kill_tagged(prefix);
-	return sl_store_tidy(x->graph->store, x->err);
+	sl_file_close(&r->hearing.fd);
+	sl_buf_done(&r->hearing.line);
+	flow_task_done(&r->task);
+	sl_free(r);
 }
 
-static int begin_over_all(struct execution *x)
+int flow_begin_over_all(struct execution *x)
 {
+	if (*x->run.text)
+		return 0;
+	const char *words = x->options->words ? x->options->words : "";
+	const char *active;
 	const struct sl_run_start start = {.kind = "run", .name = x->options->command ? x->options->command : "sluice run", .reason = "", .environment = "{}"};
 	int rc = sl_run_begin(track_of(x), &start, &x->run, x->err);
 	if (rc)
 		return rc;
 	x->plan->report->run = x->run;
-	int64_t n = sl_meta_exec(meta_of(x), x->err, "INSERT INTO setting(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", "ss", FLOW_ACTIVE, x->run.text);
+	active = sl_arena_printf(x->graph->arena, "%s %s", x->run.text, words);
+	if (!active)
+		return sl_fail_memory(x->err);
+	int64_t n = sl_meta_exec(meta_of(x), x->err, "INSERT INTO setting(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", "ss", FLOW_ACTIVE, active);
 	return n < 0 ? (int)n : 0;
 }
 
@@ -121,14 +162,20 @@ int flow_begin_node(struct execution *x, struct running *r)
 	static const char *const KINDS[] = {[FLOW_INGEST] = "ingest", [FLOW_SQL] = "step", [FLOW_RUN] = "step", [FLOW_TRAIN] = "train",
 					    [FLOW_EVALUATE] = "evaluate", [FLOW_GATE] = "evaluate"};
 	const struct flow_node *node = &x->graph->nodes[r->task.node];
-	int rc = *x->run.text ? 0 : begin_over_all(x);
+	int rc = flow_begin_over_all(x);
 	const struct sl_run_start start = {.kind = KINDS[node->action], .name = node->name, .reason = r->task.decision.reason, .parent = x->run.text,
 					   .fingerprint = r->task.decision.fingerprint, .environment = "{}"};
 	rc = rc ? rc : sl_run_begin(track_of(x), &start, &r->task.run, x->err);
-	return rc ? rc : flow_task_record_start(&r->task, x->err);
+	rc = rc ? rc : flow_task_record_start(&r->task, x->err);
+	if (rc)
+		return rc;
+	if (!flow_takes_tree(node))
+		have_keeper(x, NULL); /* what fails here fails again, as the node's, when it is asked for */
+	int64_t n = sl_meta_exec(meta_of(x), x->err, "INSERT INTO attempt(run, keeper, gpus, told) VALUES(?1, ?2, ?3, 0)", "ssi", r->task.run.text, x->run.text,
+				 (int64_t)flow_queue_gpus(x->queue, r->task.node));
+	return n < 0 ? (int)n : 0;
 }
 
-/* Takes the children's folder and descriptors in hand after their runs are on record. */
 /* How the run stands, for a step at its end. */
 static void show_run(struct execution *x, struct flow_task *task)
 {
@@ -145,6 +192,10 @@ static void show_run(struct execution *x, struct flow_task *task)
 
 void flow_start_child(struct execution *x, struct running *r)
 {
+	if (r->left) {
+		flow_go_on(x, r);
+		return;
+	}
 	struct sl_flow_node *node = shown(x, r->task.node);
 	node->run = r->task.run;
 	node->started_ms = sl_now_ms();
@@ -161,7 +212,6 @@ void flow_start_child(struct execution *x, struct running *r)
 		blame(r, rc);
 		return;
 	}
-	rc = rc ? rc : guard_command(x, r, &r->error);
 	rc = rc ? rc : flow_launch(x, r, &r->error);
 	r->not_started = rc && rc != SL_E_FAILED && rc != SL_E_INVALID && rc != SL_E_NOT_FOUND;
 	blame(r, rc);

@@ -31,10 +31,10 @@ static int use_worker(struct flow_task *task, const char *program, struct sl_err
 	return 0;
 }
 
-/* A source as files: it was taken while it was planned, and no child is needed. */
-static bool takes_tree(const struct flow_node *node) { return node->source && node->outputs[0].kind == FLOW_TREE; }
+bool flow_takes_tree(const struct flow_node *node) { return node->source && node->outputs[0].kind == FLOW_TREE; }
 
-int flow_task_begin(struct flow_task *task, const char *program, struct sl_error *err)
+/* Its folder and log. */
+static int name_places(struct flow_task *task, struct sl_error *err)
 {
 	const struct sl_store *store = task->graph->store;
 	char logs[SL_PATH_MAX];
@@ -43,20 +43,43 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 	int rc = task->tables ? 0 : sl_fail_memory(err);
 	rc = rc ? rc : sl_path_join(task->dir, store->tmp_dir, task->run.text, err);
 	rc = rc ? rc : sl_path_join(logs, store->runs_dir, task->run.text, err);
-	rc = rc ? rc : sl_path_join(task->log_path, logs, "log", err);
+	return rc ? rc : sl_path_join(task->log_path, logs, "log", err);
+}
+
+/* A command that neither reads nor makes anything needs no folder; an input may only order. */
+static bool needs_folder(const struct flow_task *task)
+{
+	const struct flow_node *node = node_of(task);
+	bool needs = node->action != FLOW_RUN || node->output_count || node->params.count || node->step->sandbox;
+	for (size_t i = 0; i < node->input_count; i++)
+		needs |= flow_input_from(task->graph, &node->inputs[i]) != NULL;
+	return needs;
+}
+
+int flow_task_begin(struct flow_task *task, const char *program, struct sl_error *err)
+{
+	const struct flow_node *node = node_of(task);
+	int rc = name_places(task, err);
 	if (rc)
 		return rc;
-	const struct flow_node *node = node_of(task);
-	/* A command that neither reads nor makes anything needs no folder; an input may only order. */
-	task->has_dir = node->action != FLOW_RUN || node->output_count || node->params.count || node->step->sandbox;
-	for (size_t i = 0; i < node->input_count; i++)
-		task->has_dir |= flow_input_from(task->graph, &node->inputs[i]) != NULL;
+	task->has_dir = needs_folder(task);
 	rc = task->has_dir ? sl_dir_make(task->dir, err) : 0;
 	if (rc || node->action == FLOW_RUN)
 		return rc ? rc : flow_command_prepare(task, err);
-	if (takes_tree(node))
+	if (flow_takes_tree(node))
 		return 0;
 	rc = flow_job_write(task, err);
+	return rc ? rc : use_worker(task, program, err);
+}
+
+int flow_task_resume(struct flow_task *task, const char *program, int stage, struct sl_error *err)
+{
+	const struct flow_node *node = node_of(task);
+	int rc = name_places(task, err);
+	task->has_dir = needs_folder(task);
+	task->inspecting = stage == 1;
+	if (!rc && node->action == FLOW_RUN && node->step->sandbox) /* for the record: the child has its own */
+		rc = flow_sandbox_prepare(task, err);
 	return rc ? rc : use_worker(task, program, err);
 }
 
@@ -152,8 +175,8 @@ static int keep_tree(struct flow_task *task, struct flow_output *output, struct 
 {
 	char path[SL_PATH_MAX];
 	struct sl_tree_taken taken = node_of(task)->tree;
-	int rc = takes_tree(node_of(task)) ? 0 : flow_output_path(task, output, path, err);
-	if (!rc && !takes_tree(node_of(task)))
+	int rc = flow_takes_tree(node_of(task)) ? 0 : flow_output_path(task, output, path, err);
+	if (!rc && !flow_takes_tree(node_of(task)))
 		rc = flow_tree_take(task->graph->store, path, &taken, err);
 	output->hash = taken.hash;
 	output->known = !rc;
@@ -226,7 +249,7 @@ int flow_task_record_start(struct flow_task *task, struct sl_error *err)
 		if (from)
 			rc = sl_run_input(track, &task->run, from->kind == FLOW_FILE ? "file" : flow_output_kind_name(from->kind), node->inputs[i].name, &from->hash, err);
 	}
-	if (!rc && takes_tree(node))
+	if (!rc && flow_takes_tree(node))
 		rc = sl_run_input(track, &task->run, "file", node->source->path, &node->tree.hash, err);
 	else if (!rc && node->ingest_ready)
 		rc = sl_ingest_record(track, &node->ingest, &task->run, err);
@@ -404,7 +427,7 @@ static void take_error(struct flow_task *task, yyjson_val *error)
 }
 
 /* {"metric":NAME,"step":N,"value":X}, {"progress":F,"what":TEXT} or {"error":{...}}; anything else is somebody's own and is let pass. */
-void flow_task_event(struct flow_task *task, const char *line, size_t len, double *ret_progress, const char **ret_what, struct sl_metric *ret_metric)
+void flow_task_event(struct flow_task *task, const char *line, size_t len, int64_t time_ms, double *ret_progress, const char **ret_what, struct sl_metric *ret_metric)
 {
 	SL_AUTO_JSON yyjson_doc *doc = sl_json_parse(line, len, "event", NULL);
 	yyjson_val *root = yyjson_doc_get_root(doc);
@@ -412,7 +435,7 @@ void flow_task_event(struct flow_task *task, const char *line, size_t len, doubl
 	*ret_what = NULL;
 	*ret_metric = (struct sl_metric){0};
 	if (name && strlen(name) <= SL_NAME_MAX && yyjson_is_num(yyjson_obj_get(root, "value"))) {
-		*ret_metric = (struct sl_metric){.name = sl_arena_strdup(task->arena, name), .step = sl_json_int(root, "step", 0), .time_ms = sl_now_ms(),
+		*ret_metric = (struct sl_metric){.name = sl_arena_strdup(task->arena, name), .step = sl_json_int(root, "step", 0), .time_ms = time_ms,
 						 .value = sl_json_num(root, "value", 0)};
 		if (ret_metric->name)
 			add_metric(task, ret_metric);

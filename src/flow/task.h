@@ -58,6 +58,10 @@ struct flow_task {
 
 /* After the run was begun: makes the folder and everything the child needs. `program`: ours. */
 int flow_task_begin(struct flow_task *task, const char *program, struct sl_error *err);
+/* Instead of begin: everything but the child, which another run has started; it is the first of the task, or the second one (`stage`). */
+int flow_task_resume(struct flow_task *task, const char *program, int stage, struct sl_error *err);
+/* A source as files: it was taken while it was planned, and no child is needed. */
+bool flow_takes_tree(const struct flow_node *node);
 /* After the child ended well. 1: another child is to be started (argv and env are set anew); 0: go on to keep. */
 int flow_task_next(struct flow_task *task, const char *program, struct sl_error *err);
 /* A worker's own words for its failure, else the exit's, with a full disk as the reason of a command that met one. Fills
@@ -73,8 +77,8 @@ int flow_task_record_start(struct flow_task *task, struct sl_error *err);
 int flow_task_record_metrics(struct flow_task *task, struct sl_error *err);
 /* Files of the project that the outputs are copied to; after the commit. */
 int flow_task_place(struct flow_task *task, struct sl_error *err);
-/* One JSON line of the child. `progress`: fraction and words, when the line has them. */
-void flow_task_event(struct flow_task *task, const char *line, size_t len, double *ret_progress, const char **ret_what,
+/* One JSON line of the child, told at `time_ms`. `progress`: fraction and words, when the line has them. */
+void flow_task_event(struct flow_task *task, const char *line, size_t len, int64_t time_ms, double *ret_progress, const char **ret_what,
 		struct sl_metric *ret_metric);
 void flow_task_done(struct flow_task *task); /* removes the folder */
 

@@ -11,11 +11,11 @@
 #include "data/ingest.h"
 #include "flow/execute.h"
 #include "flow/flow.h"
+#include "flow/keeper.h"
 #include "learn/evaluate.h"
 #include "learn/package.h"
 #include "learn/train.h"
 #include "os/disk.h"
-#include "os/guard.h"
 #include "port/train.h"
 
 enum { EVENTS_FD = 3, JOB_BYTES_MAX = 256 << 20 };
@@ -380,10 +380,8 @@ static int work(struct worker *w, const char *job_path)
 
 int sl_flow_worker(const char *job_path)
 {
-	if (sl_str_starts(job_path, FLOW_GUARD)) {
-		sl_guard_stand(job_path + sizeof FLOW_GUARD - 1);
-		return 0;
-	}
+	if (sl_str_starts(job_path, FLOW_KEEPER))
+		return flow_keeper_stand(job_path + sizeof FLOW_KEEPER - 1);
 	struct sl_error err = {0};
 	struct sigaction action = {.sa_handler = on_term};
 	sigaction(SIGTERM, &action, NULL);

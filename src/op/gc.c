@@ -342,6 +342,17 @@ static int collect(struct collector *c, struct sl_error *err)
 	return rc ? rc : sl_objects_tidy(c->store->objects, err);
 }
 
+/* Steps of a killed run may still read what nothing else refers to. */
+static int refuse_attempts(struct sl_store *store, struct sl_error *err)
+{
+	int64_t count;
+	int rc = sl_meta_int(store->meta, 0, &count, err, "SELECT count(*) FROM attempt", "");
+	if (rc || !count)
+		return rc;
+	sl_fail(err, SL_E_BUSY, "%lld steps of a run that was killed are not recorded yet", (long long)count);
+	return sl_error_hint(err, "`sluice run --resume` takes them over");
+}
+
 int sl_op_gc(struct sl_call *call, struct sl_error *err)
 {
 	char lock[SL_PATH_MAX];
@@ -354,6 +365,7 @@ int sl_op_gc(struct sl_call *call, struct sl_error *err)
 		rc = sl_path_join(lock, c.store->dir, "run.lock", err);
 	if (!rc)
 		rc = sl_file_lock(lock, "sluice gc", false, &lock_fd, err);
+	rc = rc ? rc : refuse_attempts(c.store, err);
 	rc = rc ? rc : collect(&c, err);
 	rc = rc ? rc : sl_objects_cache_size(c.store->objects, &cache_bytes, err);
 	if (!rc && c.remove && sl_call_flag(call, "cache"))

@@ -10,6 +10,16 @@
 #include "op/run.h"
 #include "op/words.h"
 
+static void sort_words(const char *const *words, size_t count, struct sl_run_words *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strchr(words[i], '=') || words[i][0] == '+' || words[i][0] == '~')
+			ret->overrides[ret->override_count++] = words[i];
+		else
+			ret->names[ret->name_count++] = words[i];
+	}
+}
+
 int sl_run_words(struct sl_call *call, struct sl_run_words *ret, struct sl_error *err)
 {
 	size_t count;
@@ -18,25 +28,78 @@ int sl_run_words(struct sl_call *call, struct sl_run_words *ret, struct sl_error
 		.overrides = sl_arena_array(call->arena, count + 1, sizeof *ret->overrides)};
 	if (!ret->names || !ret->overrides)
 		return sl_fail_memory(err);
-	for (size_t i = 0; i < count; i++) {
-		if (strchr(words[i], '=') || words[i][0] == '+' || words[i][0] == '~')
-			ret->overrides[ret->override_count++] = words[i];
-		else
-			ret->names[ret->name_count++] = words[i];
-	}
+	sort_words(words, count, ret);
 	return 0;
 }
 
-/* As it was typed, for the record. */
-static const char *command_text(struct sl_call *call)
+/* What is to be done: as the call says, or as the killed run's did. */
+struct request { const char *const *words; size_t count; bool force, keep_going, pin; struct sl_run_words sorted; };
+
+static int make_room(struct sl_call *call, struct request *r, struct sl_error *err)
 {
-	size_t count;
-	const char *const *words = sl_call_list(call, "what", &count);
+	r->sorted = (struct sl_run_words){.names = sl_arena_array(call->arena, r->count + 1, sizeof *r->sorted.names),
+		.overrides = sl_arena_array(call->arena, r->count + 1, sizeof *r->sorted.overrides)};
+	return r->sorted.names && r->sorted.overrides ? 0 : sl_fail_memory(err);
+}
+
+/* As it was typed, for the record. */
+static const char *command_text(struct sl_call *call, const struct request *r)
+{
 	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 16);
 	sl_buf_str(&text, "sluice run");
-	for (size_t i = 0; i < count; i++)
-		sl_buf_printf(&text, " %s", words[i]);
+	for (size_t i = 0; i < r->count; i++)
+		sl_buf_printf(&text, " %s", r->words[i]);
 	return text.failed ? "sluice run" : sl_arena_strdup(call->arena, sl_buf_cstr(&text));
+}
+
+/* For `run --resume`, when this one is killed. NULL when memory is out. */
+static const char *remember(struct sl_call *call, const struct request *r)
+{
+	struct sl_buf text SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+	yyjson_mut_val *object = yyjson_mut_obj(call->doc), *what = sl_put_array(call, object, "what");
+	for (size_t i = 0; i < r->count; i++)
+		yyjson_mut_arr_append(what, sl_call_json_text(call, r->words[i]));
+	sl_put_bool(call, object, "force", r->force);
+	sl_put_bool(call, object, "keep-going", r->keep_going);
+	sl_put_bool(call, object, "pin", r->pin);
+	return sl_json_write(object, false, &text, NULL) ? NULL : sl_arena_strdup(call->arena, sl_buf_cstr(&text));
+}
+
+/* 1; 0: no run was killed. */
+static int recall(struct sl_call *call, struct sl_store *store, struct request *r, struct sl_error *err)
+{
+	const char *kept;
+	int64_t steps;
+	if (r->count)
+		return sl_fail(err, SL_E_INVALID, "--resume takes names and parameters from the run that was killed");
+	int rc = sl_flow_interrupted(store, call->arena, &kept, &steps, err);
+	yyjson_doc *doc SL_AUTO_JSON = rc == 1 && *kept ? sl_json_parse(kept, strlen(kept), "the killed run", err) : NULL;
+	if (rc != 1 || !doc)
+		return rc != 1 ? rc : *kept ? SL_E_CORRUPT : 0;
+	yyjson_val *root = yyjson_doc_get_root(doc), *what = yyjson_obj_get(root, "what"), *word;
+	const char **words = sl_arena_array(call->arena, yyjson_arr_size(what) + 1, sizeof *words);
+	size_t i, max;
+	bool ok = words != NULL;
+	yyjson_arr_foreach(what, i, max, word)
+		ok = ok && (words[r->count++] = sl_arena_strdup(call->arena, yyjson_is_str(word) ? yyjson_get_str(word) : "")) != NULL;
+	r->words = words;
+	r->force = sl_json_bool(root, "force", false);
+	r->keep_going = sl_json_bool(root, "keep-going", false);
+	r->pin = sl_json_bool(root, "pin", false);
+	return ok ? 1 : sl_fail_memory(err);
+}
+
+/* 1; 0: there is nothing to do. */
+static int make_request(struct sl_call *call, struct sl_store *store, struct request *r, struct sl_error *err)
+{
+	*r = (struct request){.force = sl_call_flag(call, "force"), .keep_going = sl_call_flag(call, "keep-going"), .pin = sl_call_flag(call, "pin")};
+	r->words = sl_call_list(call, "what", &r->count);
+	int rc = sl_call_flag(call, "resume") ? recall(call, store, r, err) : 1;
+	rc = rc == 1 ? make_room(call, r, err) : rc ? rc : 1;
+	if (rc)
+		return rc < 0 ? rc : 0;
+	sort_words(r->words, r->count, &r->sorted);
+	return 1;
 }
 
 /* ---- news while it runs ---- */
@@ -79,17 +142,18 @@ static void on_ended(void *context, const struct sl_flow_node *node)
 			node->note[0] ? ", " : "", took);
 }
 
-static void fill_options(struct sl_call *call, const struct sl_run_words *request, struct sl_flow_options *options)
+static void fill_options(struct sl_call *call, const struct request *request, struct sl_flow_options *options)
 {
 	*options = (struct sl_flow_options){
-		.names = request->names,
-		.name_count = request->name_count,
+		.names = request->sorted.names,
+		.name_count = request->sorted.name_count,
 		.jobs = (int)sl_call_int(call, "jobs"),
-		.force = sl_call_flag(call, "force"),
-		.keep_going = sl_call_flag(call, "keep-going"),
+		.force = request->force,
+		.keep_going = request->keep_going,
 		.preview = sl_call_flag(call, "dry-run"),
 		.wait = sl_call_flag(call, "wait"),
-		.command = command_text(call),
+		.command = command_text(call, request),
+		.words = remember(call, request),
 		.cancel = call->cancel,
 		.events =
 			{.started = on_started, .progress = on_progress, .metric = on_metric, .again = on_again, .ended = on_ended, .context = call},
@@ -116,23 +180,27 @@ int sl_run_project(struct sl_call *call, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_project *project;
-	struct sl_run_words request;
+	struct request request;
 	struct sl_flow_options options;
 	struct sl_flow_report report = {0};
-	int rc = sl_run_words(call, &request, err);
-	if (!rc)
-		rc = sl_call_store(call, &store, err);
+	int rc = sl_call_store(call, &store, err);
+	rc = rc ? rc : make_request(call, store, &request, err);
+	if (rc == 0)
+		sl_put_text(call, sl_call_object(call), "note", "no run was killed");
+	if (rc != 1)
+		return rc;
+	rc = 0;
 	bool settle = !sl_call_flag(call, "dry-run");
 	if (!rc && settle && sl_call_flag(call, "unpin"))
 		rc = sl_pins_drop(call, store, "sluice run --unpin", err);
 	if (!rc)
-		rc = sl_pins_project(call, store, request.overrides, request.override_count, settle, &project, err);
+		rc = sl_pins_project(call, store, request.sorted.overrides, request.sorted.override_count, settle, &project, err);
 	if (rc)
 		return rc;
 	fill_options(call, &request, &options);
 	rc = sl_flow_run(store, project, &options, &report, err);
-	if (!rc && sl_call_flag(call, "pin") && !options.preview)
-		rc = sl_pins_keep(call, store, request.overrides, request.override_count, err);
+	if (!rc && request.pin && !options.preview)
+		rc = sl_pins_keep(call, store, request.sorted.overrides, request.sorted.override_count, err);
 	rc = finish(call, &report, rc, err);
 	sl_flow_report_done(&report);
 	return rc;

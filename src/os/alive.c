@@ -61,3 +61,11 @@ bool sl_process_mark_alive(const char *mark)
 		return false;
 	return space != own_space || start_time(pid) == start;
 }
+
+bool sl_process_mark_this_boot(const char *mark)
+{
+	char boot[40];
+	const char *last = strrchr(mark, ':');
+	read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+	return last && *boot && strcmp(last + 1, boot) == 0;
+}

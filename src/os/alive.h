@@ -12,4 +12,7 @@ char *sl_process_mark(int pid, char out[SL_PROCESS_MARK]);
 /* false only when it is sure that the process is gone: of another boot, or of our pid namespace and not there. */
 bool sl_process_mark_alive(const char *mark);
 
+/* Was it written since this machine started? */
+bool sl_process_mark_this_boot(const char *mark);
+
 #endif

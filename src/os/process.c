@@ -19,15 +19,17 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "os/clock.h"
+#include "os/detach.h"
 #include "os/file.h"
-#include "os/guard.h"
 #include "os/process_internal.h"
 #include "os/process_tree.h"
 #include "os/sandbox.h"
 #include "os/sys.h"
 
-/* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `guard`, `exited` and `pid` of each. */
+/* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `exited` and `pid` of each, and the
+ * children of no set. */
 static struct sl_processes *all_sets;
+static pid_t detached[SL_DETACHED_MAX]; /* 0: free */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void join_sets(struct sl_processes *set)
@@ -63,13 +65,13 @@ static unsigned kill_orphans(void)
 	struct sl_tree_child running[1024];
 	size_t count = 0;
 	pthread_mutex_lock(&all_lock);
-	for (const struct sl_processes *set = all_sets; set; set = set->next) {
-		if (set->guard.pid && count < SL_ARRAY_LEN(running))
-			running[count++] = (struct sl_tree_child){set->guard.pid, ""};
+	for (size_t i = 0; i < SL_DETACHED_MAX; i++)
+		if (detached[i])
+			running[count++] = (struct sl_tree_child){detached[i], ""};
+	for (const struct sl_processes *set = all_sets; set; set = set->next)
 		for (const struct sl_process *p = set->first; p && count < SL_ARRAY_LEN(running); p = p->next)
 			if (!p->exited && p->pid)
 				running[count++] = (struct sl_tree_child){p->pid, p->tag};
-	}
 	unsigned killed = sl_tree_kill_orphans(running, count);
 	pthread_mutex_unlock(&all_lock);
 	return killed;
@@ -80,7 +82,7 @@ int sl_processes_new(struct sl_processes **ret, struct sl_error *err)
 	struct sl_processes *set = sl_alloc(sizeof *set, err);
 	if (!set)
 		return SL_E_NO_MEMORY;
-	set->null_fd = -1;
+	set->null_fd = set->watch_fd = -1;
 	join_sets(set);
 	set->piece = sl_alloc(READ_BYTES, err);
 	int rc = set->piece ? sl_file_open("/dev/null", O_RDONLY, 0, &set->null_fd, err) : SL_E_NO_MEMORY;
@@ -106,7 +108,6 @@ void sl_processes_free(struct sl_processes *set)
 		}
 		sl_process_free(p);
 	}
-	sl_guard_end(&set->guard);
 	leave_sets(set);
 	kill_orphans();
 	sl_file_close(&set->null_fd);
@@ -114,16 +115,33 @@ void sl_processes_free(struct sl_processes *set)
 	sl_free(set);
 }
 
-int sl_processes_guard(struct sl_processes *set, const char *const *argv, struct sl_error *err)
+int sl_process_detach(const char *const *argv, int in, int *ret_pid, struct sl_error *err)
 {
+	int rc = SL_E_TOO_LARGE;
 	pthread_mutex_lock(&all_lock);
-	int rc = set->guard.pid ? 0 : sl_guard_start(argv, &set->guard, err);
+	for (size_t i = 0; i < SL_DETACHED_MAX && rc == SL_E_TOO_LARGE; i++)
+		if (!detached[i]) {
+			rc = sl_detach(argv, in, &detached[i], err);
+			*ret_pid = detached[i] = rc ? 0 : detached[i];
+		}
 	pthread_mutex_unlock(&all_lock);
-	return rc;
+	return rc == SL_E_TOO_LARGE ? sl_fail(err, rc, "more than %d detached processes", SL_DETACHED_MAX) : rc;
+}
+
+void sl_process_detached_join(int pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	pthread_mutex_lock(&all_lock);
+	for (size_t i = 0; i < SL_DETACHED_MAX; i++)
+		if (detached[i] == pid)
+			detached[i] = 0;
+	pthread_mutex_unlock(&all_lock);
 }
 
 void sl_processes_freep(struct sl_processes **set) { sl_processes_free(*set); }
 size_t sl_processes_running(const struct sl_processes *set) { return set->running; }
+void sl_processes_watch(struct sl_processes *set, int fd) { set->watch_fd = fd; }
 
 void sl_process_free(struct sl_process *process)
 {
@@ -418,6 +436,15 @@ void sl_process_stop(struct sl_process *process)
 	kill(-process->pid, SIGTERM);
 }
 
+void sl_process_kill(struct sl_process *process)
+{
+	if (process->exited)
+		return;
+	process->end.stopped = true;
+	process->kill_ns = sl_monotonic_ns();
+	sl_tree_kill(process->pid);
+}
+
 /* The time of the next look. */
 static int64_t look_at_memory(struct sl_process *p, int64_t now)
 {
@@ -486,6 +513,10 @@ static size_t fill_poll(struct sl_processes *set, struct pollfd *fds, struct wat
 			who[n++] = (struct watch){p, i};
 		}
 	}
+	if (set->watch_fd >= 0) {
+		fds[n] = (struct pollfd){.fd = set->watch_fd, .events = POLLIN};
+		who[n++] = (struct watch){NULL, PIPE_COUNT};
+	}
 	return n;
 }
 
@@ -493,20 +524,23 @@ int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_proces
 {
 	int64_t until = timeout_ms < 0 ? INT64_MAX : sl_monotonic_ns() + timeout_ms * INT64_C(1000000);
 	while (set->running) {
-		size_t max = set->running * (PIPE_COUNT + 1);
+		size_t max = set->running * (PIPE_COUNT + 1) + 1;
 		struct pollfd *fds = sl_alloc_array(max, sizeof *fds, NULL);
 		struct watch *who = sl_alloc_array(max, sizeof *who, NULL);
 		int64_t now = sl_monotonic_ns();
 		int left = until == INT64_MAX ? -1 : until > now ? (int)((until - now + 999999) / 1000000) : 0;
 		int ready = -1, error = EAGAIN;
 		struct sl_process *ended = NULL;
+		bool watched = false;
 		if (fds && who) {
 			size_t n = fill_poll(set, fds, who);
 			ready = poll(fds, n, act_on_time(set, left));
 			error = errno;
-			for (size_t i = 0; ready > 0 && i < n; i++)
+			for (size_t i = 0; ready > 0 && i < n; i++) {
 				if (fds[i].revents && who[i].kind < PIPE_COUNT)
 					sl_process_read(who[i].process, who[i].kind);
+				watched |= fds[i].revents && !who[i].process;
+			}
 		}
 		sl_free(fds);
 		sl_free(who);
@@ -518,7 +552,7 @@ int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_proces
 			*end = ended->end;
 			return 1;
 		}
-		if (ready < 0 && error == EINTR)
+		if (watched || (ready < 0 && error == EINTR))
 			return 0;
 		if (sl_monotonic_ns() >= until)
 			return 0;

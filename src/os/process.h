@@ -7,7 +7,7 @@
  * becomes a child of ours, whatever it did to its session: when a child has ended, every child of ours that nobody started
  * here is its left-over and is killed with all below it, unless its environment or session says that it belongs to another one
  * that still runs. When nothing was left behind this costs one system call. When this process itself is killed, the kernel
- * kills the children (PR_SET_PDEATHSIG), and a guard what they had started (sl_processes_guard), found by its environment.
+ * kills the children (PR_SET_PDEATHSIG); what they had started is found by its environment (sl_process_kill_tagged).
  *
  * One set belongs to one thread; several sets know of each other's children. No other code of the process may start or wait
  * for children while a set has running ones.
@@ -27,6 +27,7 @@ enum {
 	SL_PROCESS_GRACE_MS = 5000,           /* from SIGTERM to SIGKILL */
 	SL_PROCESS_MEMORY_MS = 100,
 	SL_PROCESS_CAUSE_MAX = 256,
+	SL_DETACHED_MAX = 16,
 };
 
 /* Whether memory ran out: the limit of `memory_bytes` was passed, or the kernel killed it because the machine (or our container) had no
@@ -77,19 +78,26 @@ int sl_processes_new(struct sl_processes **ret, struct sl_error *err);
 void sl_processes_free(struct sl_processes *set);
 void sl_processes_freep(struct sl_processes **set);
 size_t sl_processes_running(const struct sl_processes *set);
-/* Sets a guard over what children start, in case this process is killed (os/guard.h says how; `argv` too); once per set. */
-int sl_processes_guard(struct sl_processes *set, const char *const *argv, struct sl_error *err);
+/* Lets wait return (0) also when `fd` can be read; -1: none. */
+void sl_processes_watch(struct sl_processes *set, int fd);
 
 /* A program that cannot be started is SL_E_FAILED with the reason; everything else is the machine's. The process lives until
  * it is given back by sl_process_free, after wait told of its end. The log begins with nothing and has lines "TIME o|e TEXT". */
 int sl_process_start(struct sl_processes *set, const struct sl_process_options *options, struct sl_process **ret,
 		struct sl_error *err);
-/* Waits for output and ends. 1: *ret has ended and `end` is filled; 0: the time is over (-1: none), a signal arrived, or
- * nothing runs. */
+/* Waits for output and ends. 1: *ret has ended and `end` is filled; 0: the time is over (-1: none), a signal arrived, what is watched can
+ * be read, or nothing runs. */
 int sl_processes_wait(struct sl_processes *set, int timeout_ms, struct sl_process **ret, struct sl_process_end *end);
 /* Asks it to end (SIGTERM to its session's group), and kills it after the grace. The end comes through wait. */
 void sl_process_stop(struct sl_process *process);
+/* Kills it and all below it at once; the end comes through wait, as of one that was stopped. */
+void sl_process_kill(struct sl_process *process);
 void sl_process_free(struct sl_process *process);
+
+/* Starts a process that is of no set, is never taken for a left-over, and outlives this one (os/detach.h). At most SL_DETACHED_MAX at once. */
+int sl_process_detach(const char *const *argv, int in, int *ret_pid, struct sl_error *err);
+/* Waits for its end. */
+void sl_process_detached_join(int pid);
 
 /* Kills every process whose environment has SL_PROCESS_TAG with a value that starts with `prefix` (not this process). Returns
  * how many. For what a killed parent left behind. Reads /proc of this user's processes. */

@@ -2,9 +2,10 @@
 #ifndef SL_OS_PROCESS_INTERNAL_H
 #define SL_OS_PROCESS_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 #include "base/time.h"
-#include "os/guard.h"
 #include "os/process.h"
 
 enum { EVENTS_FD = 3, READ_BYTES = 64 << 10, WITHOUT_PIDFD_MS = 20 };
@@ -40,7 +41,7 @@ struct sl_processes {
 	struct sl_processes *next;    /* of all_sets */
 	struct sl_process *first;
 	size_t running;
-	struct sl_guard guard;
+	int watch_fd; /* -1: none */
 	bool oom_known;
 	int64_t oom_kills; /* how often the kernel had killed for memory when that was last looked at; -1: it does not tell */
 	int null_fd;

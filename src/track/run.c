@@ -315,7 +315,7 @@ static int next_dead(struct sl_track *track, struct sl_id *after, struct sl_erro
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	int rc = sl_meta_query(track->meta, &stmt, err,
 		"SELECT r.id, COALESCE(t.value, '') FROM run r LEFT JOIN run_tag t ON t.run = COALESCE(r.parent, r.id) AND t.name = 'process' "
-		"WHERE r.ended_ms IS NULL AND r.kind <> 'logged' AND r.id > ?1 ORDER BY r.id", "s", after->text);
+		"WHERE r.ended_ms IS NULL AND r.kind <> 'logged' AND r.id > ?1 AND r.id NOT IN (SELECT run FROM attempt) ORDER BY r.id", "s", after->text);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		snprintf(after->text, sizeof after->text, "%s", sl_stmt_text(stmt, 0));
 		if (!sl_process_mark_alive(sl_stmt_text(stmt, 1)))

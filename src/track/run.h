@@ -41,7 +41,8 @@ int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char 
 int sl_run_end(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err);
 /* The canonical record as JSON bytes; its SHA-256 is what `end` stored. */
 int sl_run_record(struct sl_track *track, const struct sl_id *run, struct sl_buf *out, struct sl_error *err);
-/* Marks runs "killed" whose process is gone (tag "process" of it or its parent, os/alive.h, which begin writes). Part of sl_store_tidy. */
+/* Marks runs "killed" whose process is gone (tag "process" of it or its parent, os/alive.h, which begin writes), but for those of `attempt`,
+ * whose own processes outlive it (flow/keeper.h). Part of sl_store_tidy. */
 int sl_run_reap(struct sl_track *track, struct sl_error *err);
 /* Finds one run by id or unique prefix. SL_E_NOT_FOUND, or SL_E_INVALID when ambiguous. */
 int sl_run_find(struct sl_track *track, const char *id_or_prefix, struct sl_id *ret, struct sl_error *err);

@@ -268,18 +268,18 @@ static void test_parallel(void **state)
 }
 
 static volatile int cancel;
-static void on_line(void *context, const struct sl_flow_node *node, const char *line, size_t len)
+static void on_progress(void *context, const struct sl_flow_node *node, double fraction, const char *what)
 {
-	(void)context, (void)node, (void)line, (void)len;
+	(void)context, (void)node, (void)fraction, (void)what;
 	cancel = 1;
 }
 
 static void test_cancel(void **state)
 {
 	(void)state;
-	put("sluice.yaml", "project: x\nsteps:\n  s: {run: 'echo up; sleep 1000', outputs: {o: o}}\n  t: {run: ['true'], inputs: [o]}\n");
+	put("sluice.yaml", "project: x\nsteps:\n  s: {run: 'echo \"{\\\"progress\\\":0.5}\" >&3; sleep 1000', outputs: {o: o}}\n  t: {run: ['true'], inputs: [o]}\n");
 	cancel = 0;
-	assert_int_equal(SL_E_CANCELLED, run_with((struct sl_flow_options){.cancel = &cancel, .events.line = on_line}, NULL, 0));
+	assert_int_equal(SL_E_CANCELLED, run_with((struct sl_flow_options){.cancel = &cancel, .events.progress = on_progress}, NULL, 0));
 	assert_string_equal("s:cancelled t:cancelled", story);
 	assert_string_equal("stale: last run was cancelled: cancelled", why("s", NULL, 0));
 }
@@ -307,14 +307,9 @@ static void test_two_at_once(void **state)
 	ASSERT_RUN("s:fresh");
 }
 
-/* The parent is killed while a step with a left-over of its own runs: nothing survives, and the next run does what is missing. */
-static void test_killed_parent(void **state)
+/* A run in a process of its own, killed when the file `held` is there. */
+static void run_and_kill(void)
 {
-	(void)state;
-	put("sluice.yaml",
-	    "project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
-	    "  second: {run: 'setsid sleep 1000 & echo $! > left.pid; test -e again || { touch held; sleep 1000; }; kill $!; "
-	    "echo 2 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n");
 	pid_t other = fork();
 	if (other == 0) {
 		struct sl_store *own = NULL;
@@ -323,15 +318,97 @@ static void test_killed_parent(void **state)
 		store = own;
 		_exit(run() ? 1 : 0);
 	}
-	while (!get("held"))
+	while (!get("held")) {
+		assert_int_equal(0, waitpid(other, NULL, WNOHANG));
 		usleep(1000);
-	pid_t left = atoi(get("left.pid"));
+	}
 	assert_int_equal(0, kill(other, SIGKILL));
 	assert_int_equal(other, waitpid(other, NULL, 0));
-	put("again", "");
+}
+
+static int64_t count_rows(const char *sql)
+{
+	int64_t count = -1;
+	assert_int_equal(0, sl_meta_int(store->meta, 0, &count, NULL, sql, ""));
+	return count;
+}
+
+static const char OF_A_KILLED_RUN[] =
+	"project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
+	"  second: {run: 'echo 2 >> count; setsid sleep 1000 & echo $! > left.pid; echo \"{\\\"metric\\\":\\\"a\\\",\\\"value\\\":1}\" >&3; touch held; "
+	"until test -e go; do sleep 0.01; done; echo \"{\\\"metric\\\":\\\"b\\\",\\\"value\\\":2}\" >&3; echo 2 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n";
+
+/* Whether the step ends before the next run begins, or while it waits for it: it ran once, and is on record once. */
+static void test_killed_run(void **state)
+{
+	(void)state;
+	put("sluice.yaml", OF_A_KILLED_RUN);
+	run_and_kill();
+	pid_t left = atoi(get("left.pid"));
+	assert_int_equal(0, kill(left, 0));
+	pid_t later = fork();
+	if (later == 0) {
+		struct sl_store *own = NULL;
+		if (sl_store_open(dir, &own, NULL))
+			_exit(9);
+		store = own;
+		while (count_rows("SELECT count(*) FROM run_tag WHERE name = 'taken_over_by'") == 0)
+			usleep(1000);
+		put("go", "");
+		_exit(0);
+	}
 	ASSERT_RUN("first:fresh second:ok");
-	assert_string_equal("1\n", get("count"));
+	int status = -1;
+	assert_int_equal(later, waitpid(later, &status, 0));
+	assert_int_equal(0, status);
+	assert_string_equal("1\n2\n", get("count"));
+	assert_string_equal("2\n", get("p"));
 	assert_int_equal(-1, kill(left, 0));
+	assert_int_equal(1, count_rows("SELECT count(*) FROM run WHERE name = 'second'"));
+	assert_int_equal(2, count_rows("SELECT count(*) FROM run_metric WHERE name IN ('a', 'b')"));
+	assert_int_equal(0, count_rows("SELECT count(*) FROM attempt"));
+	assert_int_equal(1, count_rows("SELECT count(*) FROM run WHERE kind = 'run' AND status = 'killed'"));
+	ASSERT_RUN("first:fresh second:fresh");
+}
+
+static bool shell(const char *script)
+{
+	char command[SL_PATH_MAX + 256];
+	snprintf(command, sizeof command, "cd %s && %s", dir, script);
+	return system(command) == 0;
+}
+
+static void test_ended_unseen(void **state)
+{
+	(void)state;
+	put("sluice.yaml", OF_A_KILLED_RUN);
+	run_and_kill();
+	put("go", "");
+	while (!shell("ls .sluice/tmp/*/*.exit >/dev/null 2>&1"))
+		usleep(1000);
+	ASSERT_RUN("first:fresh second:ok");
+	assert_string_equal("1\n2\n", get("count"));
+	assert_int_equal(2, count_rows("SELECT count(*) FROM run_metric WHERE name IN ('a', 'b')"));
+	assert_true(shell("test -z \"$(ls -A .sluice/tmp)\""));
+}
+
+/* Another step by now: the old one is ended. A step of no interest to this run stays. */
+static void test_changed_since(void **state)
+{
+	(void)state;
+	put("sluice.yaml", OF_A_KILLED_RUN);
+	run_and_kill();
+	pid_t left = atoi(get("left.pid"));
+	assert_int_equal(0, run_with((struct sl_flow_options){.names = (const char *const[]){"first"}, .name_count = 1, .force = true}, NULL, 0));
+	assert_int_equal(0, kill(left, 0));
+	put("sluice.yaml", "project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
+			   "  second: {run: 'echo 3 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n");
+	ASSERT_RUN("first:fresh second:ok");
+	assert_string_equal("3\n", get("p"));
+	while (kill(left, 0) == 0)
+		usleep(1000);
+	assert_int_equal(1, count_rows("SELECT count(*) FROM run WHERE name = 'second' AND status = 'killed'"));
+	assert_int_equal(0, count_rows("SELECT count(*) FROM attempt"));
 }
 
 /* The environment is taken by another child (git) while the first steps run: neither harms the other. */
@@ -384,7 +461,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(test_no_op_and_results), TEST(test_staleness), TEST(test_definition_and_output), TEST(test_force_and_names), TEST(test_failures),
 		TEST(test_output_must_be_made), TEST(test_folders), TEST(test_cycle), TEST(test_order_only), TEST(test_parallel), TEST(test_cancel), TEST(test_two_at_once),
-		TEST(test_killed_parent), TEST(test_inside_a_git_folder), TEST(test_metrics_and_params), TEST(test_secret),
+		TEST(test_killed_run), TEST(test_ended_unseen), TEST(test_changed_since), TEST(test_inside_a_git_folder), TEST(test_metrics_and_params), TEST(test_secret),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
