@@ -86,6 +86,40 @@ double sl_ks_bins(const uint64_t *reference, const uint64_t *current, size_t bin
 	return most;
 }
 
+/* Of |f| over a piece of `width` on which f goes straight from d0 to d1. */
+static double area_between(double d0, double d1, double width)
+{
+	double a = fabs(d0), b = fabs(d1);
+	if ((d0 < 0) == (d1 < 0) || a + b == 0)
+		return (a + b) / 2 * width;
+	return (a * a + b * b) / (2 * (a + b)) * width;
+}
+
+static double spread_of(const double *knots, const uint64_t *counts, size_t bins, double n)
+{
+	double mean = 0, square = 0;
+	for (size_t i = 0; i < bins; i++) {
+		double share = (double)counts[i] / n, middle = (knots[i] + knots[i + 1]) / 2, width = knots[i + 1] - knots[i];
+		mean += share * middle;
+		square += share * (middle * middle + width * width / 12);
+	}
+	return sqrt(fmax(square - mean * mean, 0));
+}
+
+double sl_wasserstein_bins(const double *knots, const uint64_t *reference, const uint64_t *current, size_t bins)
+{
+	double n = total_of(reference, bins), m = total_of(current, bins), before = 0, area = 0;
+	double spread = n > 0 ? spread_of(knots, reference, bins, n) : 0;
+	if (n == 0 || m == 0 || !(spread > 0))
+		return NAN;
+	for (size_t i = 0; i < bins; i++) {
+		double after = before + (double)reference[i] / n - (double)current[i] / m;
+		area += area_between(before, after, knots[i + 1] - knots[i]);
+		before = after;
+	}
+	return area / spread;
+}
+
 double sl_chi_square(const uint64_t *reference, const uint64_t *current, size_t bins, size_t *ret_degrees)
 {
 	double n = total_of(reference, bins), m = total_of(current, bins), sum = 0;

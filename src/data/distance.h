@@ -25,6 +25,10 @@ double sl_total_variation(const uint64_t *reference, const uint64_t *current, si
 /* The greatest difference of the two running sums: Kolmogorov-Smirnov's statistic seen at the bins' edges only. */
 double sl_ks_bins(const uint64_t *reference, const uint64_t *current, size_t bins);
 
+/* First Wasserstein distance divided by the reference's standard deviation, when only counts are known: `knots` are the bins + 1 ends
+ * of the bins, rising, and both sides are taken as evenly spread within each. NaN when a side is empty or the reference has no spread. */
+double sl_wasserstein_bins(const double *knots, const uint64_t *reference, const uint64_t *current, size_t bins);
+
 /* Pearson's chi-square of the 2 x bins table, without continuity correction; bins that are empty on both sides do not count.
  * *ret_degrees: those that do, less one. */
 double sl_chi_square(const uint64_t *reference, const uint64_t *current, size_t bins, size_t *ret_degrees);

@@ -221,6 +221,8 @@ struct sl_monitor {
 	struct sl_bar *bars;
 	size_t bar_count;
 	struct sl_names columns;       /* input monitor: which; empty = every feature and the prediction */
+	const char *reference;         /* input monitor: dataset, whose profile takes the place of training's statistics; "" = none */
+	const char *segment;           /* input monitor: also within each value of this input; "" = none */
 	struct sl_mark mark;
 };
 

@@ -152,10 +152,18 @@ static const struct sl_row MONITOR_ROWS[] = {
 	{"for", SL_ROW_DURATION, MONITOR(for_ms), .about = "how long a level must hold before it counts"},
 	{"lateness", SL_ROW_DURATION, MONITOR(lateness_ms), .about = "how long after its end a window waits for late records"},
 	{"columns", SL_ROW_NAMES, MONITOR(columns), .about = "inputs: which; all features and the prediction when not given"},
+	{"reference", SL_ROW_TEXT, MONITOR(reference), .about = "inputs: DATASET[@VERSION] to compare with instead of the training rows"},
+	{"segment", SL_ROW_TEXT, MONITOR(segment), .about = "inputs: also within each value of this input"},
 	/* Statistics from here on (see is_statistic). */
 	STATISTIC("psi", "population stability index against training"), STATISTIC("js", "Jensen-Shannon distance against training"),
 	STATISTIC("missing", "share of missing values above training's"), STATISTIC("out_of_range", "share outside of training's range"),
-	STATISTIC("unseen", "share of categories that training did not have"), STATISTIC("calibration_gap", "|mean predicted - mean observed|"),
+	STATISTIC("unseen", "share of categories that training did not have"), STATISTIC("hellinger", "Hellinger distance against training"),
+	STATISTIC("total_variation", "total variation distance against training"), STATISTIC("ks", "Kolmogorov-Smirnov's D against training, at the bins' edges"),
+	STATISTIC("wasserstein", "Wasserstein distance against training, in standard deviations"),
+	STATISTIC("estimated_error_rate", "share of wrong answers, estimated from the probabilities before labels come"),
+	STATISTIC("estimated_auc", "area under the ROC curve, so estimated"), STATISTIC("estimated_log_loss", "logarithmic loss, so estimated"),
+	STATISTIC("estimated_brier", "Brier score, so estimated"), STATISTIC("ks_p", "p of Kolmogorov-Smirnov, corrected for the number of columns; wants 'min'"),
+	STATISTIC("chi_square_p", "p of the chi-square test over bins, corrected for the number of columns; wants 'min'"), STATISTIC("calibration_gap", "|mean predicted - mean observed|"),
 	STATISTIC("auc", "area under the ROC curve"), STATISTIC("log_loss", "logarithmic loss"), STATISTIC("error_rate", "share of wrong answers"),
 	STATISTIC("brier", "Brier score"),
 };
@@ -201,6 +209,8 @@ static int read_bars(struct sl_loader *loader, const struct sl_yaml *node, struc
 		const struct sl_yaml *key = node->entries[i].key;
 		if (!is_statistic(sl_shape_row(&sl_shape_monitor, key->text)))
 			continue;
+		if (!wants_labels(key->text) && *monitor->labels)
+			return sl_load_fail(loader, key->mark, SL_E_INVALID, "'%s' is of inputs, and with 'labels' a monitor watches quality: make it another monitor", key->text);
 		if (wants_labels(key->text) && !*monitor->labels)
 			return sl_load_fail(loader, key->mark, SL_E_INVALID, "'%s' needs 'labels'", key->text);
 		int rc = read_bar(loader, key->text, node->entries[i].value, &monitor->bars[monitor->bar_count++]);
@@ -213,7 +223,7 @@ static int read_bars(struct sl_loader *loader, const struct sl_yaml *node, struc
 static int read_monitor(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
 	struct sl_monitor *monitor = element;
-	*monitor = (struct sl_monitor){.name = name, .endpoint = "", .labels = "", .mark = node->mark};
+	*monitor = (struct sl_monitor){.name = name, .endpoint = "", .labels = "", .reference = "", .segment = "", .mark = node->mark};
 	int rc = sl_load_want_map(loader, node, "a monitor");
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const struct sl_row *row = sl_shape_row(&sl_shape_monitor, node->entries[i].key->text);
@@ -228,6 +238,8 @@ static int read_monitor(struct sl_loader *loader, const char *name, const struct
 		monitor->every_ms = monitor->window_ms;
 	if (!rc && monitor->every_ms > monitor->window_ms)
 		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "'every' is longer than 'window', so records between windows would be missed");
+	if (!rc && *monitor->labels && (*monitor->reference || *monitor->segment))
+		rc = sl_load_fail(loader, node->mark, SL_E_INVALID, "'reference' and 'segment' are of inputs, and with 'labels' a monitor watches quality");
 	return rc ? rc : read_bars(loader, node, monitor);
 }
 

@@ -12,6 +12,7 @@
 #include "port/stream.h"
 #include "serve/log.h"
 #include "serve/plan.h"
+#include "watch/baseline.h"
 #include "watch/event.h"
 #include "watch/join.h"
 #include "watch/label.h"
@@ -29,6 +30,10 @@ struct sl_monitor_watch {
 	struct sl_watched_model **models;
 	size_t model_count;
 	const struct sl_watched_model *newest;  /* of the last record */
+	struct sl_arena *texts;                 /* of segments */
+	const char *segments[SL_MONITOR_SEGMENTS_MAX + 2];
+	size_t segment_count;
+	bool estimates;                         /* some bar is of quality before labels */
 	struct sl_join *join;                   /* quality monitors, once outputs are known */
 	uint64_t unlabelled;
 	/* Since which window's end the level has been at least warn, alarm; 0: it is not. */
@@ -226,9 +231,11 @@ static int find_model(struct sl_monitor_watch *w, const struct sl_hash *package,
 		return SL_E_NO_MEMORY;
 	w->models = models;
 	int rc = sl_watched_model_load(w->store->objects, package, version, &w->models[w->model_count], err);
+	if (!rc && w->spec->reference[0] && (rc = sl_baseline_take(w->store, w->spec->reference, w->models[w->model_count], err)))
+		sl_watched_model_free(w->models[w->model_count]);
 	if (!rc)
 		*ret = w->models[w->model_count++];
-	return rc;
+	return rc ? sl_error_context(err, "monitor %s", w->spec->name) : 0;
 }
 
 /* Where a logged column goes in the model: its feature, or -1 when the model does not read it. */
@@ -244,10 +251,39 @@ static void count_feature(struct sl_pane_inputs *inputs, int feature, const stru
 	sl_pane_value(inputs, (size_t)feature, value, encoded == SL_ENCODED_UNSEEN);
 }
 
-static int count_inputs(struct sl_pane *pane, const struct sl_watched_model *model, const struct sl_prediction *p, size_t row,
+/* The watch's own text of a segment, so that segments compare by address; beyond SL_MONITOR_SEGMENTS_MAX all are one. NULL: no memory. */
+static const char *intern_segment(struct sl_monitor_watch *w, const char *value, size_t len)
+{
+	static const char OTHERS[] = "(all further values)";
+	for (size_t i = 0; i < w->segment_count; i++)
+		if (strlen(w->segments[i]) == len && memcmp(w->segments[i], value, len) == 0)
+			return w->segments[i];
+	if (w->segment_count >= SL_MONITOR_SEGMENTS_MAX)
+		return OTHERS;
+	if (!w->texts && !(w->texts = sl_arena_new(0, NULL)))
+		return NULL;
+	const char *copy = sl_arena_strndup(w->texts, value, len);
+	if (copy)
+		w->segments[w->segment_count++] = copy;
+	return copy;
+}
+
+static const char *segment_of(struct sl_monitor_watch *w, const struct sl_cell *cell)
+{
+	char text[40];
+	switch (cell->kind) {
+	case SL_CELL_TEXT: return intern_segment(w, cell->text, cell->len);
+	case SL_CELL_BOOL: return intern_segment(w, cell->b ? "true" : "false", cell->b ? 4 : 5);
+	case SL_CELL_INT: return intern_segment(w, text, (size_t)snprintf(text, sizeof text, "%" PRId64, cell->i));
+	case SL_CELL_DOUBLE: return intern_segment(w, text, (size_t)snprintf(text, sizeof text, "%.15g", cell->d));
+	default: return "(no value)";
+	}
+}
+
+static int count_inputs(struct sl_pane *pane, const struct sl_watched_model *model, const char *segment, const struct sl_prediction *p, size_t row,
 			const int *features, struct sl_error *err)
 {
-	struct sl_pane_inputs *inputs = sl_pane_inputs(pane, model);
+	struct sl_pane_inputs *inputs = sl_pane_inputs(pane, model, segment);
 	if (!inputs)
 		return sl_fail_memory(err);
 	inputs->rows++;
@@ -319,7 +355,17 @@ static int count_row(struct sl_monitor_watch *w, const struct sl_prediction *p, 
 	sl_pane_count(pane, p->version, 1);
 	if (is_quality(w))
 		return wait_for_label(w, p, row, time_ms, again, err);
-	return count_inputs(pane, w->newest, p, row, features, err);
+	int rc = count_inputs(pane, w->newest, NULL, p, row, features, err);
+	if (!rc && w->estimates && w->newest->package.task == SL_TASK_BINARY && !sl_estimate_add(&pane->estimate, (double)p->outputs[row], 1))
+		return sl_fail_memory(err);
+	for (size_t c = 0; !rc && w->spec->segment[0] && c < p->column_count; c++) {
+		const struct sl_logged_column *column = &p->columns[c];
+		if (strlen(w->spec->segment) != column->name_len || memcmp(w->spec->segment, column->name, column->name_len) != 0)
+			continue;
+		const char *segment = segment_of(w, &column->cells[row]);
+		rc = segment ? count_inputs(pane, w->newest, segment, p, row, features, err) : sl_fail_memory(err);
+	}
+	return rc;
 }
 
 struct visit {
@@ -417,6 +463,8 @@ int sl_monitor_open(struct sl_store *store, const struct sl_project *project, co
 	w->store = store;
 	w->project = project;
 	w->spec = monitor;
+	for (size_t i = 0; i < monitor->bar_count; i++)
+		w->estimates = w->estimates || sl_str_starts(monitor->bars[i].statistic, "estimated_");
 	sl_windows_init(&w->windows, monitor->window_ms, monitor->every_ms, monitor->lateness_ms);
 	rc = load_state(w, err);
 	if (rc)
@@ -432,6 +480,7 @@ void sl_monitor_close(struct sl_monitor_watch *w)
 		return;
 	sl_windows_done(&w->windows);
 	sl_join_free(w->join);
+	sl_arena_free(w->texts);
 	for (size_t i = 0; i < w->model_count; i++)
 		sl_watched_model_free(w->models[i]);
 	sl_free(w->models);

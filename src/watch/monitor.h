@@ -12,7 +12,7 @@
 enum sl_level { SL_LEVEL_OK, SL_LEVEL_WARN, SL_LEVEL_ALARM };
 const char *sl_level_name(enum sl_level level); /* "ok", "warn", "alarm" */
 
-enum { SL_MONITOR_ROWS_MIN = 200, SL_PANES_MAX = 4096 };
+enum { SL_MONITOR_ROWS_MIN = 200, SL_PANES_MAX = 4096, SL_MONITOR_SEGMENTS_MAX = 32 };
 
 struct sl_monitor_watch;
 /* `project` must outlive it. SL_E_INVALID when window is no multiple of every, or needs more than SL_PANES_MAX panes. */

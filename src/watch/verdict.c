@@ -6,11 +6,12 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "data/distance.h"
 
 /* One statistic of one column ("" for the whole window) against its bar. */
 struct finding {
 	const struct sl_bar *bar;
-	const char *column;
+	const char *column, *segment; /* segment NULL: all rows */
 	double value, excess; /* excess: value / its alarm or warn bar, for the order; at least 1 when it breaches */
 	enum sl_level level;
 	double error;         /* AUC's bound, else NaN */
@@ -56,22 +57,64 @@ static bool watches_column(const struct sl_monitor *monitor, const char *name)
 	return monitor->columns.count == 0;
 }
 
-static size_t find_inputs(const struct sl_verdict_input *in, struct finding *findings)
+static size_t find_group(const struct sl_verdict_input *in, const struct sl_pane_inputs *inputs, struct finding *findings)
 {
-	const struct sl_pane_inputs *inputs = in->window->inputs;
-	while (inputs && inputs->model != in->model)
-		inputs = inputs->next;
 	size_t n = 0, features = in->model->package.feature_count;
-	for (size_t column = 0; inputs && column < in->model->column_count; column++) {
+	for (size_t column = 0; column < in->model->column_count; column++) {
 		const char *name = column < features ? sl_watched_column(in->model, column)->name :
 				   in->model->package.output_count == 1 ? "prediction" : sl_watched_column(in->model, column)->name;
 		for (size_t b = 0; watches_column(in->monitor, name) && b < in->monitor->bar_count; b++) {
 			const struct sl_bar *bar = &in->monitor->bars[b];
-			findings[n] = (struct finding){.bar = bar, .column = name, .error = NAN, .value = sl_pane_input_statistic(inputs, column, bar->statistic)};
-			if (!isnan(findings[n].value))
-				judge(&findings[n++]);
+			findings[n] = (struct finding){.bar = bar, .column = name, .segment = inputs->segment, .error = NAN,
+						       .value = sl_pane_input_statistic(inputs, column, bar->statistic)};
+			n += !isnan(findings[n].value);
 		}
 	}
+	return n;
+}
+
+/* The p-values of one bar are as many chances as there are columns and segments. */
+static int correct(const struct sl_bar *bar, struct finding *findings, size_t count)
+{
+	double *p SL_AUTO_FREE = sl_alloc_array(count + 1, sizeof *p, NULL);
+	if (!p)
+		return SL_E_NO_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		p[i] = findings[i].bar == bar ? findings[i].value : NAN;
+	if (sl_false_discovery(p, count, p) < 0)
+		return SL_E_NO_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		findings[i].value = findings[i].bar == bar ? p[i] : findings[i].value;
+	return 0;
+}
+
+/* Segments with too few rows are left out, as a window would be. */
+static int find_inputs(const struct sl_verdict_input *in, struct finding *findings, size_t *ret_count)
+{
+	size_t n = 0;
+	for (const struct sl_pane_inputs *inputs = in->window->inputs; inputs; inputs = inputs->next)
+		if (inputs->model == in->model && (!inputs->segment || inputs->rows >= SL_MONITOR_ROWS_MIN))
+			n += find_group(in, inputs, findings + n);
+	for (size_t b = 0; b < in->monitor->bar_count; b++) {
+		const struct sl_bar *bar = &in->monitor->bars[b];
+		struct finding *f = &findings[n];
+		if (sl_str_ends(bar->statistic, "_p") && correct(bar, findings, n) < 0)
+			return SL_E_NO_MEMORY;
+		*f = (struct finding){.bar = bar, .column = ""};
+		f->value = sl_estimate_statistic(&in->window->estimate, bar->statistic, &f->error);
+		n += !isnan(f->value);
+	}
+	for (size_t i = 0; i < n; i++)
+		judge(&findings[i]);
+	*ret_count = n;
+	return 0;
+}
+
+static size_t count_groups(const struct sl_pane *window)
+{
+	size_t n = 0;
+	for (const struct sl_pane_inputs *inputs = window->inputs; inputs; inputs = inputs->next)
+		n++;
 	return n;
 }
 
@@ -99,6 +142,8 @@ static bool add_finding(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct 
 		  yyjson_mut_obj_add_str(doc, o, "level", sl_level_name(f->level));
 	if (ok && f->column[0])
 		ok = yyjson_mut_obj_add_strcpy(doc, o, "column", f->column);
+	if (ok && f->segment)
+		ok = yyjson_mut_obj_add_strcpy(doc, o, "segment", f->segment);
 	if (ok && f->bar->has_warn)
 		ok = yyjson_mut_obj_add_real(doc, o, "warn", f->bar->warn);
 	if (ok && f->bar->has_alarm)
@@ -144,15 +189,18 @@ int sl_verdict(const struct sl_verdict_input *in, yyjson_mut_doc *doc, yyjson_mu
 	bool quality = in->monitor->labels[0] != 0;
 	uint64_t rows = quality ? in->window->quality.rows : in->window->rows;
 	bool enough = in->model && rows >= SL_MONITOR_ROWS_MIN;
-	size_t most = in->monitor->bar_count * (quality || !in->model ? 1 : in->model->column_count);
-	struct finding *findings SL_AUTO_FREE = sl_alloc_array(most ? most : 1, sizeof *findings, err);
+	size_t most = in->monitor->bar_count * (quality || !in->model ? 1 : in->model->column_count * count_groups(in->window) + 1) + 1;
+	struct finding *findings SL_AUTO_FREE = sl_alloc_array(most, sizeof *findings, err);
 	yyjson_mut_val *evidence = yyjson_mut_obj(doc), *list = yyjson_mut_arr(doc);
 	if (!findings || !evidence || !list || !add_facts(in, rows, doc, evidence))
 		return sl_fail_memory(err);
-	size_t count = !enough ? 0 : quality ? find_quality(in, findings) : find_inputs(in, findings);
+	size_t count = enough && quality ? find_quality(in, findings) : 0;
+	if (enough && !quality && find_inputs(in, findings, &count) < 0)
+		return sl_fail_memory(err);
 	qsort(findings, count, sizeof *findings, worst_first);
+	/* Of segments only what is not ok: 32 of them would make each window's evidence megabytes. */
 	for (size_t i = 0; i < count; i++)
-		if (!add_finding(doc, list, &findings[i]))
+		if ((!findings[i].segment || findings[i].level > SL_LEVEL_OK) && !add_finding(doc, list, &findings[i]))
 			return sl_fail_memory(err);
 	*ret_level = count ? findings[0].level : SL_LEVEL_OK;
 	if (!yyjson_mut_obj_add_str(doc, evidence, "level", sl_level_name(*ret_level)) || !yyjson_mut_obj_add_val(doc, evidence, "statistics", list) ||

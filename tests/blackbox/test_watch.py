@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+from scipy.stats import chi2_contingency, wasserstein_distance
 from sklearn.metrics import log_loss, roc_auc_score
 
 from conftest import wait_until
@@ -180,3 +181,85 @@ def test_the_file_overtakes_a_pin_and_looking_changes_nothing(project):
     assert len(project.json("ls", "ledger", "--limit", 1000)["items"]) == entries
     project.sluice("run")
     assert project.json("status").get("pinned", []) == []
+
+
+DRIFT = """
+  wide: {endpoint: trip, window: 1d, hellinger: 0.9, total_variation: 0.9, ks: 0.9, wasserstein: 9, ks_p: {min: 0.001}, chi_square_p: {min: 0.001},
+         estimated_error_rate: 0.9, estimated_auc: {min: 0.1}, estimated_log_loss: 9, estimated_brier: 0.9}
+  other: {endpoint: trip, window: 1d, reference: trip_rows, psi: 9, total_variation: 9, missing: 0.5}
+  parts: {endpoint: trip, window: 2d, every: 1d, segment: kind, columns: [distance], ks: {alarm: 0.4}}
+"""
+
+
+def shares(edges, values):
+    return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1) / len(values)
+
+
+def statistics_of(project, monitor):
+    latest = project.json("show", f"monitor:{monitor}", "--limit", 100)["latest"]
+    end = pd.Timestamp(latest["to"]).tz_localize(None)
+    return latest, end, {(s.get("segment"), s.get("column"), s["name"]): s for s in latest["statistics"]}
+
+
+def test_distances_tests_estimates_references_and_segments(project, trips):
+    """Ships go twice as far from day 8 on; everything is computed again from the rows."""
+    moved = trips.assign(distance=np.where((trips.kind == "ship") & (trips.moment >= START + datetime.timedelta(days=8)), trips.distance + 700, trips.distance))
+    project.write("sluice.yaml", YAML.replace("triggers:", DRIFT.strip("\n") + "\ntriggers:"))
+    project.sluice("run")
+    project.sluice("profile", "trip_rows")
+    with project.up() as server:
+        p = answers(server, moved)
+        last = (START + datetime.timedelta(days=DAYS - 1)).isoformat() + "Z"
+        for monitor in ("wide", "other", "parts"):
+            wait_until(lambda: last in windows_of(project, monitor)[0], what=f"the last window of {monitor}")
+        wide, other, parts = (statistics_of(project, monitor) for monitor in ("wide", "other", "parts"))
+    _, end, got = wide
+    inside = ((moved.moment >= end - pd.Timedelta(days=1)) & (moved.moment < end)).to_numpy()
+    training = trips[trips.moment < pd.Timestamp("2001-03-04")]
+    ordered = np.sort(training.distance)
+    edges = np.unique([ordered[(len(ordered) * d - 1) // 10] for d in range(1, 10)])
+    a, b = shares(edges, training.distance), shares(edges, moved.distance[inside])
+    value = lambda name, column="distance": got[None, column, name]["value"]
+    assert value("hellinger") == pytest.approx(np.sqrt(((np.sqrt(a) - np.sqrt(b)) ** 2).sum() / 2), rel=1e-6)
+    assert value("total_variation") == pytest.approx(np.abs(a - b).sum() / 2, rel=1e-6)
+    assert value("ks") == pytest.approx(np.abs(np.cumsum(a) - np.cumsum(b)).max(), rel=1e-6)
+    spread = moved.distance[inside].to_numpy(float)
+    spread[spread > edges[-1]] = np.linspace(edges[-1], training.distance.max(), (spread > edges[-1]).sum())  # all that is known of the last bin
+    assert value("wasserstein") == pytest.approx(wasserstein_distance(training.distance, spread) / training.distance.std(), rel=0.02)
+    kinds = sorted(training.kind.unique())
+    table = [[(side == k).sum() for k in kinds] for side in (training.kind, moved.kind[inside])]
+    raw = {("distance", "chi_square_p"): chi2_contingency([np.round(a * len(training)), np.round(b * inside.sum())]).pvalue,
+           ("kind", "chi_square_p"): chi2_contingency(table, correction=False).pvalue}
+    p_columns = [c for s, c, n in got if n == "chi_square_p"]
+    assert set(p_columns) == {"distance", "kind", "prediction"} and value("chi_square_p") <= 3 * raw["distance", "chi_square_p"] * 1.0001
+    assert value("chi_square_p", "kind") == pytest.approx(raw["kind", "chi_square_p"], rel=1e-6)  # the greatest of three is not changed by the correction
+    assert got[None, "distance", "chi_square_p"]["level"] == "alarm"
+    q = p[inside]
+    for name, expected in (("error_rate", np.where(q >= 0.5, 1 - q, q).mean()), ("brier", (q * (1 - q)).mean()),
+                           ("log_loss", -(q * np.log(q) + (1 - q) * np.log(1 - q)).mean())):
+        assert got[None, None, f"estimated_{name}"]["value"] == pytest.approx(expected, rel=1e-5)
+    weights = roc_auc_score(np.repeat([1, 0], len(q)), np.tile(q, 2), sample_weight=np.concatenate([q, 1 - q]))
+    auc = got[None, None, "estimated_auc"]
+    assert auc["value"] == pytest.approx(weights, abs=auc["error_bound"] + 1e-6)
+
+    got = other[2]
+    quantiles = np.sort(trips.distance)[np.ceil(np.arange(10, 100, 10) / 100 * len(trips)).astype(int) - 1]
+    a, b = np.array([0.1] * 10), shares(np.unique(quantiles), moved.distance[inside])
+    assert value("total_variation") == pytest.approx(np.abs(a - b).sum() / 2, abs=0.012)  # the profile knows whole percents
+    assert value("total_variation", "kind") == pytest.approx(
+        np.abs(trips.kind.value_counts(normalize=True) - moved.kind[inside].value_counts(normalize=True)).sum() / 2, rel=1e-6)
+
+    latest, _, got = parts
+    assert latest["level"] == "alarm" and got["ship", "distance", "ks"]["level"] == "alarm"
+    assert ("bus", "distance", "ks") not in got and got[None, "distance", "ks"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("monitor, said", [
+    ("{endpoint: trip, window: 1d, labels: truth, psi: 0.1}", "'psi' is of inputs"),
+    ("{endpoint: trip, window: 1d, labels: truth, reference: trips, auc: {min: 0.5}}", "'reference' and 'segment' are of inputs"),
+])
+def test_monitors_that_make_no_sense_are_refused(project, monitor, said):
+    project.sluice("init")
+    project.write("sql/rows.sql", "select 1")
+    project.write("sluice.yaml", YAML.replace("  inputs:", f"  wrong: {monitor}\n  inputs:"))
+    assert said in project.sluice("run", "-n", status=2).stderr
