@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/regex.h"
 #include "base/str.h"
+#include "project/column_type.h"
 
 #define CHECK(member) offsetof(struct sl_check_read, check.member)
 #define VALUE_SCHEMA "{\"type\":[\"number\",\"string\"]}"
@@ -120,13 +122,26 @@ int sl_check_typed_columns(struct sl_loader *loader, const struct sl_yaml *node,
 	int rc = sl_load_want_map(loader, node, "'columns'");
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const char *type;
-		rc = sl_load_text(loader, node->entries[i].value, node->entries[i].key->text, &type);
+		rc = sl_load_column_type(loader, node->entries[i].value, node->entries[i].key->text, &type);
 		rc = rc ? rc : sl_name_list_add(loader, &names, node->entries[i].key->text);
 		rc = rc ? rc : sl_name_list_add(loader, &types, type);
 	}
 	check->columns = sl_name_list_names(&names);
 	check->types = sl_name_list_names(&types);
 	return rc;
+}
+
+static int read_regex(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	const char **text = &((struct sl_check_read *)target)->check.text, *problem;
+	size_t at, character = 1;
+	int rc = sl_load_text(loader, node, "pattern", text);
+	if (rc || sl_regex_valid(*text, &problem, &at))
+		return rc;
+	for (size_t i = 0; i < at; i++)
+		character += ((unsigned char)(*text)[i] & 0xc0) != 0x80;
+	sl_load_fail(loader, node->mark, SL_E_INVALID, "'%.200s' is not a regular expression: %s, at its character %zu", *text, problem, character);
+	return sl_error_hint(loader->err, "the syntax is RE2's; a character that means something is escaped with '\\'");
 }
 
 /* A number, or the name of the column that holds it. */
@@ -176,7 +191,6 @@ static const char *const MEASURES[] = {"psi", "js", "ks", "chi_square", "l_infin
 	{"above", SL_ROW_OTHER, .read = read_above, .schema = VALUE_SCHEMA, .about = "it must be greater than this"},                                   \
 	{"below", SL_ROW_OTHER, .read = read_below, .schema = VALUE_SCHEMA, .about = "it must be less than this"}
 #define VALUES {"values", SL_ROW_OTHER, .read = read_values, .required = true, .schema = "{\"type\":\"array\",\"minItems\":1}", .about = "the values"}
-#define PATTERN(about_) {"pattern", SL_ROW_TEXT, CHECK(text), .required = true, .about = about_}
 
 static const struct sl_row MODIFIER_ROWS[] = {MODIFIERS};
 static const struct sl_row COLUMN_LIST_ROWS[] = {COLUMNS, MODIFIERS};
@@ -185,9 +199,10 @@ static const struct sl_row UNIQUE_ROWS[] = {
 static const struct sl_row BETWEEN_ROWS[] = {COLUMN, BOUNDS, MODIFIERS};
 static const struct sl_row SET_ROWS[] = {COLUMN, VALUES, MODIFIERS};
 static const struct sl_row REGEX_ROWS[] = {
-	COLUMN, PATTERN("regular expression (RE2) that the whole text must match"),
+	COLUMN, {"pattern", SL_ROW_OTHER, .read = read_regex, .required = true, .schema = "{\"type\":\"string\"}",
+		 .about = "regular expression (RE2) that the whole text must match"},
 	{"part", SL_ROW_BOOL, CHECK(strict), .about = "a match anywhere in the text is enough"}, MODIFIERS};
-static const struct sl_row LIKE_ROWS[] = {COLUMN, PATTERN("SQL pattern: % any text, _ one character"), MODIFIERS};
+static const struct sl_row LIKE_ROWS[] = {COLUMN, {"pattern", SL_ROW_TEXT, CHECK(text), .required = true, .about = "SQL pattern: % any text, _ one character"}, MODIFIERS};
 static const struct sl_row FORMAT_ROWS[] = {
 	COLUMN, {"is", SL_ROW_TEXT, CHECK(text), .required = true,
 	 .about = "email, date, date-time, time, uuid, ip, ipv4, ipv6, json, url, hostname, integer, number, hex, base64, or a strptime pattern"},

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "os/file.h"
+#include "project/column_type.h"
 #include "project/shape.h"
 
 /* ---- sources --------------------------------------------------------------------------------------------------------- */
@@ -14,7 +15,7 @@ static int read_columns_json(struct sl_loader *loader, const struct sl_yaml *nod
 	int rc = sl_load_want_map(loader, node, "'columns'");
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const char *type;
-		rc = sl_load_text(loader, node->entries[i].value, node->entries[i].key->text, &type);
+		rc = sl_load_column_type(loader, node->entries[i].value, node->entries[i].key->text, &type);
 	}
 	return rc ? rc : sl_load_definition(loader, node, &source->columns);
 }

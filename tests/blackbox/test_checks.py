@@ -8,6 +8,7 @@ import random
 import re
 import uuid
 
+import duckdb
 import numpy
 import pytest
 
@@ -371,3 +372,46 @@ def test_wrong_checks_are_told_at_their_place(project, check, words):
     project.sluice("init")
     done = project.sluice("run", status=None)
     assert done.returncode in (1, 2) and "sluice.yaml:8:" in done.stderr and words in done.stderr, done.stderr
+
+
+def engine_takes(pattern):
+    try:
+        duckdb.execute("select regexp_full_match('', ?)", [pattern]).fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def test_expressions_are_judged_as_the_engine_judges_them(project):
+    """When the project is read, without the engine: random expressions out of pieces that mean something."""
+    pieces = ("a b é ( ) ( ) | * + ? {2} {2,} {0,3} {31} {33} {1001} {3,2} {01} { } [ [^ ] - ^ $ . \\d \\W \\b \\A \\z \\Z \\C \\Q \\E \\p \\pL \\p{Greek} \\P{^Lu} \\p{Foo} "
+              "\\x41 \\x{41} \\x{ \\xg \\0 \\12 \\1 \\8 \\. \\_ \\] [:alpha:] [:foo:] [: (? (?i) (?i: (?s-i: (?P<n> (?P< > : z-a a-z (a|b) ){20} [a-z] [[:alpha:]]").split()
+    draw = random.Random(11)
+    patterns = ["".join(draw.choice(pieces) for _ in range(draw.randint(1, 6))) for _ in range(120)]
+    taken = 0
+    project.sluice("init")
+    project.write("t.csv", "a\nx\n")
+    for pattern in patterns:
+        project.write("sluice.yaml", "project: p\nsources: {t: t.csv}\ndatasets:\n  t:\n    checks:\n      - regex: {column: a, pattern: " + json.dumps(pattern, ensure_ascii=False) + "}\n")
+        done = project.sluice("run", "-n", status=None)
+        taken += done.returncode == 0
+        assert (done.returncode == 0) == engine_takes(pattern), (pattern, done.stderr)
+        assert done.returncode == 0 or (done.returncode == 2 and "sluice.yaml:6:37" in done.stderr), (pattern, done.stderr)
+    assert 20 < taken < 100
+
+
+@pytest.mark.parametrize("line, place, part", [
+    ("- columns: {a: bigint, b: tetx}", "6:33", "did you mean 'text'?"), ("- columns: {a: decimal(39)}", "6:22", "is not a type"),
+    ("- regex: {column: a, pattern: '(a'}", "6:37", "'(' is not closed, at its character 1"), ("- not_regex: {column: a, pattern: 'é**'}", "6:41", "at its character 3")])
+def test_a_wrong_argument_starts_nothing(project, line, place, part):
+    project.sluice("init")
+    project.write("t.csv", "a\n1\n")
+    project.write("sluice.yaml", f"project: p\nsources: {{t: t.csv}}\ndatasets:\n  t:\n    checks:\n      {line}\n")
+    done = project.sluice("run", status=2)
+    assert f"sluice.yaml:{place}:" in done.stderr and part in done.stderr
+
+
+def test_a_wrong_type_of_a_source_is_told_with_its_place(project):
+    project.sluice("init")
+    project.write("sluice.yaml", "project: p\nsources: {t: {path: t.csv, columns: {a: intger}}}\n")
+    assert "sluice.yaml:2:41: 'intger' is not a type" in project.sluice("run", status=2).stderr
