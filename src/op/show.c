@@ -292,7 +292,7 @@ static int show_monitor(const struct subject *s, struct sl_error *err)
 	struct sl_stmt *state SL_AUTO_STMT = NULL, *stmt SL_AUTO_STMT = NULL;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
 	int rc = sl_meta_query(s->store->meta, &state, err,
-		"SELECT level AS level, since_ms AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", s->ref->name);
+		"SELECT level AS level, nullif(since_ms, 0) AS \"since:time\" FROM monitor_state WHERE monitor = ?1", "s", s->ref->name);
 	if (!rc)
 		rc = sl_call_row(s->call, s->out, state, err);
 	if (rc == 0)

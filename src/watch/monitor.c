@@ -155,7 +155,6 @@ static int commit_window(struct sl_monitor_watch *w, const struct sl_pane *sum, 
 {
 	int64_t to = w->windows.next_end_ms, from = to - w->windows.window_ms;
 	enum sl_level before = w->level, raised = raised_level(w, window_level, to);
-	int64_t level_since = w->level_since_ms;
 	int rc = sl_meta_begin(w->store->meta, err);
 	if (rc)
 		return rc;
@@ -169,12 +168,7 @@ static int commit_window(struct sl_monitor_watch *w, const struct sl_pane *sum, 
 	sl_windows_next(&w->windows);
 	if (!rc)
 		rc = save_state(w, prediction_offset, label_offset, err);
-	rc = sl_meta_end(w->store->meta, rc, err);
-	if (rc) {
-		w->level = before;
-		w->level_since_ms = level_since;
-	}
-	return rc;
+	return sl_meta_end(w->store->meta, rc, err);
 }
 
 /* The newest version that answered in the window brings the reference; a quality monitor only needs to know the task. */

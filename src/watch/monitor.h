@@ -20,8 +20,8 @@ int sl_monitor_open(struct sl_store *store, const struct sl_project *project, co
 		struct sl_monitor_watch **ret, struct sl_error *err);
 void sl_monitor_close(struct sl_monitor_watch *watch);
 
-/* Reads what is new, at most about `max_bytes`. 1: there may be more, 0: all caught up, negative: an error (the watch can go
- * on later). */
+/* Reads what is new, at most about `max_bytes`. 1: there may be more, 0: all caught up, negative: an error, after which
+ * what the watch counted may be ahead of what is saved: close it, and open it again to go on from there. */
 int sl_monitor_tick(struct sl_monitor_watch *watch, size_t max_bytes, struct sl_error *err);
 
 #endif

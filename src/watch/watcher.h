@@ -10,7 +10,7 @@ struct sl_watcher;
 int sl_watcher_open(struct sl_store *store, const struct sl_project *project, struct sl_watcher **ret, struct sl_error *err);
 void sl_watcher_close(struct sl_watcher *watch);
 /* One round over all monitors. 1: there is more to read at once, 0: all caught up. A failing monitor is logged once per
- * message and tried again at the next round. */
+ * message and opened again after 0.5 s, then ever later (30 s at most). */
 int sl_watcher_tick(struct sl_watcher *watch);
 
 #endif
