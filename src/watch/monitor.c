@@ -410,7 +410,7 @@ static int count_label(struct sl_monitor_watch *w, const struct sl_record *recor
 {
 	struct sl_label label;
 	int rc = sl_label_decode(record, &label, err);
-	if (rc || !w->join) /* no prediction was ever read: nothing can wait */
+	if (rc)
 		return rc;
 	struct sl_join_key key;
 	struct sl_join_match match;
@@ -524,7 +524,7 @@ int sl_monitor_tick(struct sl_monitor_watch *w, size_t max_bytes, struct sl_erro
 	w->prediction_offset = next;
 	if (next < sl_stream_end_offset(w->predictions))
 		return 1;
-	if (!w->labels || w->label_offset >= visit.stop_offset)
+	if (!w->labels || !w->join || w->label_offset >= visit.stop_offset) /* labels of predictions that are still to come wait */
 		return 0;
 	next = w->label_offset;
 	rc = sl_stream_read(w->labels, w->label_offset, max_bytes, visit_label, &visit, &next, err);
