@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 enum { PARTS_MAX = 128 };
 
 struct search {
@@ -223,4 +225,35 @@ int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_ar
 		qsort(ret->files, ret->count, sizeof *ret->files, by_name);
 	drop_twins(ret);
 	return 0;
+}
+
+enum { NEAR_NAMES_MAX = 1000 };
+
+struct near_names {
+	struct sl_arena *arena;
+	const char *names[NEAR_NAMES_MAX];
+	size_t count;
+};
+
+static int keep_name(void *context, const char *name, const struct sl_file_info *info, struct sl_error *err)
+{
+	struct near_names *near = context;
+	(void)info, (void)err;
+	if (near->count == NEAR_NAMES_MAX || !(near->names[near->count] = sl_arena_strdup(near->arena, name)))
+		return 1;
+	near->count++;
+	return 0;
+}
+
+const char *sl_files_nearest(const char *dir, const char *path, struct sl_arena *arena)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *folder = sl_arena_printf(arena, "%s%s%.*s", *path == '/' ? "" : dir, *path == '/' ? "" : "/", (int)(name - path), path);
+	struct near_names *near = sl_arena_alloc(arena, sizeof *near);
+	if (!folder || !near || path[strcspn(path, "*?[")])
+		return NULL;
+	near->arena = arena;
+	sl_dir_each(folder, keep_name, near, NULL);
+	const char *nearest = sl_str_nearest(name, near->names, near->count);
+	return nearest ? sl_arena_printf(arena, "%.*s%s", (int)(name - path), path, nearest) : NULL;
 }

@@ -16,6 +16,10 @@ struct sl_found { struct sl_found_file *files; size_t count, capacity; };
 int sl_files_find(const char *dir, const char *pattern, size_t max, struct sl_arena *arena, struct sl_found *ret,
 		  struct sl_error *err);
 
+/* The file or folder beside where `path` (relative to `dir`, or absolute) would be whose name is nearest to it, in the path's own
+ * way of saying it; NULL: none is near. For "did you mean". */
+const char *sl_files_nearest(const char *dir, const char *path, struct sl_arena *arena);
+
 /* Does the relative path fit the pattern? Parts as above; the whole path must fit. */
 bool sl_files_match(const char *pattern, const char *path);
 /* Splits a pattern at its first part with * ? [: "data/" and "**" / "*.jpg". `ret_rest` points into the pattern, "" when it has none. */

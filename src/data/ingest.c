@@ -74,7 +74,9 @@ static int find(const struct sl_project *project, const struct sl_source *source
 		return sl_error_where(err, "%s", place), rc;
 	if (!ret->count) {
 		sl_fail_at(err, SL_E_NOT_FOUND, place, "source '%s': there is no file '%s'", source->name, source->path);
-		return sl_error_hint(err, "the path starts from the folder of sluice.yaml: %s", project->dir);
+		const char *nearest = sl_files_nearest(project->dir, source->path, arena);
+		return nearest ? sl_error_hint(err, "did you mean '%s'?", nearest)
+			       : sl_error_hint(err, "the path starts from the folder of sluice.yaml: %s", project->dir);
 	}
 	return 0;
 }

@@ -190,7 +190,7 @@ static int unknown_table(struct builder *b, const struct flow_node *node, const 
 		names[i] = sl_map_key(b->places, i);
 	char message[512];
 	snprintf(message, sizeof message, "step '%s' reads '%.128s', which no source and no step makes", node->name, name);
-	fail_at(b, node->mark, SL_E_INVALID, message);
+	fail_at(b, node->step && node->step->sql_mark.line ? node->step->sql_mark : node->mark, SL_E_INVALID, message);
 	const char *nearest = sl_str_nearest(name, names, sl_map_count(b->places));
 	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : SL_E_INVALID;
 }
@@ -333,7 +333,7 @@ static int check_model(struct builder *b, const struct flow_node *node)
 		struct sl_gate_rule rule;
 		int rc = sl_gate_parse(node->model->gate.items[i], &rule, b->err);
 		if (rc) {
-			sl_error_context(b->err, "gate of '%s', rule '%.100s'", node->name, node->model->gate.items[i]);
+			sl_error_context(b->err, "model '%s'", node->name);
 			b->err->where[0] = 0;
 			return sl_error_where(b->err, "sluice.yaml:%d:%d", node->mark.line, node->mark.column);
 		}

@@ -167,7 +167,7 @@ static void test_unknown_table(void **state)
 	(void)state;
 	put("sql/large.sql", "select * from ordres where amount >= $least\n");
 	assert_int_equal(SL_E_INVALID, run(NULL));
-	assert_string_equal("sluice.yaml:11:10", problem.where);
+	assert_string_equal("sluice.yaml:11:16", problem.where);
 	assert_string_equal("step 'large' reads 'ordres', which no source and no step makes", problem.message);
 	assert_string_equal("did you mean 'orders'?", problem.hint);
 }
