@@ -64,6 +64,32 @@ static void render_names(const struct sl_term *term, yyjson_mut_val *result, con
 	sl_buf_char(out, '\n');
 }
 
+static void render_rows(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
+{
+	yyjson_mut_val *classifier = yyjson_mut_obj_get(result, "classifier"), *outliers = yyjson_mut_obj_get(result, "outliers");
+	if (classifier) {
+		sl_buf_str(out, "rows as a whole  ");
+		sl_term_text(term, out, sl_render_state(text_of(classifier, "level")), text_of(classifier, "level"));
+		sl_buf_printf(out, ": a classifier tells them apart with AUC %.3f (%.3f to %.3f; 0.5 is chance)\n",
+			      yyjson_mut_get_num(yyjson_mut_obj_get(classifier, "auc")), yyjson_mut_get_num(yyjson_mut_obj_get(classifier, "low")),
+			      yyjson_mut_get_num(yyjson_mut_obj_get(classifier, "high")));
+	}
+	if (outliers)
+		sl_buf_printf(out, "outliers  %.2f %% of the rows, where the reference has 1 %%\n", yyjson_mut_get_num(yyjson_mut_obj_get(outliers, "share")) * 100);
+}
+
+static void render_estimates(yyjson_mut_val *estimated, struct sl_buf *out)
+{
+	yyjson_mut_val *side, *key, *value, *name;
+	size_t i, max, k, count;
+	yyjson_mut_obj_foreach(estimated, i, max, key, side) {
+		sl_buf_printf(out, "estimated of the %s ", yyjson_mut_get_str(key));
+		yyjson_mut_obj_foreach(side, k, count, name, value)
+			sl_buf_printf(out, "%s%s %.4g", k ? ", " : " ", yyjson_mut_get_str(name), yyjson_mut_get_num(value));
+		sl_buf_char(out, '\n');
+	}
+}
+
 static void render_segments(const struct sl_term *term, yyjson_mut_doc *doc, yyjson_mut_val *segments, struct sl_buf *out)
 {
 	yyjson_mut_val *segment;
@@ -94,6 +120,8 @@ void sl_render_drift(const struct sl_term *term, yyjson_mut_val *result, struct 
 	sl_buf_printf(out, ": %llu of %llu columns drifted%s\n\n", count_of(result, "drifted"), count_of(result, "judged"),
 		      yyjson_mut_get_bool(yyjson_mut_obj_get(result, "dataset_drift")) ? ", and so the dataset has" : "");
 	render_columns(term, doc, yyjson_mut_obj_get(result, "columns"), true, out);
+	render_rows(term, result, out);
+	render_estimates(yyjson_mut_obj_get(result, "estimated"), out);
 	render_names(term, result, "removed", "only in the reference", out);
 	render_names(term, result, "added", "only in the current one", out);
 	render_segments(term, doc, yyjson_mut_obj_get(result, "segments"), out);

@@ -1,4 +1,5 @@
 /* drift: two sides, read at the same time where both are tables, compared and told. */
+#include <math.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -7,7 +8,9 @@
 #include "op/resolve.h"
 #include "os/crew.h"
 #include "track/model.h"
+#include "watch/drift_joint.h"
 #include "watch/drift_report.h"
+#include "watch/estimate.h"
 
 struct side {
 	struct sl_call *call;
@@ -21,6 +24,7 @@ struct side {
 	struct sl_reference statistics;
 	struct sl_arena *arena;          /* of `rows`: each side has its own, as they are filled at the same time */
 	struct sl_drift_rows rows;
+	bool no_probability;             /* the answers are none: an endpoint's model is not binary */
 };
 
 static void side_done(struct side *side)
@@ -121,9 +125,14 @@ static int read_side(struct side *side, struct sl_error *err)
 		return 0;
 	if (side->ref.kind == SL_REF_DATASET)
 		return read_table(side, err);
+	struct sl_hash none = {0};
 	int rc = sl_drift_read_log(side->store, side->ref.name, side->from_ms, side->to_ms, &side->columns, &side->rows, &model, err);
 	if (rc == SL_E_NOT_FOUND)
 		return sl_fail(err, SL_E_NOT_FOUND, "'%s' has answered nothing yet", side->shown);
+	if (rc || sl_hash_eq(&model, &none))
+		return rc;
+	rc = sl_package_read(side->store->objects, &model, side->call->arena, &side->package, err);
+	side->no_probability = side->package.task != SL_TASK_BINARY;
 	return rc;
 }
 
@@ -192,6 +201,68 @@ static bool has_failed(struct sl_call *call, const struct sl_drift_report *repor
 	return sl_str_eq(fail, "dataset") ? report->dataset_drift : report->level >= (sl_str_eq(fail, "warn") ? SL_DRIFT_WARN : SL_DRIFT_ALARM);
 }
 
+/* The two that look at whole rows: each is told when asked for. */
+static int compare_rows(struct sl_call *call, struct side sides[2], struct sl_drift_report *report, struct sl_error *err)
+{
+	struct sl_drift_classifier *classifier = sl_arena_alloc(call->arena, sizeof *classifier);
+	struct sl_drift_outliers *outliers = sl_arena_alloc(call->arena, sizeof *outliers);
+	bool classify = sl_call_flag(call, "classify"), isolate = sl_call_flag(call, "outliers");
+	int rc = classifier && outliers ? 0 : sl_fail_memory(err);
+	if (!rc && (classify || isolate) && sides[0].ref.kind == SL_REF_MODEL)
+		rc = sl_fail(err, SL_E_INVALID, "'%s' is a model: rows as a whole can only be compared with rows", sides[0].shown);
+	if (!rc && classify)
+		rc = sl_drift_classify(&sides[0].rows, &sides[1].rows, call->arena, classifier, err);
+	if (!rc && isolate)
+		rc = sl_drift_find_outliers(&sides[0].rows, &sides[1].rows, call->arena, outliers, err);
+	report->classifier = classify ? classifier : NULL;
+	report->outliers = isolate ? outliers : NULL;
+	return rc;
+}
+
+/* Answers that are probabilities, as one distribution; NULL: there are none. */
+static const struct sl_distribution *probabilities_of(const struct side *side)
+{
+	for (size_t i = 0; i < side->rows.field_count && !side->no_probability; i++) {
+		const struct sl_distribution *d = &side->rows.groups[0].columns[i];
+		if (side->rows.fields[i].role == SL_DRIFT_PREDICTION && !d->texts && d->moments.n && d->min >= 0 && d->max <= 1)
+			return d;
+	}
+	return NULL;
+}
+
+/* What the answers' quality is expected to be, before labels come. */
+static int put_estimate(struct sl_call *call, yyjson_mut_val *object, const char *name, const struct sl_distribution *d, struct sl_error *err)
+{
+	static const char *const NAMES[] = {"estimated_error_rate", "estimated_auc", "estimated_log_loss", "estimated_brier"};
+	struct sl_estimate estimate SL_CLEANUP(sl_estimate_done) = {0};
+	size_t count;
+	double error;
+	SL_AUTO_FREE struct sl_weighted *items = sl_distribution_items(d, &count);
+	bool ok = items;
+	for (size_t i = 0; ok && i < count; i++)
+		ok = sl_estimate_add(&estimate, items[i].value, (double)items[i].weight);
+	if (!ok)
+		return sl_fail_memory(err);
+	yyjson_mut_val *out = sl_put_object(call, object, name);
+	for (size_t i = 0; i < SL_ARRAY_LEN(NAMES); i++) {
+		double value = sl_estimate_statistic(&estimate, NAMES[i], &error);
+		if (!isnan(value))
+			sl_put_double(call, out, NAMES[i] + strlen("estimated_"), value);
+	}
+	return 0;
+}
+
+static int put_estimates(struct sl_call *call, const struct side sides[2], struct sl_error *err)
+{
+	static const char *const NAMES[] = {"reference", "current"};
+	const struct sl_distribution *of[2] = {probabilities_of(&sides[0]), probabilities_of(&sides[1])};
+	yyjson_mut_val *out = of[0] || of[1] ? sl_put_object(call, sl_call_object(call), "estimated") : NULL;
+	int rc = 0;
+	for (size_t s = 0; s < 2 && !rc; s++)
+		rc = of[s] ? put_estimate(call, out, NAMES[s], of[s], err) : 0;
+	return rc;
+}
+
 static int compare(struct sl_call *call, struct side sides[2], struct sl_error *err)
 {
 	struct sl_drift_options options;
@@ -201,13 +272,15 @@ static int compare(struct sl_call *call, struct side sides[2], struct sl_error *
 	int rc = read_options(call, &options, err);
 	rc = rc ? rc : read_sides(sides, err);
 	rc = rc ? rc : sl_drift_compare(&reference, &sides[1].rows, &options, call->arena, &report, err);
+	rc = rc ? rc : compare_rows(call, sides, &report, err);
 	if (rc)
 		return rc;
 	sl_put_text(call, sl_call_object(call), "reference", sides[0].shown);
 	sl_put_text(call, sl_call_object(call), "current", sides[1].shown);
 	sl_drift_json(&report, call->doc, sl_call_object(call));
 	call->failed = has_failed(call, &report);
-	return write_page(call, sides, &report, err);
+	rc = put_estimates(call, sides, err);
+	return rc ? rc : write_page(call, sides, &report, err);
 }
 
 int sl_op_drift(struct sl_call *call, struct sl_error *err)
@@ -231,6 +304,7 @@ int sl_op_drift(struct sl_call *call, struct sl_error *err)
 			rc = SL_E_NO_MEMORY;
 		if (!rc)
 			sl_drift_rows_init(&sides[s].rows, sides[s].arena);
+		sides[s].rows.sampled = sl_call_flag(call, "classify") || sl_call_flag(call, "outliers");
 	}
 	rc = rc ? rc : compare(call, sides, err);
 	side_done(&sides[0]);

@@ -15,6 +15,7 @@
 #include "learn/package.h"
 #include "learn/reference.h"
 #include "track/store.h"
+#include "watch/drift_sample.h"
 
 enum {
 	SL_DRIFT_COLUMNS_MAX = 2000,
@@ -44,6 +45,8 @@ struct sl_drift_rows {
 	size_t field_count, field_room;
 	struct sl_drift_group groups[SL_DRIFT_SEGMENTS_MAX + 3];
 	size_t group_count;
+	bool sampled;                    /* set before reading: keep whole rows as well */
+	struct sl_drift_sample sample;
 };
 /* `arena` keeps names; the rest is freed by done. */
 void sl_drift_rows_init(struct sl_drift_rows *rows, struct sl_arena *arena);
@@ -122,6 +125,8 @@ struct sl_drift_segment {
 	struct sl_drift_column *columns;
 	size_t column_count, drifted, judged;
 };
+struct sl_drift_classifier;
+struct sl_drift_outliers;
 struct sl_drift_report {
 	uint64_t reference_rows, current_rows;
 	struct sl_drift_column *columns; /* worst first */
@@ -133,6 +138,8 @@ struct sl_drift_report {
 	enum sl_drift_level level;       /* the worst of all columns */
 	bool dataset_drift;              /* drifted / judged >= share */
 	struct sl_drift_options options;
+	const struct sl_drift_classifier *classifier; /* set by the caller when asked for (watch/drift_joint.h); NULL */
+	const struct sl_drift_outliers *outliers;
 };
 
 /* The reference is `rows`, or a model's statistics (rows NULL): then KS is seen at the bins' edges, and there is no Wasserstein

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/html.h"
+#include "watch/drift_joint.h"
 #include "watch/drift_report.h"
 
 enum { WIDTH = 360, HEIGHT = 120, BARS_MAX = 20 };
@@ -228,6 +229,12 @@ static void put_top(struct sl_buf *out, const struct sl_drift_report *report, co
 	sl_buf_printf(out, ": %llu rows against %llu. <b class=\"%s\">%zu of %zu columns drifted%s</b></p>\n", (unsigned long long)report->current_rows,
 		      (unsigned long long)report->reference_rows, sl_drift_level_name(report->level), report->drifted, report->judged,
 		      report->dataset_drift ? ": the dataset has" : "");
+	if (report->classifier)
+		sl_buf_printf(out, "<p>Rows as a whole: a classifier tells the sides apart with AUC %.3f (%.3f to %.3f; 0.5 is chance): <b class=\"%s\">%s</b></p>\n",
+			      report->classifier->auc, report->classifier->low, report->classifier->high, sl_drift_level_name(report->classifier->level),
+			      sl_drift_level_name(report->classifier->level));
+	if (report->outliers)
+		sl_buf_printf(out, "<p>Outliers: %.2f %% of the rows, where the reference has 1 %%</p>\n", report->outliers->share * 100);
 	put_names(out, "Only in the reference", report->removed, report->removed_count);
 	put_names(out, "Only in the current one", report->added, report->added_count);
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/time.h"
+#include "watch/drift_joint.h"
 #include "watch/drift_report.h"
 
 enum { BINS_TOLD = 100 }; /* of texts: further values are told as one */
@@ -168,6 +169,32 @@ static void put_options(yyjson_mut_doc *doc, yyjson_mut_val *object, const struc
 	}
 }
 
+static void put_joint(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct sl_drift_report *report)
+{
+	const struct sl_drift_classifier *classifier = report->classifier;
+	const struct sl_drift_outliers *outliers = report->outliers;
+	if (classifier) {
+		yyjson_mut_val *o = yyjson_mut_obj_add_obj(doc, object, "classifier"), *columns = yyjson_mut_obj_add_arr(doc, o, "columns");
+		yyjson_mut_obj_add_uint(doc, o, "rows", classifier->rows);
+		yyjson_mut_obj_add_str(doc, o, "level", sl_drift_level_name(classifier->level));
+		put_real(doc, o, "auc", classifier->auc);
+		put_real(doc, o, "low", classifier->low);
+		put_real(doc, o, "high", classifier->high);
+		for (size_t i = 0; i < classifier->column_count; i++) {
+			yyjson_mut_val *column = yyjson_mut_arr_add_obj(doc, columns);
+			yyjson_mut_obj_add_strcpy(doc, column, "name", classifier->columns[i].name);
+			put_real(doc, column, "share", classifier->columns[i].share);
+		}
+	}
+	if (outliers) {
+		yyjson_mut_val *o = yyjson_mut_obj_add_obj(doc, object, "outliers");
+		yyjson_mut_obj_add_uint(doc, o, "rows", outliers->rows);
+		yyjson_mut_obj_add_uint(doc, o, "columns", outliers->columns);
+		put_real(doc, o, "share", outliers->share);
+		put_real(doc, o, "bar", outliers->bar);
+	}
+}
+
 void sl_drift_json(const struct sl_drift_report *report, yyjson_mut_doc *doc, yyjson_mut_val *object)
 {
 	yyjson_mut_obj_add_uint(doc, object, "reference_rows", report->reference_rows);
@@ -186,6 +213,7 @@ void sl_drift_json(const struct sl_drift_report *report, yyjson_mut_doc *doc, yy
 		put_bins(doc, item, column);
 		put_histogram(doc, item, column);
 	}
+	put_joint(doc, object, report);
 	put_names(doc, object, "removed", report->removed, report->removed_count);
 	put_names(doc, object, "added", report->added, report->added_count);
 	if (report->segment_count)

@@ -102,6 +102,34 @@ static int add_row(struct sl_drift_rows *rows, struct sl_drift_group *group, con
 	return rc;
 }
 
+static float float_of(const struct sl_cell *cell)
+{
+	switch (cell->kind) {
+	case SL_CELL_TEXT: return sl_drift_sample_text(cell->text, cell->len);
+	case SL_CELL_BOOL: return cell->b;
+	case SL_CELL_INT: return (float)cell->i;
+	case SL_CELL_DOUBLE: return (float)cell->d;
+	default: return NAN;
+	}
+}
+
+/* A column that comes after the first row is not sampled. */
+static int sample_row(struct sl_drift_rows *rows, const struct sl_prediction *p, size_t row, const struct places *places)
+{
+	float values[SL_DRIFT_COLUMNS_MAX];
+	if (!rows->sample.rows && !sl_drift_sample_begin(&rows->sample, rows->field_count))
+		return SL_E_NO_MEMORY;
+	if (!sl_drift_sample_wants(&rows->sample))
+		return 0;
+	for (size_t i = 0; i < rows->sample.features; i++)
+		values[i] = NAN;
+	for (size_t c = 0; c < p->column_count; c++)
+		if (places->columns[c] >= 0 && (size_t)places->columns[c] < rows->sample.features)
+			values[places->columns[c]] = float_of(&p->columns[c].cells[row]);
+	sl_drift_sample_keep(&rows->sample, values);
+	return 0;
+}
+
 static struct sl_drift_group *segment_of(struct sl_drift_rows *rows, const struct sl_cell *cell)
 {
 	char text[32];
@@ -128,6 +156,8 @@ static int visit(void *context, const struct sl_record *record, struct sl_error 
 		if (time_ms < r->from_ms || time_ms >= r->to_ms)
 			continue;
 		rc = add_row(r->rows, &r->rows->groups[0], &p, row, &places);
+		if (!rc && r->rows->sampled)
+			rc = sample_row(r->rows, &p, row, &places);
 		struct sl_drift_group *segment = places.segment >= 0 && !rc ? segment_of(r->rows, &p.columns[places.segment].cells[row]) : NULL;
 		if (rc || (places.segment >= 0 && !segment) || (segment && add_row(r->rows, segment, &p, row, &places)))
 			return sl_fail_memory(err);

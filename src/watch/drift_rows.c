@@ -1,6 +1,7 @@
 /* One side of a comparison: fields, groups, and the rows of a table. */
 #include "watch/drift_rows.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -26,6 +27,7 @@ void sl_drift_rows_done(struct sl_drift_rows *rows)
 		sl_free(rows->groups[g].columns);
 	}
 	rows->group_count = 0;
+	sl_drift_sample_done(&rows->sample);
 }
 
 static bool same(const char *name, const char *text, size_t len) { return strlen(name) == len && memcmp(name, text, len) == 0; }
@@ -249,6 +251,33 @@ static int add_segments(struct sl_drift_rows *rows, const struct sl_sql_column *
 	return rc;
 }
 
+static float float_at(const struct sl_sql_column *column, size_t row)
+{
+	if (column->valid && !column->valid[row])
+		return NAN;
+	switch (column->kind) {
+	case SL_SQL_TEXT: return sl_drift_sample_text(column->texts[row].data, column->texts[row].len);
+	case SL_SQL_DOUBLE: return (float)column->doubles[row];
+	case SL_SQL_BOOL: return column->bools[row];
+	default: return (float)column->ints[row];
+	}
+}
+
+static int sample_chunk(struct sl_drift_rows *rows, const struct sl_sql_column *columns, size_t count)
+{
+	float values[SL_DRIFT_COLUMNS_MAX];
+	if (!rows->sample.rows && !sl_drift_sample_begin(&rows->sample, rows->field_count))
+		return SL_E_NO_MEMORY;
+	for (size_t row = 0; row < count; row++) {
+		if (!sl_drift_sample_wants(&rows->sample))
+			continue;
+		for (size_t i = 0; i < rows->field_count; i++)
+			values[i] = float_at(&columns[i], row);
+		sl_drift_sample_keep(&rows->sample, values);
+	}
+	return 0;
+}
+
 static int add_chunk(struct sl_drift_rows *rows, const struct sl_sql_column *columns, size_t count, bool segments)
 {
 	int rc = 0;
@@ -256,6 +285,8 @@ static int add_chunk(struct sl_drift_rows *rows, const struct sl_sql_column *col
 	rows->groups[0].rows += count;
 	for (size_t i = 0; i < rows->field_count && rc == 0; i++)
 		rc = sl_distribution_add(&rows->groups[0].columns[i], &columns[i], NULL, count);
+	if (rc == 0 && rows->sampled)
+		rc = sample_chunk(rows, columns, count);
 	return rc == 0 && segments ? add_segments(rows, columns, count) : rc;
 }
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.spatial.distance
 import scipy.stats
+from sklearn.ensemble import IsolationForest
 
 from test_watch import answers, make_rows, YAML
 
@@ -214,6 +215,11 @@ def test_traffic_against_training(project):
     before = rows.moment < pd.Timestamp("2001-03-09")
     columns = columns_of(remote.json())
     assert columns["prediction"]["role"] == "prediction"
+    for side, inside in (("reference", before), ("current", ~before)):
+        p = given[inside.to_numpy()]
+        got = remote.json()["estimated"][side]
+        assert got["error_rate"] == pytest.approx(np.minimum(p, 1 - p).mean(), abs=1e-5)
+        assert got["brier"] == pytest.approx((p * (1 - p)).mean(), abs=1e-5)
     for name, values in (("distance", rows.distance), ("prediction", pd.Series(given))):
         ks = scipy.stats.ks_2samp(values[before], values[~before]).statistic
         assert columns[name]["statistics"]["ks"] == pytest.approx(ks, abs=1e-4), name
@@ -225,3 +231,59 @@ def test_traffic_against_training(project):
     assert columns_of(project.json("drift", "trip_rows", early))["kind"]["level"] == "ok"
     assert "no window of time" in project.sluice("drift", early, "endpoint:trip@yesterday", status=2).stderr
     assert "is a model" in project.sluice("drift", early, "model:trip", status=2).stderr
+
+
+@pytest.fixture(scope="module")
+def joint(program, tmp_path_factory):
+    """The same margins, but two columns that rose together now part; and two in a hundred rows far away."""
+    from conftest import Project
+    root = tmp_path_factory.mktemp("joint") / "project"
+    (root / "data").mkdir(parents=True)
+    project, random = Project(root), np.random.default_rng(5)
+
+    def side(correlation, far):
+        x = random.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 6000)
+        frame = pd.DataFrame({"x": x[:, 0], "y": x[:, 1], "noise": random.normal(size=6000), "kind": random.choice(["a", "b"], 6000)})
+        frame.loc[random.random(6000) < far, ["x", "y", "noise"]] *= 6
+        return frame
+
+    sides = {"was": side(0.9, 0), "same": side(0.9, 0), "parted": side(-0.9, 0), "odd": side(0.9, 0.1)}
+    for name, frame in sides.items():
+        frame.to_parquet(root / "data" / f"{name}.parquet")
+    project.write("sluice.yaml", "project: j\nsources: {" + ", ".join(f"{name}: data/{name}.parquet" for name in sides) + "}\n")
+    project.sluice("init")
+    project.sluice("run")
+    return project, sides
+
+
+def test_a_classifier_sees_what_no_column_shows(joint):
+    project, _ = joint
+    parted = project.json("drift", "was", "parted", "--classify")
+    assert parted["drifted"] == 0 and parted["classifier"]["level"] == "alarm" and parted["classifier"]["low"] > 0.75
+    assert {c["name"] for c in parted["classifier"]["columns"][:2]} == {"x", "y"} and sum(c["share"] for c in parted["classifier"]["columns"]) == pytest.approx(1)
+    same = project.json("drift", "was", "same", "--classify")["classifier"]
+    assert same["level"] == "ok" and same["low"] < 0.5 < same["high"] and same["rows"] == 12000
+    n = 3000
+    q1, q2 = same["auc"] / (2 - same["auc"]), 2 * same["auc"]**2 / (1 + same["auc"])
+    error = np.sqrt((same["auc"] * (1 - same["auc"]) + (n - 1) * (q1 + q2 - 2 * same["auc"]**2)) / n**2)
+    assert same["high"] - same["auc"] == pytest.approx(1.96 * error, rel=1e-6)
+    assert same == project.json("drift", "was", "same", "--classify")["classifier"]
+
+
+def test_outliers_are_those_of_scikit_learn(joint):
+    project, sides = joint
+    names = ["x", "y", "noise"]
+    forest = IsolationForest(n_estimators=100, max_samples=256, random_state=1).fit(sides["was"][names])
+    bar = np.quantile(-forest.score_samples(sides["was"][names]), 0.99)
+    for name in ("same", "parted", "odd"):
+        theirs = (-forest.score_samples(sides[name][names]) > bar).mean()
+        ours = project.json("drift", "was", name, "--outliers")["outliers"]
+        assert ours["share"] == pytest.approx(theirs, abs=0.015), name
+        assert ours["rows"] == 6000 and ours["columns"] == 3 and 0.5 < ours["bar"] < 0.8
+
+
+def test_whole_rows_want_rows(compared):
+    project, _, _ = compared
+    project.sluice("drift", "was", "is", "-m", "-o", "--html", "joint.html")
+    assert "AUC" in (project.root / "joint.html").read_text()
+    assert "too little" in project.sluice("drift", "was", "is", "-o", "-c", "city", status=2).stderr
