@@ -127,6 +127,8 @@ static void sort_level(double v[SL_QUANTILE_LEVEL], size_t n)
 {
 	int64_t keys[SL_QUANTILE_LEVEL], scratch[SL_QUANTILE_LEVEL];
 
+	if (n < 2)
+		return;
 	for (size_t i = 0; i < n; i++)
 		keys[i] = to_key(v[i]);
 	const int64_t *sorted = sort_keys(keys, n, scratch);
