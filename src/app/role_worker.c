@@ -26,6 +26,7 @@
 #include "flow/flow.h"
 #include "serve/writer.h"
 #include "track/store.h"
+#include "watch/experiment.h"
 #include "watch/trigger.h"
 #include "watch/watcher.h"
 
@@ -44,6 +45,7 @@ struct worker {
 	struct sl_role *role;
 	struct sl_store *store;
 	struct sl_watcher *watch;
+	struct sl_experiments *experiments;
 	struct sl_arena *arena; /* of one round */
 	struct child children[FIRINGS_MAX];
 	int signal_fd;
@@ -214,6 +216,7 @@ static bool round_once(struct worker *w)
 	struct sl_error err = {0};
 	size_t count = 0;
 	bool more = sl_watcher_tick(w->watch) == 1;
+	sl_experiments_tick(w->experiments, sl_now_ms());
 	sl_arena_reset(w->arena);
 	if (sl_trigger_decide(
 		    w->store, w->role->project, sl_now_ms(), is_active, w, w->arena, firings, free_children(w), &count, &err))
@@ -288,6 +291,8 @@ int sl_role_worker(struct sl_role *role, struct sl_error *err)
 	if (!rc)
 		rc = sl_watcher_open(w.store, role->project, &w.watch, err);
 	if (!rc)
+		rc = sl_experiments_open(w.store, role->project, &w.experiments, err);
+	if (!rc)
 		rc = resume(&w, err);
 	if (!rc && free_children(&w))
 		rc = resume_run(&w, err);
@@ -299,6 +304,7 @@ int sl_role_worker(struct sl_role *role, struct sl_error *err)
 	}
 	if (w.watch)
 		sl_watcher_close(w.watch);
+	sl_experiments_close(w.experiments);
 	sl_store_close(w.store);
 	sl_arena_free(w.arena);
 	sl_file_close(&w.signal_fd);

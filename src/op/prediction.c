@@ -151,6 +151,8 @@ int sl_prediction_show(
 	if (prediction.variant) {
 		sl_put_text(call, out, "variant", sl_arena_strndup(call->arena, prediction.variant, prediction.variant_len));
 		sl_put_text(call, out, "route", sl_route_reason_name(prediction.reason));
+		if (prediction.reason == SL_ROUTE_FALLBACK)
+			sl_put_text(call, out, "instead_of", sl_arena_strndup(call->arena, prediction.meant, prediction.meant_len));
 		if (prediction.reason == SL_ROUTE_SHADOW)
 			sl_put_text(call, out, "shadow_of", prediction.shadow_of.text);
 	}

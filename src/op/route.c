@@ -175,6 +175,12 @@ int sl_route_put(struct sl_call *call, struct sl_store *store, const struct sl_e
 		sl_put_text(call, out, "reason", rules.reason);
 		sl_put_time(call, out, "set", rules.changed_ms);
 	}
+	if (*rules.phase) {
+		yyjson_mut_val *experiment = sl_put_object(call, out, "experiment");
+		sl_put_text(call, experiment, "phase", rules.phase);
+		sl_put_json(call, experiment, "state", rules.state);
+		sl_put_json(call, experiment, "weights", *rules.weights ? rules.weights : "{}");
+	}
 	return 0;
 }
 

@@ -82,6 +82,9 @@ int sl_op_status(struct sl_call *call, struct sl_error *err)
 				"monitor LIMIT 100"},
 		{"working",
 			"SELECT r.name AS name, r.id AS run, r.started_ms AS \"started:time\" FROM attempt a JOIN run r ON r.id = a.run ORDER BY r.id LIMIT 100"},
+		{"experiments",
+			"SELECT endpoint AS endpoint, phase AS phase, state->>'kind' AS kind, state->>'reason' AS reason, "
+				"state->>'share' AS share, changed_ms AS \"changed:time\" FROM route_state ORDER BY endpoint LIMIT 100"},
 		{"failed",
 			"SELECT id AS id, name AS name, status AS status, started_ms AS \"started:time\", cause AS cause FROM"
 			" (SELECT * FROM run ORDER BY id DESC LIMIT 100) r WHERE status IN ('failed', 'killed') ORDER BY id "

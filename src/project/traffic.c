@@ -4,25 +4,19 @@
 #include <string.h>
 
 #include "base/str.h"
-
-struct reader {
-	struct sl_arena *arena;
-	struct sl_traffic *out;
-	struct sl_error *err;
-};
+#include "project/traffic_internal.h"
 
 static const char *kind_of(yyjson_val *value)
 {
 	return yyjson_is_obj(value) ? "a map" : yyjson_is_arr(value) ? "a list" : yyjson_is_str(value) ? "text" : yyjson_get_type_desc(value);
 }
 
-static int wrong_type(struct reader *in, const char *member, const char *wanted, yyjson_val *value)
+static int wrong_type(struct traffic_reader *in, const char *member, const char *wanted, yyjson_val *value)
 {
 	return sl_fail(in->err, SL_E_INVALID, "'%s' of 'traffic' is %s, not %s", member, wanted, kind_of(value));
 }
 
-/* Members beyond `names` are refused. */
-static int check_members(struct reader *in, yyjson_val *object, const char *what, const char *const *names, size_t count)
+int sl_traffic_check_members(struct traffic_reader *in, yyjson_val *object, const char *what, const char *const *names, size_t count)
 {
 	yyjson_obj_iter it = yyjson_obj_iter_with(object);
 	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
@@ -39,8 +33,7 @@ static int check_members(struct reader *in, yyjson_val *object, const char *what
 	return 0;
 }
 
-/* "challenger" or "other@champion" to a variant, made when it is new. */
-static int find_variant(struct reader *in, const char *text, size_t *ret)
+int sl_traffic_variant(struct traffic_reader *in, const char *text, size_t *ret)
 {
 	struct sl_traffic *out = in->out;
 	const char *at = strchr(text, '@'), *alias = at ? at + 1 : text;
@@ -67,11 +60,11 @@ static int find_variant(struct reader *in, const char *text, size_t *ret)
 	return variant->alias && variant->name ? 0 : sl_fail_memory(in->err);
 }
 
-static int read_variant(struct reader *in, const char *member, yyjson_val *value, size_t *ret)
+static int read_variant(struct traffic_reader *in, const char *member, yyjson_val *value, size_t *ret)
 {
 	if (!yyjson_is_str(value))
 		return wrong_type(in, member, "a variant", value);
-	return find_variant(in, yyjson_get_str(value), ret);
+	return sl_traffic_variant(in, yyjson_get_str(value), ret);
 }
 
 /* A number of at least 0 that is finite. */
@@ -82,18 +75,19 @@ static bool read_share(yyjson_val *value, double *ret)
 }
 
 /* Relative: 90 and 10, 9 and 1, 0.9 and 0.1 are the same. */
-static int read_weights(struct reader *in, yyjson_val *weights)
+static int read_weights(struct traffic_reader *in, yyjson_val *weights)
 {
 	double sum = 0, weight;
 	size_t variant;
 	if (!yyjson_is_obj(weights))
 		return wrong_type(in, "weights", "a map from variants to weights", weights);
 	in->out->variants[0].weight = 0;
+	in->has_weights = true;
 	yyjson_obj_iter it = yyjson_obj_iter_with(weights);
 	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
 		if (!read_share(yyjson_obj_iter_get_val(key), &weight) || weight > 1e9)
 			return sl_fail(in->err, SL_E_INVALID, "the weight of '%.64s' must be a number from 0 to 1e9", yyjson_get_str(key));
-		int rc = find_variant(in, yyjson_get_str(key), &variant);
+		int rc = sl_traffic_variant(in, yyjson_get_str(key), &variant);
 		if (rc)
 			return rc;
 		in->out->variants[variant].weight += weight;
@@ -106,14 +100,14 @@ static int read_weights(struct reader *in, yyjson_val *weights)
 	return 0;
 }
 
-static int read_segment(struct reader *in, yyjson_val *value)
+static int read_segment(struct traffic_reader *in, yyjson_val *value)
 {
 	static const char *const MEMBERS[] = {"when", "to"};
 	struct sl_segment *segment = &in->out->segments[in->out->segment_count];
 	yyjson_val *when = yyjson_obj_get(value, "when");
 	if (!yyjson_is_obj(value) || !yyjson_is_str(when) || !yyjson_obj_get(value, "to"))
 		return sl_fail(in->err, SL_E_INVALID, "a segment is {when: CONDITION, to: VARIANT}");
-	int rc = check_members(in, value, "a segment", MEMBERS, SL_ARRAY_LEN(MEMBERS));
+	int rc = sl_traffic_check_members(in, value, "a segment", MEMBERS, SL_ARRAY_LEN(MEMBERS));
 	rc = rc ? rc : read_variant(in, "to", yyjson_obj_get(value, "to"), &segment->to);
 	rc = rc ? rc : sl_predicate_parse(yyjson_get_str(when), in->arena, &segment->when, in->err);
 	if (rc)
@@ -123,7 +117,7 @@ static int read_segment(struct reader *in, yyjson_val *value)
 	return segment->text ? 0 : sl_fail_memory(in->err);
 }
 
-static int read_segments(struct reader *in, yyjson_val *segments)
+static int read_segments(struct traffic_reader *in, yyjson_val *segments)
 {
 	if (!yyjson_is_arr(segments))
 		return wrong_type(in, "segments", "a list", segments);
@@ -137,12 +131,12 @@ static int read_segments(struct reader *in, yyjson_val *segments)
 }
 
 /* "candidate", ["a", "b"], or {"candidate": 25}: percent of the requests. */
-static int read_shadow(struct reader *in, yyjson_val *shadow)
+static int read_shadow(struct traffic_reader *in, yyjson_val *shadow)
 {
 	size_t variant;
 	int rc = 0;
 	if (yyjson_is_str(shadow)) {
-		rc = find_variant(in, yyjson_get_str(shadow), &variant);
+		rc = sl_traffic_variant(in, yyjson_get_str(shadow), &variant);
 		in->out->variants[rc ? 0 : variant].shadow = 1;
 		return rc;
 	}
@@ -156,7 +150,7 @@ static int read_shadow(struct reader *in, yyjson_val *shadow)
 		double percent;
 		if (!read_share(yyjson_obj_iter_get_val(key), &percent) || percent > 100)
 			return sl_fail(in->err, SL_E_INVALID, "the shadow '%.64s' sees a percentage from 0 to 100", yyjson_get_str(key));
-		rc = find_variant(in, yyjson_get_str(key), &variant);
+		rc = sl_traffic_variant(in, yyjson_get_str(key), &variant);
 		in->out->variants[rc ? 0 : variant].shadow = percent / 100;
 	}
 	if (!rc && !yyjson_is_arr(shadow) && !yyjson_is_obj(shadow))
@@ -164,15 +158,29 @@ static int read_shadow(struct reader *in, yyjson_val *shadow)
 	return rc;
 }
 
-static int read_members(struct reader *in, yyjson_val *rules)
+/* What a canary cannot answer, its base does: clients never have its errors, which count all the same. */
+static int read_experiment(struct traffic_reader *in, yyjson_val *rules)
 {
-	static const char *const MEMBERS[] = {"weights", "sticky", "segments", "shadow", "fallback"};
+	yyjson_val *canary = yyjson_obj_get(rules, "canary"), *test = yyjson_obj_get(rules, "test"), *bandit = yyjson_obj_get(rules, "bandit");
+	if (!canary + !test + !bandit < 2)
+		return sl_fail(in->err, SL_E_INVALID, "'traffic' has more than one of 'canary', 'test' and 'bandit'");
+	if (canary && in->has_weights)
+		return sl_fail(in->err, SL_E_INVALID, "a canary sets the weights: 'weights' cannot stand beside it");
+	int rc = canary ? sl_traffic_read_canary(in, canary) : test ? sl_traffic_read_test(in, test) : bandit ? sl_traffic_read_bandit(in, bandit) : 0;
+	if (canary && in->out->fallback == SIZE_MAX)
+		in->out->fallback = 0;
+	return rc;
+}
+
+static int read_members(struct traffic_reader *in, yyjson_val *rules)
+{
+	static const char *const MEMBERS[] = {"weights", "sticky", "segments", "shadow", "fallback", "canary", "test", "bandit"};
 	yyjson_val *weights = yyjson_obj_get(rules, "weights"), *sticky = yyjson_obj_get(rules, "sticky"),
 		   *segments = yyjson_obj_get(rules, "segments"), *shadow = yyjson_obj_get(rules, "shadow"),
 		   *fallback = yyjson_obj_get(rules, "fallback");
 	if (!yyjson_is_obj(rules))
 		return sl_fail(in->err, SL_E_INVALID, "'traffic' is %s, not a map", kind_of(rules));
-	int rc = check_members(in, rules, "'traffic'", MEMBERS, SL_ARRAY_LEN(MEMBERS));
+	int rc = sl_traffic_check_members(in, rules, "'traffic'", MEMBERS, SL_ARRAY_LEN(MEMBERS));
 	if (!rc && weights)
 		rc = read_weights(in, weights);
 	if (!rc && segments)
@@ -181,6 +189,8 @@ static int read_members(struct reader *in, yyjson_val *rules)
 		rc = read_shadow(in, shadow);
 	if (!rc && fallback)
 		rc = read_variant(in, "fallback", fallback, &in->out->fallback);
+	if (!rc)
+		rc = read_experiment(in, rules);
 	if (rc || !sticky)
 		return rc;
 	if (!yyjson_is_str(sticky) || !yyjson_get_len(sticky))
@@ -192,7 +202,7 @@ static int read_members(struct reader *in, yyjson_val *rules)
 int sl_traffic_read(yyjson_val *rules, const char *model, const char *alias, struct sl_arena *arena, const struct sl_traffic **ret,
 		    struct sl_error *err)
 {
-	struct reader in = {.arena = arena, .out = sl_arena_alloc(arena, sizeof *in.out), .err = err};
+	struct traffic_reader in = {.arena = arena, .out = sl_arena_alloc(arena, sizeof *in.out), .err = err};
 	if (!in.out)
 		return sl_fail_memory(err);
 	in.out->variants[0] = (struct sl_variant){.model = model, .alias = alias, .weight = 1,

@@ -11,6 +11,7 @@
 #define SL_PROJECT_TRAFFIC_H
 
 #include "base/json.h"
+#include "project/experiment.h"
 #include "project/predicate.h"
 
 enum { SL_VARIANTS_MAX = 16, SL_SEGMENTS_MAX = 32, SL_TRAFFIC_BYTES_MAX = 16 * 1024, SL_VARIANT_NAME_MAX = 264 };
@@ -31,6 +32,7 @@ struct sl_traffic {
 	struct sl_segment segments[SL_SEGMENTS_MAX];
 	size_t segment_count;
 	size_t fallback;               /* a variant; SIZE_MAX: none */
+	struct sl_experiment experiment;
 };
 
 /* For editors. */
@@ -41,7 +43,10 @@ struct sl_traffic {
 	"\"segments\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"when\",\"to\"],\"additionalProperties\":false," \
 	"\"properties\":{\"when\":{\"type\":\"string\"},\"to\":{\"type\":\"string\"}}}}," \
 	"\"shadow\":{\"type\":[\"string\",\"array\",\"object\"]}," \
-	"\"fallback\":{\"type\":\"string\"}}}"
+	"\"fallback\":{\"type\":\"string\"}," \
+	"\"canary\":{\"type\":\"object\",\"required\":[\"to\",\"steps\"]}," \
+	"\"test\":{\"type\":\"object\",\"required\":[\"between\",\"metric\",\"labels\"]}," \
+	"\"bandit\":{\"type\":\"object\",\"required\":[\"between\",\"metric\",\"labels\"]}}}"
 
 /* Of an endpoint that serves model@alias. `rules` NULL: everything goes to that. Everything lives in `arena`, also what was JSON. SL_E_INVALID
  * says which member, with the nearest name. */

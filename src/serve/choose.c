@@ -146,7 +146,8 @@ static size_t by_segment(const struct sl_plan *plan, const struct sl_inputs *row
 
 static bool there(const struct sl_plan *plan, size_t variant) { return plan->variants[variant].served != NULL; }
 
-static size_t choose_row(const struct sl_plan *plan, const struct sl_inputs *rows, size_t row, size_t drawn, enum sl_route_reason *reason)
+static size_t choose_row(const struct sl_plan *plan, const struct sl_inputs *rows, size_t row, size_t drawn, enum sl_route_reason *reason,
+			 size_t *meant)
 {
 	char number[40];
 	const char *key;
@@ -158,6 +159,7 @@ static size_t choose_row(const struct sl_plan *plan, const struct sl_inputs *row
 		*reason = sticky ? SL_ROUTE_STICKY : SL_ROUTE_WEIGHT;
 		variant = sticky ? by_key(plan, key, len) : drawn;
 	}
+	*meant = variant;
 	if (there(plan, variant))
 		return variant;
 	*reason = SL_ROUTE_FALLBACK;
@@ -175,7 +177,9 @@ void sl_plan_choose(const struct sl_plan *plan, struct sl_inputs *rows)
 	rows->mixed = false;
 	for (size_t row = 0; row < rows->count; row++) {
 		enum sl_route_reason reason;
-		rows->variants[row] = (unsigned char)choose_row(plan, rows, row, drawn, &reason);
+		size_t meant;
+		rows->variants[row] = (unsigned char)choose_row(plan, rows, row, drawn, &reason, &meant);
+		rows->meant[row] = (unsigned char)meant;
 		rows->reasons[row] = (unsigned char)reason;
 		rows->mixed |= rows->variants[row] != rows->variants[0];
 	}

@@ -178,13 +178,20 @@ static bool is_plain(const struct sl_traffic *traffic)
 	return traffic->variant_count == 1 && !traffic->segment_count && !traffic->variants[0].shadow;
 }
 
-/* Of an experiment; false: there are none, or none that make sense. */
+/* Of an experiment; false: there are none, or they are for other versions than those that are loaded, so that a version which nobody has
+ * tried yet gets nothing. */
 static bool read_weights(const struct rules_state *rules, double weights[SL_VARIANTS_MAX])
 {
 	yyjson_doc *doc SL_AUTO_JSON = *rules->weights ? sl_json_parse(rules->weights, strlen(rules->weights), "weights", NULL) : NULL;
+	yyjson_val *root = doc ? yyjson_doc_get_root(doc) : NULL, *versions = yyjson_obj_get(root, "versions");
 	double sum = 0;
 	for (size_t i = 0; i < rules->traffic->variant_count; i++) {
-		weights[i] = doc ? sl_json_num(yyjson_doc_get_root(doc), rules->traffic->variants[i].name, 0) : 0;
+		const struct sl_served *now = rules->variants[i].now;
+		const char *name = rules->traffic->variants[i].name;
+		int64_t version = sl_json_int(versions, name, 0);
+		if (version && now && now->version != version)
+			return false;
+		weights[i] = sl_json_num(root, name, 0);
 		sum += weights[i];
 	}
 	return sum > 0;

@@ -76,7 +76,7 @@ static size_t cells_bound(const struct sl_cell *cells, size_t count)
 
 static size_t bound_of(const struct sl_prediction *p)
 {
-	size_t bound = HEAD_FIXED + 6 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->row_count * p->output_count * sizeof(float);
+	size_t bound = HEAD_FIXED + 7 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->meant_len + p->row_count * p->output_count * sizeof(float);
 	for (size_t i = 0; i < p->column_count; i++)
 		bound += 1 + VARINT_MOST + p->columns[i].name_len + cells_bound(p->columns[i].cells, p->row_count);
 	if (p->times_ms)
@@ -102,6 +102,8 @@ static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p
 		return out;
 	*out++ = (unsigned char)p->reason;
 	out = put_bytes(out, p->variant, p->variant_len);
+	if (p->reason == SL_ROUTE_FALLBACK)
+		return put_bytes(out, p->meant, p->meant_len);
 	if (p->reason != SL_ROUTE_SHADOW)
 		return out;
 	memcpy(out, p->shadow_of.text, SL_ID_LEN);
@@ -325,6 +327,8 @@ static void get_route(struct input *in, struct sl_prediction *p)
 	p->reason = (unsigned)get_le(in, 1);
 	p->variant = get_bytes(in, &p->variant_len);
 	in->bad |= p->reason >= SL_ROUTE_REASONS || p->variant_len > SL_PREDLOG_VARIANT_MAX;
+	if (!in->bad && p->reason == SL_ROUTE_FALLBACK)
+		p->meant = get_bytes(in, &p->meant_len);
 	if (in->bad || p->reason != SL_ROUTE_SHADOW)
 		return;
 	in->bad = in->end - in->p < SL_ID_LEN || !parse_id(in->p, &p->shadow_of);

@@ -46,6 +46,8 @@ struct sl_prediction {
 	const char *variant;            /* of the endpoint's rules, "delay@challenger"; NULL: it had none */
 	size_t variant_len;
 	unsigned reason;                /* enum sl_route_reason (serve/plan.h) */
+	const char *meant;              /* SL_ROUTE_FALLBACK: the variant that should have answered */
+	size_t meant_len;
 	struct sl_id shadow_of;         /* SL_ROUTE_SHADOW: the prediction that was answered */
 };
 

@@ -27,11 +27,12 @@ static int room(void **array, size_t *cap, size_t count, size_t size_bytes, stru
 
 #define ROOM(array, cap, count) room((void **)&(array), &(cap), (count), sizeof *(array), err)
 
-/* Variants and reasons in one piece. */
+/* Variants, reasons and who was meant in one piece. */
 static int make_choices(struct sl_inputs *rows, size_t count, struct sl_error *err)
 {
-	int rc = ROOM(rows->variants, rows->choices_cap, 2 * count);
+	int rc = ROOM(rows->variants, rows->choices_cap, 3 * count);
 	rows->reasons = rows->variants + count;
+	rows->meant = rows->reasons + count;
 	return rc;
 }
 
@@ -161,6 +162,7 @@ static struct group group_of(struct sl_inputs *rows, size_t variant)
 	return (struct group){.rows = rows, .served = of->served, .slots = of->slots, .count = rows->count};
 }
 
+/* Who was meant stays. */
 static void mark(const struct group *group, size_t variant, enum sl_route_reason reason)
 {
 	for (size_t i = 0; i < group->count; i++) {

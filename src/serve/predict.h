@@ -35,7 +35,7 @@ struct sl_inputs {
 	float *outputs;          /* count x outputs, row-major */
 	struct sl_feed feed;
 	int64_t *times_ms;
-	unsigned char *variants, *reasons; /* per row, of a front: who answers it, and why (enum sl_route_reason); else not filled */
+	unsigned char *variants, *reasons, *meant; /* per row, of a front: who answers it, why (enum sl_route_reason), and who should have */
 	bool mixed;              /* the rows have different variants */
 	struct sl_arena *arena;  /* hashed texts, log columns */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */

@@ -228,6 +228,8 @@ static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const stru
 		p.variant = variant->spec->name;
 		p.variant_len = strlen(p.variant);
 		p.reason = rows->reasons[first];
+		p.meant = rows->served->plan->variants[rows->meant[first]].spec->name;
+		p.meant_len = strlen(p.meant);
 	}
 	p.version = answered->version;
 	p.package = answered->package.hash;
@@ -247,7 +249,8 @@ static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const stru
 
 static bool same_route(const struct sl_inputs *rows, size_t a, size_t b)
 {
-	return !rows->served->plan || (rows->variants[a] == rows->variants[b] && rows->reasons[a] == rows->reasons[b]);
+	return !rows->served->plan || (rows->variants[a] == rows->variants[b] && rows->reasons[a] == rows->reasons[b] &&
+					rows->meant[a] == rows->meant[b]);
 }
 
 static int append(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_prediction *whole, struct sl_error *err)

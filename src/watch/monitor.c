@@ -289,7 +289,7 @@ static int count_inputs(struct sl_pane *pane, const struct sl_watched_model *mod
 	return 0;
 }
 
-static void prediction_key(const struct sl_prediction *p, size_t row, struct sl_join_key *ret)
+void sl_monitor_key(const struct sl_prediction *p, size_t row, struct sl_join_key *ret)
 {
 	char text[64];
 	const struct sl_cell *key = p->keys ? &p->keys[row] : NULL;
@@ -326,7 +326,7 @@ static int wait_for_label(struct sl_monitor_watch *w, const struct sl_prediction
 		return SL_E_NO_MEMORY;
 	struct sl_join_key key;
 	struct sl_join_match match;
-	prediction_key(p, row, &key);
+	sl_monitor_key(p, row, &key);
 	int rc = sl_join_prediction(w->join, &key, time_ms, p->outputs + row * p->output_count, &match, err);
 	if (rc == 1)
 		count_pair(w, &match, again);

@@ -7,12 +7,17 @@
 #define SL_WATCH_MONITOR_H
 
 #include "project/project.h"
+#include "serve/log.h"
 #include "track/store.h"
+#include "watch/join.h"
 
 enum sl_level { SL_LEVEL_OK, SL_LEVEL_WARN, SL_LEVEL_ALARM };
 const char *sl_level_name(enum sl_level level); /* "ok", "warn", "alarm" */
 
 enum { SL_MONITOR_ROWS_MIN = 200, SL_PANES_MAX = 4096, SL_MONITOR_SEGMENTS_MAX = 32 };
+
+/* What a label of this row would come by: the value of the endpoint's key column, else "<prediction id>#<row>". */
+void sl_monitor_key(const struct sl_prediction *p, size_t row, struct sl_join_key *ret);
 
 struct sl_monitor_watch;
 /* `project` must outlive it. SL_E_INVALID when window is no multiple of every, or needs more than SL_PANES_MAX panes. */
