@@ -189,6 +189,8 @@ static int run_op(const struct sl_op *op, int argc, char **argv, struct sl_cli_g
 	call.actor = getenv("SLUICE_ACTOR"); /* the worker says which trigger started us */
 	struct sl_progress progress;
 	sl_progress_begin(&progress, &call);
+	if (globals->json)
+		call.progress.output = NULL; /* the result is one document */
 	if (!rc)
 		rc = sl_call_run(&call, &err);
 	sl_progress_end(&progress);

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "os/clock.h"
+#include "os/file.h"
 
 enum { BAR_COLUMNS = 20 };
 
@@ -127,11 +128,22 @@ static void on_line(void *context, const char *line)
 	put(&out);
 }
 
+static int on_output(void *context, const char *text)
+{
+	struct sl_progress *p = context;
+	struct sl_term term;
+	struct sl_buf out SL_AUTO_BUF = SL_BUF_INIT(64 << 20);
+	clear_line(p);
+	sl_term_look(1, &term);
+	sl_term_text(&term, &out, SL_STYLE_PLAIN, text);
+	return sl_buf_check(&out, "the output", NULL) || sl_file_write_all(1, out.data, out.len, "standard output", NULL);
+}
+
 void sl_progress_begin(struct sl_progress *progress, struct sl_call *call)
 {
 	*progress = (struct sl_progress){0};
 	sl_term_look(2, &progress->term);
-	call->progress = (struct sl_op_progress){.advance = on_advance, .line = on_line, .context = progress};
+	call->progress = (struct sl_op_progress){.advance = on_advance, .line = on_line, .output = on_output, .context = progress};
 }
 
 void sl_progress_end(struct sl_progress *progress) { clear_line(progress); }

@@ -98,6 +98,8 @@ struct sl_op_progress {
 	void (*advance)(void *context, const char *name, double fraction, const char *what);
 	/* One finished line of news. */
 	void (*line)(void *context, const char *text);
+	/* Part of a result that comes bit by bit. Not 0: nobody reads it any more. NULL: the face has no place for such. */
+	int (*output)(void *context, const char *text);
 	void *context;
 };
 
