@@ -79,12 +79,46 @@ static void render_counts(yyjson_mut_val *result, bool preview, struct sl_buf *o
 		sl_buf_printf(out, " in %s", sl_duration_format(int_of(result, "took_ms"), took));
 }
 
+static void render_side(const struct sl_term *term, char mark, const char *text, struct sl_buf *out)
+{
+	sl_buf_printf(out, "  %c ", mark);
+	sl_term_text(term, out, SL_STYLE_PLAIN, text);
+	sl_buf_char(out, '\n');
+}
+
+/* - the first time, + the second. */
+static void render_difference(const struct sl_term *term, yyjson_mut_val *item, struct sl_buf *out)
+{
+	yyjson_mut_val *bytes = yyjson_mut_obj_get(item, "bytes"), *samples = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "rows"), "samples");
+	yyjson_mut_val *files = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "files"), "items"), *one;
+	size_t i, max;
+	sl_term_text(term, out, SL_STYLE_BOLD, text_of(item, "output"));
+	if (bytes)
+		sl_buf_printf(out, ": differs from byte %lld on, in line %lld", (long long)int_of(bytes, "at"), (long long)int_of(bytes, "line"));
+	sl_buf_char(out, '\n');
+	if (bytes) {
+		render_side(term, '-', text_of(bytes, "first"), out);
+		render_side(term, '+', text_of(bytes, "second"), out);
+	}
+	yyjson_mut_arr_foreach(samples, i, max, one) {
+		struct sl_buf row SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+		sl_json_write(yyjson_mut_obj_get(one, "row"), false, &row, NULL);
+		render_side(term, *text_of(one, "change") == 'a' ? '+' : '-', sl_buf_cstr(&row), out);
+	}
+	yyjson_mut_arr_foreach(files, i, max, one)
+		render_side(term, *text_of(one, "change") == 'a' ? '+' : *text_of(one, "change") == 'r' ? '-' : '~', text_of(one, "path"), out);
+}
+
 static void render_run(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
 	bool preview = yyjson_mut_get_bool(yyjson_mut_obj_get(result, "preview"));
 	const char *run = text_of(result, "run");
 	if (preview)
 		render_steps(term, yyjson_mut_obj_get(result, "steps"), true, out);
+	yyjson_mut_val *differences = yyjson_mut_obj_get(result, "differences"), *one;
+	size_t i, max;
+	yyjson_mut_arr_foreach(differences, i, max, one)
+		render_difference(term, one, out);
 	render_counts(result, preview, out);
 	if (*run) {
 		sl_buf_str(out, "  ");

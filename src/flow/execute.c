@@ -229,10 +229,13 @@ static void take_end(struct execution *x, struct running *r)
 		return;
 	/* From here on its outputs move into the store: a run that comes after a kill finds some of them gone, and starts the step anew. */
 	flow_kept_end_forget(r->dir, r->id);
-	blame(r, flow_task_keep(&r->task, &r->error));
+	if (blame(r, flow_task_keep(&r->task, &r->error)))
+		return;
+	rc = flow_repeat(x, r);
+	if (rc == 1 || blame(r, rc))
+		return;
 	/* Before the commit: a crash between leaves a new file whose step runs again, never an old file that counts as new. */
-	if (!r->failed)
-		blame(r, flow_task_place(&r->task, &r->error));
+	blame(r, flow_task_place(&r->task, &r->error));
 }
 
 static int commit_one(struct execution *x, struct running *r, int64_t now_ms)
@@ -253,7 +256,7 @@ static void show_end(struct execution *x, struct running *r)
 	struct sl_flow_node *node = shown(x, r->task.node);
 	node->ended_ms = sl_now_ms();
 	node->changed = r->task.changed;
-	node->note = flow_words(x->graph, "%s", r->task.note);
+	node->note = flow_words(x->graph, "%s%s", r->task.note, r->first ? ", twice the same" : "");
 	enum sl_flow_state state = r->task.outcome;
 	if (r->failed) {
 		state = r->error.code == SL_E_CANCELLED ? SL_FLOW_CANCELLED : SL_FLOW_FAILED;

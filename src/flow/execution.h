@@ -10,6 +10,7 @@
 #include "os/process.h"
 
 struct execution;
+enum { FLOW_REPEATED = 2 };
 struct resting { struct resting *next; size_t node; int64_t until_ns; /* monotonic */ };
 /* What a process tells by its descriptor 3, in the file of its keeper. */
 struct hearing { int fd; /* -1: nothing yet */ uint64_t read; struct sl_buf line; };
@@ -26,6 +27,7 @@ struct running {
 	struct flow_kept_end kept;
 	struct hearing hearing;
 	uint64_t told, told_written;     /* bytes of it up to the last metric; of these, on record */
+	struct sl_hash *first;           /* repeat: of its outputs, the first time; NULL: this is the first time, or the only one */
 	bool failed;                     /* for `error` */
 	bool not_started;                /* no process was to be had, or what kept it was killed */
 	struct sl_error error;
@@ -39,7 +41,7 @@ struct flow_left {
 	char dir[SL_PATH_MAX];           /* of its keeper */
 	struct flow_keeper *keeper;      /* NULL: it has ended, and `end` tells how */
 	struct flow_kept_end end;
-	int stage;                       /* 0: the first process of the node, 1: the one behind it */
+	int stage;                       /* 0: the first process of the node, 1: the one behind it; from FLOW_REPEATED on: those of its second time */
 	uint64_t gpus, told;
 	int64_t started_ms;
 };
@@ -98,6 +100,8 @@ int flow_begin_node(struct execution *x, struct running *r);
 void flow_start_child(struct execution *x, struct running *r);
 /* One child of the task, as the task says. */
 int flow_launch(struct execution *x, struct running *r, struct sl_error *err);
+/* Options' repeat: 1: a second time was begun; 0: there is none, or it made the same; else it did not. */
+int flow_repeat(struct execution *x, struct running *r);
 /* Reads what it told since the last time. */
 void flow_hear(struct running *r);
 void flow_running_done(struct running *r);

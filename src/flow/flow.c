@@ -56,7 +56,7 @@ int flow_plan_node(struct flow_plan *plan, size_t i, const struct sl_flow_option
 	struct flow_graph *graph = &plan->graph;
 	struct sl_flow_node *shown = &plan->report->nodes[i];
 	struct flow_decision d;
-	int rc = flow_decide(graph, i, graph->nodes[i].finally || (options->force && graph->nodes[i].asked), !options->preview, &d, err);
+	int rc = flow_decide(graph, i, graph->nodes[i].finally || ((options->force || options->repeat) && graph->nodes[i].asked), !options->preview, &d, err);
 	if (rc)
 		return rc;
 	shown->state = d.state;

@@ -79,6 +79,7 @@ struct sl_flow_options {
 	bool force;                /* run what was asked for even if nothing changed */
 	bool keep_going;           /* go on with what does not depend on a failure */
 	bool preview;              /* -n: plan only; writes nothing */
+	bool repeat;               /* --check-repeatable: each step of `names` runs twice; outputs that differ fail it (report->differences) */
 	bool wait;                 /* wait for another `sluice run` of this project; else SL_E_BUSY says who holds it */
 	const char *command;       /* as the user typed it, for the run's record; NULL: "sluice run" */
 	const char *words;         /* JSON of the caller's, which sl_flow_interrupted gives back when this run is killed; NULL: "" */
@@ -88,11 +89,15 @@ struct sl_flow_options {
 	struct sl_flow_events events;
 };
 
+/* An output that was another one the second time. Both contents are in the store, and nothing refers to them. */
+struct sl_flow_difference { const char *node, *output; struct sl_hash first, second; };
 struct sl_flow_report {
 	struct sl_arena *arena;
 	struct sl_id run;          /* the run over all; text "" when nothing had to run */
 	struct sl_flow_node *nodes; /* in an order in which each stands behind what it needs */
 	size_t count;
+	struct sl_flow_difference *differences; /* repeat: of the nodes that failed for it */
+	size_t difference_count;
 	size_t fresh, reused, ran, failed, skipped, waiting; /* preview: `ran` counts STALE and MAYBE */
 	int64_t elapsed_ms;
 };

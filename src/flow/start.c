@@ -21,7 +21,12 @@ static void on_event(struct running *r, const char *line, size_t len)
 	double fraction = -1;
 	if (!json)
 		return;
+	size_t metrics = r->task.metric_count;
 	flow_task_event(&r->task, json + 1, len - (size_t)(json + 1 - line), strtoll(line, NULL, 10), &fraction, &what, &metric);
+	if (r->first) { /* the record has what the first time told */
+		r->task.metric_count = metrics;
+		return;
+	}
 	if (metric.name)
 		r->told = r->hearing.read;
 	if (what && events->progress)
@@ -95,7 +100,7 @@ int flow_launch(struct execution *x, struct running *r, struct sl_error *err)
 	rc = rc ? rc : move_attempt(x, r, err);
 	if (rc)
 		return rc;
-	snprintf(r->id, sizeof r->id, "%s.%d", r->task.run.text, r->task.inspecting);
+	snprintf(r->id, sizeof r->id, "%s.%d", r->task.run.text, r->task.inspecting + (r->first ? FLOW_REPEATED : 0));
 	hear_anew(r);
 	const struct flow_kept_start start = {
 		.id = r->id, .texts = step ? &step->retry.texts : NULL, .denied = step && step->sandbox,

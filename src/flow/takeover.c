@@ -24,7 +24,7 @@ static bool works(const char *working, const char *id)
 /* Where it stands: its later process first. False when nothing is known of it. */
 static bool find_stage(struct flow_left *left, struct flow_keeper *keeper, const char *working)
 {
-	for (left->stage = 1; left->stage >= 0; left->stage--) {
+	for (left->stage = FLOW_REPEATED + 1; left->stage >= 0; left->stage--) {
 		char id[FLOW_KEPT_ID];
 		snprintf(id, sizeof id, "%s.%d", left->run.text, left->stage);
 		left->keeper = works(working, id) ? keeper : NULL;
@@ -99,7 +99,7 @@ static int take_row(struct execution *x, struct finding *f, struct sl_stmt *row,
 	if (rc)
 		return rc;
 	bool known = find_stage(left, f->joined, f->working);
-	if (known && !left->end.end.stopped && in_project(x->graph->project, left->name)) {
+	if (known && left->stage < FLOW_REPEATED && !left->end.end.stopped && in_project(x->graph->project, left->name)) {
 		left->next = x->left;
 		x->left = left;
 		return 0;

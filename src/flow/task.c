@@ -72,6 +72,15 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 	return rc ? rc : use_worker(task, program, err);
 }
 
+int flow_task_again(struct flow_task *task, const char *program, struct sl_error *err)
+{
+	if (task->sandboxed)
+		sl_sandbox_done(&task->sandbox);
+	task->sandboxed = task->inspecting = false;
+	int rc = task->has_dir ? sl_dir_remove(task->dir, err) : 0;
+	return rc ? rc : flow_task_begin(task, program, err);
+}
+
 int flow_task_resume(struct flow_task *task, const char *program, int stage, struct sl_error *err)
 {
 	const struct flow_node *node = node_of(task);
@@ -215,6 +224,7 @@ int flow_task_keep(struct flow_task *task, struct sl_error *err)
 {
 	struct flow_node *node = node_of(task);
 	SL_AUTO_JSON yyjson_doc *doc = NULL;
+	task->scores.count = task->champion.count = 0;
 	for (size_t i = 0; i < node->output_count; i++)
 		node->outputs[i].known = false;
 	int rc = !task->argv || (node->action == FLOW_RUN && !task->inspecting) ? 0 : read_result(task, &doc, err);

@@ -62,6 +62,8 @@ int flow_task_begin(struct flow_task *task, const char *program, struct sl_error
 int flow_task_resume(struct flow_task *task, const char *program, int stage, struct sl_error *err);
 /* A source as files: it was taken while it was planned, and no child is needed. */
 bool flow_takes_tree(const struct flow_node *node);
+/* After keep: all of it once more, from nothing. */
+int flow_task_again(struct flow_task *task, const char *program, struct sl_error *err);
 /* After the child ended well. 1: another child is to be started (argv and env are set anew); 0: go on to keep. */
 int flow_task_next(struct flow_task *task, const char *program, struct sl_error *err);
 /* A worker's own words for its failure, else the exit's, with a full disk as the reason of a command that met one. Fills

@@ -234,3 +234,61 @@ int sl_diff_data(struct sl_call *call, struct sl_store *store, const struct sl_r
 		return sl_fail(err, SL_E_INVALID, "a table cannot be compared with files");
 	return tree[0] ? diff_trees(call, store, hash, out, err) : diff_tables(call, store, hash, &t, out, err);
 }
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+
+enum { FILE_BYTES_MAX = 64 << 20, LINE_SHOWN = 200 };
+
+/* The beginning is enough to show where they part. */
+struct beginning { struct sl_buf text; };
+
+static int take_beginning(void *context, const void *data, size_t len, struct sl_error *err)
+{
+	struct beginning *b = context;
+	size_t room = FILE_BYTES_MAX - b->text.len;
+	sl_buf_add(&b->text, data, len < room ? len : room);
+	return b->text.failed ? sl_buf_check(&b->text, "what is compared", err) : len >= room;
+}
+
+static void put_line(struct sl_call *call, yyjson_mut_val *out, const char *name, const struct beginning *b, size_t from)
+{
+	size_t end = from;
+	while (end < b->text.len && b->text.data[end] != '\n' && end - from < LINE_SHOWN)
+		end++;
+	const char *line = sl_arena_strndup(call->arena, b->text.data + (from < b->text.len ? from : b->text.len), from < end ? end - from : 0);
+	sl_put_text(call, out, name, line ? line : "");
+}
+
+static int diff_files(struct sl_call *call, struct sl_store *store, const struct sl_hash hash[2], yyjson_mut_val *out, struct sl_error *err)
+{
+	struct beginning sides[2] = {{SL_BUF_INIT(FILE_BYTES_MAX)}, {SL_BUF_INIT(FILE_BYTES_MAX)}};
+	int rc = 0;
+	for (int side = 0; rc >= 0 && side < 2; side++)
+		rc = sl_objects_read(store->objects, &hash[side], take_beginning, &sides[side], err);
+	size_t at = 0, line = 0, begin = 0, shorter = sides[0].text.len < sides[1].text.len ? sides[0].text.len : sides[1].text.len;
+	for (; rc >= 0 && at < shorter && sides[0].text.data[at] == sides[1].text.data[at]; at++)
+		if (sides[0].text.data[at] == '\n') {
+			line++;
+			begin = at + 1;
+		}
+	if (rc >= 0) {
+		yyjson_mut_val *bytes = sl_put_object(call, out, "bytes");
+		sl_put_int(call, bytes, "at", (int64_t)at);
+		sl_put_int(call, bytes, "line", (int64_t)line + 1);
+		put_line(call, bytes, "first", &sides[0], begin);
+		put_line(call, bytes, "second", &sides[1], begin);
+	}
+	sl_buf_done(&sides[0].text);
+	sl_buf_done(&sides[1].text);
+	return rc < 0 ? rc : 0;
+}
+
+int sl_diff_contents(struct sl_call *call, struct sl_store *store, const struct sl_hash hash[2], yyjson_mut_val *out, struct sl_error *err)
+{
+	struct tables t = {.call = call};
+	struct sl_manifest manifest;
+	if (sl_tree_is(store->objects, &hash[0]) && sl_tree_is(store->objects, &hash[1]))
+		return diff_trees(call, store, hash, out, err);
+	bool table = sl_manifest_read(store->objects, &hash[0], call->arena, &manifest, NULL) == 0;
+	return table ? diff_tables(call, store, hash, &t, out, err) : diff_files(call, store, hash, out, err);
+}

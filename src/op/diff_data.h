@@ -10,4 +10,7 @@
 int sl_diff_data(struct sl_call *call, struct sl_store *store, const struct sl_ref ref[2], const char *const *keys, size_t key_count,
 		 yyjson_mut_val *out, struct sl_error *err);
 
+/* The same of two contents in the store, by hash. Of files, "bytes": {"at", "line"} of the first one that differs, with the rest of both lines. */
+int sl_diff_contents(struct sl_call *call, struct sl_store *store, const struct sl_hash hash[2], yyjson_mut_val *out, struct sl_error *err);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "flow/flow.h"
+#include "op/diff_data.h"
 #include "op/flow_json.h"
 #include "op/handlers.h"
 #include "op/pins.h"
@@ -151,6 +152,7 @@ static void fill_options(struct sl_call *call, const struct request *request, st
 		.force = request->force,
 		.keep_going = request->keep_going,
 		.preview = sl_call_flag(call, "dry-run"),
+		.repeat = sl_call_flag(call, "check-repeatable"),
 		.wait = sl_call_flag(call, "wait"),
 		.command = command_text(call, request),
 		.words = remember(call, request),
@@ -160,13 +162,34 @@ static void fill_options(struct sl_call *call, const struct request *request, st
 	};
 }
 
+/* What was another one the second time, and where the two part. */
+static int put_differences(struct sl_call *call, struct sl_store *store, const struct sl_flow_report *report, yyjson_mut_val *result, struct sl_error *err)
+{
+	yyjson_mut_val *list = sl_put_array(call, result, "differences");
+	int rc = 0;
+	for (size_t i = 0; !rc && i < report->difference_count; i++) {
+		const struct sl_flow_difference *d = &report->differences[i];
+		const struct sl_hash hashes[2] = {d->first, d->second};
+		yyjson_mut_val *item = sl_add_object(call, list);
+		sl_put_text(call, item, "step", d->node);
+		sl_put_text(call, item, "output", d->output);
+		rc = sl_diff_contents(call, store, hashes, item, err);
+	}
+	return rc;
+}
+
 /* When a node failed, the report is shown, and the error beside it; the exit status tells the user's failure from the machine's. */
-static int finish(struct sl_call *call, const struct sl_flow_report *report, int rc, struct sl_error *err)
+static int finish(struct sl_call *call, struct sl_store *store, const struct sl_flow_report *report, int rc, struct sl_error *err)
 {
 	if (rc && (!report->failed || rc == SL_E_CANCELLED))
 		return rc;
 	yyjson_mut_val *result = sl_call_object(call);
 	sl_flow_put_report(call, result, report);
+	struct sl_error why;
+	if (report->difference_count && put_differences(call, store, report, result, &why)) {
+		*err = why;
+		return err->code;
+	}
 	sl_put_bool(call, result, "preview", sl_call_flag(call, "dry-run"));
 	if (!rc)
 		return 0;
@@ -198,10 +221,12 @@ int sl_run_project(struct sl_call *call, struct sl_error *err)
 	if (rc)
 		return rc;
 	fill_options(call, &request, &options);
+	if (options.repeat && !options.name_count)
+		return sl_fail(err, SL_E_INVALID, "--check-repeatable takes the names of steps");
 	rc = sl_flow_run(store, project, &options, &report, err);
 	if (!rc && request.pin && !options.preview)
 		rc = sl_pins_keep(call, store, request.sorted.overrides, request.sorted.override_count, err);
-	rc = finish(call, &report, rc, err);
+	rc = finish(call, store, &report, rc, err);
 	sl_flow_report_done(&report);
 	return rc;
 }
