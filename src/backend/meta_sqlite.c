@@ -275,6 +275,43 @@ int sl_meta_open(const char *url, bool create, struct sl_meta **ret, struct sl_e
 	return 0;
 }
 
+static int open_foreign(struct sl_meta *meta, struct sl_error *err)
+{
+	struct sl_file_info info;
+	int rc = sl_file_info(meta->path, &info, err);
+	if (rc)
+		return rc;
+	rc = sqlite3_open_v2(meta->path, &meta->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, "unix");
+	if (!meta->db)
+		return sl_fail_memory(err);
+	if (rc != SQLITE_OK)
+		return fail(meta, rc, "cannot open the database", err);
+	sqlite3_extended_result_codes(meta->db, 1);
+	sqlite3_busy_handler(meta->db, wait_busy, meta);
+	sqlite3_limit(meta->db, SQLITE_LIMIT_LENGTH, TEXT_MAX);
+	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	return exec(meta, "PRAGMA schema_version", "cannot read the database", err);
+}
+
+int sl_meta_open_foreign(const char *path, struct sl_meta **ret, struct sl_error *err)
+{
+	struct sl_meta *meta = sl_alloc(sizeof *meta, err);
+	if (!meta)
+		return SL_E_NO_MEMORY;
+	int rc = path_of_url(path, meta->path, err);
+	if (!rc && !(meta->statements = sl_map_new(err)))
+		rc = SL_E_NO_MEMORY;
+	if (!rc)
+		rc = open_foreign(meta, err);
+	if (rc) {
+		sl_meta_close(meta);
+		return rc;
+	}
+	*ret = meta;
+	return 0;
+}
+
 static void free_statements(struct sl_stmt *stmt)
 {
 	while (stmt) {

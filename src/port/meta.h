@@ -22,6 +22,9 @@ struct sl_stmt;
 /* `url`: "sqlite:/path/sluice.db" (a bare path means that). Makes and migrates it when `create`. A database of a newer program
  * is refused (SL_E_CONFLICT). Known schemes that are not built say so (SL_E_NO_LIBRARY). */
 int sl_meta_open(const char *url, bool create, struct sl_meta **ret, struct sl_error *err);
+/* A SQLite database of another program, only to be read: no migrations, no checksums. SL_E_NOT_FOUND; SL_E_CORRUPT when it is no database. What
+ * it says is hostile until checked. */
+int sl_meta_open_foreign(const char *path, struct sl_meta **ret, struct sl_error *err);
 void sl_meta_close(struct sl_meta *meta);
 
 /* A write transaction (taken at once, so it never fails with "busy" half-way; waits at most 30 s, then SL_E_BUSY). Durable when

@@ -321,7 +321,7 @@ int sl_rec_log(struct sl_record *record, struct sl_rec_run *run, const struct sl
 		rc = put_metrics(record, run, batch, arena, err);
 	if (!rc)
 		rc = put_tags(record, run, batch, arena, err);
-	return rc ? rc : entry(record, change, run, err);
+	return rc || !change ? rc : entry(record, change, run, err);
 }
 
 int sl_rec_delete_tag(struct sl_record *record, const struct sl_rec_run *run, const char *name, const struct sl_change *change,

@@ -21,7 +21,7 @@ struct sl_rec_batch {
 
 /* All of it or an error. Limits: SL_REC_BATCH_*. A metric's point that is there already is no error and changes nothing; the
  * latest point is the greatest by (step, time, value). A parameter may be set once; the same value again is no error. The
- * arena is for what is in hand. */
+ * arena is for what is in hand. `change` NULL: no entry of the ledger, for a caller whose own entry covers many batches. */
 int sl_rec_log(struct sl_record *record, struct sl_rec_run *run, const struct sl_rec_batch *batch, const struct sl_change *change,
 	struct sl_arena *arena, struct sl_error *err);
 int sl_rec_delete_tag(struct sl_record *record, const struct sl_rec_run *run, const char *name, const struct sl_change *change,

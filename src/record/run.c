@@ -216,7 +216,9 @@ int sl_rec_run_create(struct sl_record *record, const struct sl_experiment *expe
 			experiment->id);
 	run.user = start->user ? start->user : "";
 	int rc = choose_name(start, arena, &run.name, err);
-	if (!rc)
+	if (!rc && start->id && !sl_id_parse_hex(start->id, &id))
+		rc = sl_fail(err, SL_E_INVALID, "'%.64s' is not the id of a run", start->id);
+	if (!rc && !start->id)
 		rc = sl_id_new(&id, err);
 	if (rc)
 		return rc;

@@ -14,6 +14,7 @@ struct sl_rec_run {
 };
 
 struct sl_rec_run_start {
+	const char *id;          /* 32 hex digits, which nothing here has yet; NULL: a new one */
 	const char *name, *user; /* "" or NULL name: from the tag mlflow.runName, else a made-up one */
 	int64_t started_ms;
 	const struct sl_pair *tags;
