@@ -63,7 +63,9 @@ static int refuse(const char *text, size_t len, const yyjson_read_err *problem, 
 		line += text[i] == '\n';
 	}
 	sl_fail(err, SL_E_INVALID, "the body is no JSON: line %zu, column %zu: %s", line, column, problem->msg);
-	return sl_error_hint(err, "JSON has no NaN and no Infinity: send null for a missing value");
+	size_t at = problem->pos + (problem->pos < len && text[problem->pos] == '-');
+	bool number = at < len && memchr("NnIi", text[at], 4);
+	return number ? sl_error_hint(err, "JSON has no NaN and no Infinity: send null for a missing value") : err->code;
 }
 
 int sl_body_parse(struct sl_body_parser *parser, const char *text, size_t len, yyjson_doc **ret, struct sl_error *err)

@@ -365,7 +365,7 @@ int sl_file_lock(const char *path, const char *holder, bool wait, int *ret_fd, s
 		ssize_t n = sl_sys->pread(fd, who, sizeof who - 1, 0);
 		who[n > 0 ? n : 0] = 0;
 		who[strcspn(who, "\n")] = 0;
-		return sl_fail_at(err, SL_E_BUSY, path, "is held by %s", who[0] ? who : "another process");
+		return sl_fail_at(err, SL_E_BUSY, path, "held by %s", who[0] ? who : "another process");
 	}
 	if (locked)
 		return sl_fail_errno(err, errno, path, "cannot lock");
