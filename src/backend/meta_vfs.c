@@ -1,5 +1,7 @@
 #include "backend/meta_vfs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -292,7 +294,29 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
 
 /* ---- system calls: SQLite's go through os/sys.h as all others do ------------------------------------------------------ */
 
-static int sys_open(const char *path, int flags, int mode) { return sl_sys->open(path, flags, (mode_t)mode); }
+/* What may only be read, by its permissions or its file system. */
+static bool is_read_only(int error) { return error == EACCES || error == EPERM || error == EROFS; }
+
+/* What SQLite cannot open for writing it opens for reading, and then never writes again. That is right where the file may only be
+ * read; after a failing disk or without a free descriptor the second attempt must fail like the first one. */
+static int sys_open(const char *path, int flags, int mode)
+{
+	static _Thread_local char failed_path[SL_PATH_MAX];
+	static _Thread_local int failed;
+	bool writes = (flags & O_ACCMODE) == O_RDWR;
+	if (!writes && failed && strcmp(path, failed_path) == 0) {
+		errno = failed;
+		failed = 0;
+		return -1;
+	}
+	failed = 0;
+	int fd = sl_sys->open(path, flags, (mode_t)mode);
+	if (fd < 0 && writes && errno != EINTR && !is_read_only(errno) && strlen(path) < sizeof failed_path) {
+		failed = errno;
+		strcpy(failed_path, path);
+	}
+	return fd;
+}
 static int sys_close(int fd) { return sl_sys->close(fd); }
 static ssize_t sys_read(int fd, void *data, size_t len) { return sl_sys->read(fd, data, len); }
 static ssize_t sys_write(int fd, const void *data, size_t len) { return sl_sys->write(fd, data, len); }

@@ -1,4 +1,5 @@
 /* Meta on SQLite: statements, transactions that nest, many processes, and pages that are proved at every read. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "port/meta.h"
+#include "support/fault.h"
 
 struct fixture {
 	char dir[SL_PATH_MAX], path[SL_PATH_MAX], wal[SL_PATH_MAX];
@@ -462,6 +464,30 @@ static void test_freed_pages_are_no_damage(void **state)
 	assert_int_equal(0, sl_meta_check(f->meta, &f->err));
 }
 
+/* SQLite would open for reading only what cannot be opened for writing: whoever opens then must hear of it, or be able to write. */
+static void test_a_failed_open_leaves_no_handle_that_cannot_write(void **state)
+{
+	struct fixture *f = *state;
+	set(f, "a", "1");
+	long calls = 1;
+	for (long n = 0; n <= calls; n++) { /* 0: none fails, they are counted */
+		struct sl_meta *other = NULL;
+		int64_t changed = -1;
+		fault_install(&(struct fault_plan){.action = n ? FAULT_FAIL : FAULT_NONE, .kinds = FAULT_OPEN, .at = n, .error = EIO});
+		int rc = sl_meta_open(f->path, false, &other, NULL);
+		if (!rc)
+			changed = sl_meta_exec(other, NULL, "UPDATE setting SET value = '2' WHERE name = 'a'", "");
+		long made = fault_remove();
+		calls = n ? calls : made;
+		if (!rc && changed < 0) /* the fault met the write itself, and is over */
+			changed = sl_meta_exec(other, &f->err, "UPDATE setting SET value = '2' WHERE name = 'a'", "");
+		if (!rc && changed != 1)
+			fail_msg("open %ld of %ld failed: %s", n, calls, f->err.message);
+		sl_meta_close(other);
+	}
+	assert_true(calls >= 2); /* the database and its log */
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -476,6 +502,7 @@ int main(void)
 		T(test_a_reader_sees_one_state), T(test_a_write_inside_reads_is_its_own),
 		T(test_many_processes_write),
 		T(test_what_a_killed_process_committed_stays),
+		T(test_a_failed_open_leaves_no_handle_that_cannot_write),
 		T(test_refuses_other_files_and_schemes),
 		T(test_an_emptied_log_keeps_its_room),
 		T(test_a_flipped_bit_in_the_database_is_named),
