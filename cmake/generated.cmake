@@ -24,6 +24,7 @@ endfunction()
 
 sluice_generator(embed)
 sluice_embed(migrations ${CMAKE_SOURCE_DIR}/src/backend/migrations *.sql)
+sluice_embed(proto ${CMAKE_SOURCE_DIR}/spec/proto *.proto) # for gRPC's reflection
 
 # Operations: spec/op/NAME.json -> table, OpenAPI, man pages, completion (tools/opgen.c). A verb whose handler is missing fails at the link.
 sluice_generator(opgen tools/opgen_table.c tools/opgen_openapi.c tools/opgen_docs.c)

@@ -124,7 +124,7 @@ int sl_op_serve(struct sl_call *call, struct sl_error *err)
 		sl_file_close(&fd);
 		return rc;
 	}
-	struct sl_oip_options options = {.files = &files, .control = sl_call_flag(call, "control"), .listen_fd = fd,
+	struct sl_oip_options options = {.files = &files, .control = sl_call_flag(call, "control"), .explain = sl_call_flag(call, "explain"), .listen_fd = fd,
 		.grpc = true, .grpc_fd = grpc_fd};
 	rc = run(&self, &options, err);
 	if (!rc)

@@ -26,7 +26,7 @@ struct sl_proto_field {
 };
 static inline struct sl_proto sl_proto_of(const void *data, size_t len)
 {
-	return (struct sl_proto){.p = data, .end = (const unsigned char *)data + len};
+	return (struct sl_proto){.p = data, .end = len ? (const unsigned char *)data + len : data}; /* a field without bytes has no address */
 }
 /* False at the end, and when `bad`. */
 bool sl_proto_next(struct sl_proto *in, struct sl_proto_field *ret);

@@ -30,6 +30,7 @@ struct sl_grpc_call {
 	size_t messages;
 	bool gzip, responded, in_message;
 	int64_t deadline_ms;            /* 0: none */
+	void *kept;                     /* the method's; NULL: nothing */
 	struct sl_grpc_call *prev, *next;
 };
 
@@ -85,11 +86,22 @@ static void leave_deadlines(struct sl_grpc_call *call)
 		sl_timer_stop(call->server->timer);
 }
 
+void sl_grpc_keep(struct sl_grpc_call *call, void *kept) { call->kept = kept; }
+
+static void release_kept(struct sl_grpc_call *call)
+{
+	void *kept = call->kept;
+	call->kept = NULL;
+	if (kept)
+		call->server->config.gone(call->server->config.context, kept);
+}
+
 /* Calls and their buffers are used again. */
 static void drop(struct sl_grpc_call *call)
 {
 	struct sl_grpc_server *server = call->server;
 	leave_deadlines(call);
+	release_kept(call);
 	if (call->in.cap > KEEP_BYTES)
 		sl_buf_done(&call->in);
 	sl_buf_clear(&call->in);
@@ -138,6 +150,7 @@ void sl_grpc_finish(struct sl_grpc_call *call, enum sl_grpc_status status, const
 		end_stream(stream, call->responded, status, message);
 	}
 	call->stream = NULL;
+	release_kept(call);
 	if (call->in_message)
 		call->method = NULL; /* whoever is reading its messages drops it */
 	else

@@ -38,11 +38,15 @@ struct sl_grpc_config {
 	const struct sl_grpc_method *methods;
 	size_t method_count;
 	int (*permit)(void *context, const char *path, const char *authorization, struct sl_error *err);
+	void (*gone)(void *context, void *kept); /* may be NULL when nothing is kept */
 };
 int sl_grpc_server_new(struct sl_loop *loop, const struct sl_grpc_config *config, struct sl_grpc_server **ret, struct sl_error *err);
 struct sl_h2_server *sl_grpc_h2(struct sl_grpc_server *server); /* to listen, adopt, drain */
 void sl_grpc_server_free(struct sl_grpc_server *server); /* NULL is fine */
 
+/* For a method that goes on answering: keeps something beside the call, which config.gone gets once when the call has ended, whoever
+ * ended it. Until then the call may be sent to. */
+void sl_grpc_keep(struct sl_grpc_call *call, void *kept);
 /* One message of the answer; copied. False: the client is gone or takes nothing, the call is over. */
 bool sl_grpc_send(struct sl_grpc_call *call, const void *data, size_t len);
 /* Ends the call; it may not be touched after that. `message` may be NULL. */

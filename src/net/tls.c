@@ -47,11 +47,12 @@ static int tls_new(const SSL_METHOD *method, struct sl_tls **ret, struct sl_erro
 	return 0;
 }
 
-/* Clients that offer a choice are told which we take; those that offer only others go on without, as RFC 7301 leaves open. */
+/* Clients that offer a choice are told which we take; those that offer only others go on without, as RFC 7301 leaves open. HTTP/1.1 before
+ * HTTP/2: the pages are there, and gRPC's clients, which HTTP/2 is for, offer nothing else. */
 static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *offered,
 	unsigned offered_len, void *context)
 {
-	static const unsigned char ours[] = "\010http/1.1";
+	static const unsigned char ours[] = "\010http/1.1\002h2";
 	unsigned char *chosen;
 	(void)ssl, (void)context;
 	if (SSL_select_next_proto(&chosen, ret_len, ours, sizeof ours - 1, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)

@@ -18,6 +18,8 @@ struct sl_graph_body {
 /* As sl_v2_read. */
 int sl_graph_v2_read(struct sl_body_parser *parser, struct sl_served *served, const struct sl_graph_body *body, struct sl_inputs *rows,
 		     struct sl_v2_request *ret, struct sl_error *err);
+/* One output: name, type, shape, and the data or how long it is as raw bytes; `index` 0: the first. */
+void sl_graph_write_output(struct sl_buf *out, size_t index, const char *name, const struct sl_graph_value *value, bool binary);
 /* As sl_v2_write. */
 void sl_graph_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out,
 		       size_t *ret_json_len);

@@ -159,10 +159,10 @@ int sl_graph_v2_read(struct sl_body_parser *parser, struct sl_served *served, co
 
 /* ---- the answer ---- */
 
-static void write_output(struct sl_buf *out, const struct sl_graph_port *port, const struct sl_graph_value *value, bool binary)
+void sl_graph_write_output(struct sl_buf *out, size_t index, const char *name, const struct sl_graph_value *value, bool binary)
 {
-	sl_buf_str(out, "{\"name\":");
-	sl_json_string(out, port->name, strlen(port->name));
+	sl_buf_str(out, index ? ",{\"name\":" : "{\"name\":");
+	sl_json_string(out, name, strlen(name));
 	sl_buf_str(out, ",\"datatype\":\"");
 	sl_buf_str(out, sl_element_name(value->element));
 	sl_buf_str(out, "\",\"shape\":");
@@ -183,13 +183,9 @@ void sl_graph_v2_write(const struct sl_v2_request *request, struct sl_inputs *ro
 	const struct sl_feed *feed = &rows->feed;
 	size_t written = 0;
 	sl_v2_write_head(request, rows, id, out);
-	for (size_t i = 0; i < info->output_count; i++) {
-		if (!feed->wanted[i])
-			continue;
-		if (written++)
-			sl_buf_char(out, ',');
-		write_output(out, &info->outputs[i], &feed->outputs[i], feed->wanted[i] & SL_FEED_BINARY);
-	}
+	for (size_t i = 0; i < info->output_count; i++)
+		if (feed->wanted[i])
+			sl_graph_write_output(out, written++, info->outputs[i].name, &feed->outputs[i], feed->wanted[i] & SL_FEED_BINARY);
 	sl_buf_str(out, "]}");
 	*ret_json_len = out->len;
 	for (size_t i = 0; i < info->output_count; i++)

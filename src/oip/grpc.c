@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "oip/grpc_health.h"
 #include "oip/grpc_infer.h"
+#include "oip/grpc_reflect.h"
 #include "oip/v2.h"
 #include "op/access.h"
 #include "op/refusal.h"
@@ -110,28 +112,6 @@ static void model_ready(void *context, struct sl_grpc_call *call, const void *da
 		sl_grpc_fail(call, &err);
 	else
 		reply_flag(context, call, !rc);
-}
-
-/* grpc.health.v1: the server is the service "", each endpoint one of its own name. */
-static void health_check(void *context, struct sl_grpc_call *call, const void *data, size_t len)
-{
-	enum { SERVING = 1, NOT_SERVING = 2 };
-	struct sl_oip *oip = context;
-	struct small small;
-	struct sl_error err = {0};
-	int rc = read_small(oip, data, len, &small, &err);
-	const char *service = small.texts[1];
-	bool whole = !*service || strcmp(service, "inference.GRPCInferenceService") == 0;
-	struct sl_endpoint_state *endpoint = rc || whole ? NULL : sl_serving_find(oip->serving, service, strlen(service));
-	if (!rc && !whole && !endpoint)
-		rc = no_endpoint(service, strlen(service), &err);
-	if (rc) {
-		sl_grpc_fail(call, &err);
-		return;
-	}
-	sl_buf_clear(&oip->desk.out);
-	sl_proto_put_int(&oip->desk.out, 1, (whole ? oip_all_ready(oip) : sl_endpoint_ready(endpoint)) ? SERVING : NOT_SERVING);
-	reply(oip, call);
 }
 
 static void server_metadata(void *context, struct sl_grpc_call *call, const void *data, size_t len)
@@ -390,7 +370,10 @@ static const struct sl_grpc_method METHODS[] = {
 	{SERVICE "RepositoryIndex", false, repository_index},
 	{SERVICE "RepositoryModelLoad", false, repository_load},
 	{SERVICE "RepositoryModelUnload", false, repository_unload},
-	{"/grpc.health.v1.Health/Check", false, health_check},
+	{"/grpc.health.v1.Health/Check", false, oip_health_check},
+	{"/grpc.health.v1.Health/Watch", false, oip_health_watch},
+	{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, oip_reflect},
+	{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, oip_reflect},
 };
 
 static int permit(void *context, const char *path, const char *authorization, struct sl_error *err)
@@ -407,7 +390,9 @@ static int permit(void *context, const char *path, const char *authorization, st
 
 int oip_grpc_open(struct sl_oip *oip, struct sl_grpc_server **ret, struct sl_error *err)
 {
-	struct sl_grpc_config config = {.context = oip, .methods = METHODS, .method_count = SL_ARRAY_LEN(METHODS), .permit = permit};
+	struct sl_grpc_config config = {.context = oip, .methods = METHODS, .method_count = SL_ARRAY_LEN(METHODS), .permit = permit,
+					 .gone = oip_health_gone};
 	oip->arena = sl_arena_new(0, err);
-	return oip->arena ? sl_grpc_server_new(oip->loop, &config, ret, err) : SL_E_NO_MEMORY;
+	int rc = oip->arena ? oip_health_new(oip, &oip->health, err) : SL_E_NO_MEMORY;
+	return rc ? rc : sl_grpc_server_new(oip->loop, &config, ret, err);
 }

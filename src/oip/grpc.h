@@ -1,5 +1,6 @@
 /* gRPC face of the endpoints: inference.GRPCInferenceService (Open Inference Protocol, with Triton's repository, statistics and
- * ModelStreamInfer), and grpc.health.v1.Health. Calls are answered at once, on the loop's thread, as the HTTP face does. */
+ * ModelStreamInfer), grpc.health.v1.Health (grpc_health.h) and reflection (grpc_reflect.h). Calls are answered at
+ * once, on the loop's thread, as the HTTP face does. */
 #ifndef SL_OIP_GRPC_H
 #define SL_OIP_GRPC_H
 

@@ -34,6 +34,8 @@ struct sl_oip {
 	size_t fat_count;              /* requests on other threads */
 	struct sl_grpc_server *grpc;   /* NULL: not served */
 	struct sl_arena *arena;        /* of one gRPC message */
+	struct oip_health *health;     /* those who watch over gRPC */
+	struct oip_reflection *reflection; /* NULL: nobody asked yet */
 	unsigned draining;             /* faces that still answer what is under way */
 	sl_loop_fn *drained;
 	void *drained_context;
@@ -59,6 +61,11 @@ struct oip_prediction {
 void oip_predict(struct oip_prediction *p);
 /* shadow.c: shows the answered request to the endpoint's shadows, later. */
 void oip_shadow(struct sl_oip *oip, const struct sl_inputs *rows, const struct sl_id *id);
+/* rest.c, scoring.c: `read` of an inference request, of KServe's V1. */
+int oip_read_infer(struct oip_prediction *p, struct sl_error *err);
+int oip_read_v1(struct oip_prediction *p, struct sl_error *err);
+/* Answers with desk->out, of which what follows `json_len` is raw tensors. */
+void oip_answer_tensors(struct oip_prediction *p, const struct sl_id *id, size_t json_len);
 int oip_desk_init(struct oip_desk *desk, struct sl_error *err);
 void oip_desk_done(struct oip_desk *desk);
 

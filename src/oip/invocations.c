@@ -205,6 +205,8 @@ int sl_invocations_json(yyjson_val *body, struct sl_served *served, struct sl_ar
 		int i = 0;
 		while (i < COUNT && !yyjson_equals_str(key, names[i]))
 			i++;
+		if (i == PARAMS && !yyjson_is_obj(yyjson_obj_iter_get_val(key)))
+			return sl_fail(err, SL_E_INVALID, "'params' is %s, expected an object", sl_body_kind(yyjson_obj_iter_get_val(key)));
 		if (i == PARAMS)
 			continue;
 		if (i == COUNT)

@@ -6,7 +6,8 @@
  *   {"inputs": {"column": [...], ...}}
  *   text/csv with a header line                                       empty fields are missing values
  *
- * Exactly one of them; "params" beside it is passed over.
+ * Exactly one of them; "params", an object, may stand beside it: no model that is served has any, so they change
+ * nothing, as MLflow has it for models without.
  */
 #ifndef SL_OIP_INVOCATIONS_H
 #define SL_OIP_INVOCATIONS_H

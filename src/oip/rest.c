@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "oip/answer.h"
+#include "oip/explain.h"
 #include "oip/internal.h"
 #include "oip/v2.h"
 
@@ -23,7 +24,7 @@ static int json_length(const struct sl_http_request *request, size_t *ret, struc
 	return 0;
 }
 
-static int read_infer(struct oip_prediction *p, struct sl_error *err)
+int oip_read_infer(struct oip_prediction *p, struct sl_error *err)
 {
 	size_t json_len;
 	int rc = json_length(p->request, &json_len, err);
@@ -31,13 +32,11 @@ static int read_infer(struct oip_prediction *p, struct sl_error *err)
 		&p->desk->rows, &p->v2, err);
 }
 
-static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
+void oip_answer_tensors(struct oip_prediction *p, const struct sl_id *id, size_t json_len)
 {
 	char length[24];
-	size_t json_len;
 	struct sl_error err = {0};
-	struct sl_buf *out = &p->desk->out;
-	sl_v2_write(&p->v2, &p->desk->rows, id, out, &json_len);
+	const struct sl_buf *out = &p->desk->out;
 	if (sl_buf_check(out, "the answer", &err)) {
 		sl_http_respond_error(p->request, 0, &err);
 		return;
@@ -49,9 +48,16 @@ static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
 	sl_answer_prediction(p->request, out, raw ? "application/octet-stream" : OIP_JSON, &p->desk->rows, id, raw ? &binary : NULL);
 }
 
+static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
+{
+	size_t json_len;
+	sl_v2_write(&p->v2, &p->desk->rows, id, &p->desk->out, &json_len);
+	oip_answer_tensors(p, id, json_len);
+}
+
 static void infer(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = read_infer, .answer = answer_infer};
+	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = oip_read_infer, .answer = answer_infer};
 	if (oip_is_method(request, SL_HTTP_POST))
 		oip_predict(&p);
 }
@@ -142,7 +148,7 @@ static void all_stats(struct sl_oip *oip, struct sl_http_request *request)
 	oip_answer_out(oip, request, 200);
 }
 
-/* Behind the model's name: "", "/ready", "/infer", "/stats", each also behind "/versions/V". */
+/* Behind the model's name: "", "/ready", "/infer", "/explain", "/stats", each also behind "/versions/V". */
 static void model(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint, const char *rest)
 {
 	static const char versions[] = "/versions/";
@@ -157,12 +163,14 @@ static void model(struct sl_oip *oip, struct sl_http_request *request, struct sl
 		struct sl_served *served = oip_take(endpoint, version, len, request);
 		if (served)
 			infer(oip, request, served);
+	} else if (strcmp(rest, "/explain") == 0) {
+		oip_explain_v2(oip, request, endpoint, version, len);
 	} else if (strcmp(rest, "/ready") == 0) {
 		oip_model_ready(oip, request, endpoint, version, len);
 	} else if (strcmp(rest, "/stats") == 0) {
 		model_stats(oip, request, endpoint, version, len);
 	} else if (*rest) {
-		oip_answer_error(request, 0, SL_E_NOT_FOUND, "a model has '/ready', '/infer' and '/stats'");
+		oip_answer_error(request, 0, SL_E_NOT_FOUND, "a model has '/ready', '/infer', '/explain' and '/stats'");
 	} else {
 		model_metadata(oip, request, endpoint, version, len);
 	}

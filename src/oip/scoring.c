@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "oip/answer.h"
+#include "oip/explain.h"
 #include "oip/internal.h"
 #include "oip/invocations.h"
 
@@ -100,9 +101,9 @@ void oip_endpoint_invocations(struct sl_oip *oip, struct sl_http_request *reques
 	invoke_endpoint(oip, request, name, strcspn(name, "/"));
 }
 
-/* ---- KServe V1: GET /v1/models, /v1/models/NAME, POST /v1/models/NAME:predict ---- */
+/* ---- KServe V1: GET /v1/models, /v1/models/NAME, POST /v1/models/NAME:predict, :explain ---- */
 
-static int read_v1(struct oip_prediction *p, struct sl_error *err)
+int oip_read_v1(struct oip_prediction *p, struct sl_error *err)
 {
 	const struct sl_http_request *request = p->request;
 	int rc = sl_body_parse(&p->desk->parser, request->body, request->body_len, &p->doc, err);
@@ -116,7 +117,7 @@ static int read_v1(struct oip_prediction *p, struct sl_error *err)
 
 static void v1_predict(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v1, .answer = answer_invocation};
+	struct oip_prediction p = {.oip = oip, .request = request, .read = oip_read_v1, .answer = answer_invocation};
 	if (!oip_is_method(request, SL_HTTP_POST) || !(p.served = oip_take(endpoint, NULL, 0, request)))
 		return;
 	oip_predict(&p);
@@ -131,7 +132,7 @@ void oip_v1(struct sl_oip *oip, struct sl_http_request *request, const char *res
 		return;
 	}
 	if (!sl_str_starts(rest, models)) {
-		oip_answer_error(request, 0, SL_E_NOT_FOUND, "/v1 has 'models', 'models/NAME' and 'models/NAME:predict'");
+		oip_answer_error(request, 0, SL_E_NOT_FOUND, "/v1 has 'models', 'models/NAME', 'models/NAME:predict' and 'models/NAME:explain'");
 		return;
 	}
 	size_t len = strcspn(name, ":/");
@@ -140,8 +141,10 @@ void oip_v1(struct sl_oip *oip, struct sl_http_request *request, const char *res
 		oip_answer_no_endpoint(oip, request, name, len);
 	else if (strcmp(name + len, ":predict") == 0)
 		v1_predict(oip, request, endpoint);
+	else if (strcmp(name + len, ":explain") == 0)
+		oip_explain_v1(oip, request, endpoint);
 	else if (name[len])
-		oip_answer_error(request, 0, SL_E_NOT_FOUND, "a model has ':predict'");
+		oip_answer_error(request, 0, SL_E_NOT_FOUND, "a model has ':predict' and ':explain'");
 	else
 		oip_model_ready(oip, request, endpoint, NULL, 0);
 }

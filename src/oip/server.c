@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "oip/grpc.h"
+#include "oip/grpc_health.h"
+#include "oip/grpc_reflect.h"
 #include "oip/internal.h"
 #include "op/access.h"
 #include "op/refusal.h"
@@ -235,6 +237,8 @@ void sl_oip_drain(struct sl_oip *oip, int64_t deadline_ms, sl_loop_fn *done, voi
 	oip->drained_context = context;
 	oip->draining = oip->grpc ? 2 : 1;
 	if (oip->grpc)
+		oip_health_stop(oip->health);
+	if (oip->grpc)
 		sl_h2_server_drain(sl_grpc_h2(oip->grpc), deadline_ms, on_drained, oip);
 	sl_http_server_drain(oip->server, deadline_ms, on_drained, oip);
 }
@@ -245,6 +249,8 @@ void sl_oip_free(struct sl_oip *oip)
 		return;
 	sl_http_server_free(oip->server);
 	sl_grpc_server_free(oip->grpc);
+	oip_health_free(oip->health);
+	oip_reflection_free(oip->reflection);
 	sl_arena_free(oip->arena);
 	sl_watch_free(oip->bell);
 	sl_timer_free(oip->timer);

@@ -24,6 +24,7 @@ struct sl_oip_options {
 	const struct sl_project *project;
 	const struct sl_serving_files *files; /* serve these instead: then store and project are NULL. Borrowed for sl_oip_new */
 	bool control;                       /* clients may load and unload models */
+	bool explain;                       /* every endpoint explains, whatever it says itself */
 	const char *const *hosts;           /* see sl_http_config; borrowed for sl_oip_new */
 	size_t host_count;
 	bool require_token;                 /* predictions need a token with the permission predict (op/access.h) */

@@ -204,6 +204,7 @@ struct sl_endpoint {
 	bool ignore_extra;             /* extra: ignore | refuse */
 	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
 	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
+	bool explain;                  /* gives explanations to who asks */
 	uint64_t retain_bytes;
 	int64_t retain_ms;
 	struct sl_mark mark;

@@ -101,6 +101,7 @@ static const struct sl_row ENDPOINT_ROWS[] = {
 	{"key", SL_ROW_TEXT, ENDPOINT(key), .about = "request column that labels will come back by"},
 	{"time", SL_ROW_TEXT, ENDPOINT(time), .about = "request column with the event's time; the time of the request when not given"},
 	{"extra", SL_ROW_CHOICE, offsetof(struct endpoint_read, extra), .choices = EXTRA, .about = "columns the model does not know: refuse or ignore"},
+	{"explain", SL_ROW_BOOL, ENDPOINT(explain), .about = "callers may have SHAP values beside predictions; false: they are refused"},
 	{"log_hash", SL_ROW_NAMES, ENDPOINT(log_hash), .about = "columns logged as a hash"},
 	{"log_drop", SL_ROW_NAMES, ENDPOINT(log_drop), .about = "columns not logged"},
 	{"retain", SL_ROW_OTHER, .read = read_retain, .shape = &RETAIN_SHAPE, .schema = "{\"type\":\"string\"}", .about = "90d, or {time: 90d, size: 64GB}"},

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 
+import grpc
 import pytest
 import requests
 
@@ -66,6 +67,23 @@ def read_all(peer):
     while piece := peer.recv(65536):
         answer += piece
     return answer
+
+
+def test_grpc_on_the_same_port(server):
+    """gRPC's own client asks for HTTP/2 by ALPN; who offers both, as browsers do, gets the pages' HTTP/1.1."""
+    with open(server.ca, "rb") as file:
+        trust = grpc.ssl_channel_credentials(file.read())
+    with grpc.secure_channel(f"localhost:{server.port}", trust) as channel:
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive", request_serializer=None, response_deserializer=None)
+        assert live(b"", metadata=[("authorization", f"Bearer {server.token}")], timeout=30) == b"\x08\x01"
+        with pytest.raises(grpc.RpcError) as told:
+            live(b"", timeout=30)
+        assert told.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    for offered, chosen in ((["h2"], "h2"), (["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["spdy/3"], None)):
+        context = ssl.create_default_context(cafile=server.ca)
+        context.set_alpn_protocols(offered)
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=30), server_hostname="localhost") as peer:
+            assert peer.selected_alpn_protocol() == chosen
 
 
 def test_one_connection_reaches_every_role(server):
