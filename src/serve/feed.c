@@ -137,9 +137,9 @@ uint16_t sl_half_of(double value)
 	value = fabs(value);
 	if (isinf(value) || value >= 65520) /* half way from the greatest to what would be the next */
 		return sign | 0x7c00;
-	frexp(value, &exponent); /* value = 0.5..1 x 2^exponent */
-	if (exponent < -13) /* subnormal: units of 2^-24 */
+	if (value < 0x1p-14) /* subnormal, or 0: units of 2^-24 */
 		return sign | (uint16_t)nearbyint(ldexp(value, 24));
+	frexp(value, &exponent); /* value = 0.5..1 x 2^exponent */
 	uint32_t fraction = (uint32_t)nearbyint(ldexp(value, 11 - exponent)); /* 1024..2048 */
 	return (uint16_t)(sign + (uint32_t)((exponent + 13) << 10) + fraction);
 }
