@@ -63,7 +63,8 @@ static bool fill(struct flow_keeper *k, int timeout_ms)
 	struct pollfd fd = {.fd = k->fd, .events = POLLIN};
 	if (k->fd < 0 || poll(&fd, 1, timeout_ms) <= 0)
 		return false;
-	memmove(k->in.data, k->in.data + k->taken, k->in.len - k->taken);
+	if (k->taken) /* a buffer that holds nothing yet has no data */
+		memmove(k->in.data, k->in.data + k->taken, k->in.len - k->taken);
 	k->in.len -= k->taken;
 	k->taken = 0;
 	char *piece = sl_buf_reserve(&k->in, PIECE);
