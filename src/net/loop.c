@@ -17,7 +17,12 @@ static void end_turn(struct sl_loop *loop)
 }
 
 static void on_prepare(uv_prepare_t *handle) { end_turn(handle->data); }
-static void on_check(uv_check_t *handle) { end_turn(handle->data); }
+static void on_check(uv_check_t *handle)
+{
+	struct sl_loop *loop = handle->data;
+	loop->turn_count++;
+	end_turn(loop);
+}
 
 void sl_turn_add(struct sl_loop *loop, struct sl_turn *turn)
 {
@@ -285,3 +290,5 @@ int sl_loop_work(struct sl_loop *loop, sl_loop_fn *work, sl_loop_fn *done, void 
 	}
 	return 0;
 }
+
+uint64_t sl_loop_turn(const struct sl_loop *loop) { return loop->turn_count; }

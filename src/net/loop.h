@@ -27,6 +27,8 @@ bool sl_loop_run_once(struct sl_loop *loop, bool wait);
 void sl_loop_stop(struct sl_loop *loop);
 /* Milliseconds of a monotonic clock, read once per turn. */
 int64_t sl_loop_now_ms(const struct sl_loop *loop);
+/* The number of the turn, rising. */
+uint64_t sl_loop_turn(const struct sl_loop *loop);
 
 typedef void sl_loop_fn(void *context);
 

@@ -18,6 +18,7 @@ struct sl_loop {
 	uv_loop_t uv;
 	uv_prepare_t before_sleep;
 	uv_check_t after_callbacks;
+	uint64_t turn_count;
 	struct sl_turn *turns;
 };
 

@@ -198,6 +198,8 @@ static int infer(struct sl_oip *oip, const void *data, size_t len, struct sl_err
 	int rc = sl_infer_message_head(data, len, &head, err);
 	if (!rc)
 		rc = take(oip, head.model, head.model_len, head.version, head.version_len, &served, err);
+	if (!rc && (rc = oip_want_room(oip, served->spec, started_ns, err)))
+		sl_endpoint_refused(served->endpoint, sl_code_http_status(rc));
 	if (rc)
 		return rc;
 	sl_arena_reset(oip->arena);

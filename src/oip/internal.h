@@ -2,6 +2,7 @@
 #ifndef SL_OIP_INTERNAL_H
 #define SL_OIP_INTERNAL_H
 
+#include "oip/admit.h"
 #include "oip/body.h"
 #include "oip/server.h"
 #include "oip/v2.h"
@@ -31,6 +32,7 @@ struct sl_oip {
 	struct sl_watch *bell;
 	int bell_fd;
 	struct oip_desk desk;          /* kept from request to request */
+	struct oip_admission admission;
 	size_t fat_count;              /* requests on other threads */
 	struct sl_grpc_server *grpc;   /* NULL: not served */
 	struct sl_arena *arena;        /* of one gRPC message */
@@ -56,8 +58,11 @@ struct oip_prediction {
 	/* Filled by oip_predict. */
 	struct oip_desk *desk;
 	int64_t started_ns;
+	int64_t deadline_ns; /* of a large one: it is not begun after that; 0: none */
 };
-/* Reads, predicts, logs and answers, at once or later. */
+/* SL_E_BUSY when there are more requests than can be answered. */
+int oip_want_room(struct sl_oip *oip, const struct sl_endpoint *endpoint, int64_t now_ns, struct sl_error *err);
+/* Reads, predicts, logs and answers, at once or later; or refuses. */
 void oip_predict(struct oip_prediction *p);
 /* shadow.c: shows the answered request to the endpoint's shadows, later. */
 void oip_shadow(struct sl_oip *oip, const struct sl_inputs *rows, const struct sl_id *id);

@@ -195,6 +195,7 @@ struct sl_model {
 };
 
 struct sl_traffic;
+enum { SL_MAX_WAIT_MS = 50 };
 struct sl_endpoint {
 	const char *name;
 	const char *model, *alias;     /* "delay@champion" -> model "delay", alias "champion"; a number is a version */
@@ -202,6 +203,7 @@ struct sl_endpoint {
 	const char *key, *time;        /* extra request columns that are logged as the prediction's key and event time; "" = none */
 	struct sl_names log_hash, log_drop; /* columns logged as a hash, or left out */
 	bool ignore_extra;             /* extra: ignore | refuse */
+	int64_t max_wait_ms;           /* under lasting load a request waits at most so long for its turn, else it is refused; 0: for ever */
 	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
 	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
 	bool explain;                  /* gives explanations to who asks */

@@ -190,7 +190,7 @@ static int make_endpoint(struct shelf *shelf, const struct sl_model_found *found
 		return sl_fail_memory(err);
 	}
 	*model = (struct shelf_model){.shelf = shelf, .arena = arena};
-	model->spec = (struct sl_endpoint){.name = name, .model = name, .alias = "", .key = "", .time = ""};
+	model->spec = (struct sl_endpoint){.name = name, .model = name, .alias = "", .key = "", .time = "", .max_wait_ms = SL_MAX_WAIT_MS};
 	endpoint->spec = &model->spec;
 	endpoint->files = model;
 	model->config_mtime_ns = found->config_mtime_ns;

@@ -1,5 +1,9 @@
 """Traffic rules: weights, sticky keys, segments, shadows, fallback; set in the project file and while it runs."""
 import collections
+import http.client
+import json
+import os
+import signal
 import threading
 
 import numpy
@@ -35,6 +39,7 @@ endpoints:
       sticky: flight
       segments: [{when: "origin = 'ORD'", to: challenger}]
       fallback: simple@champion
+  urgent: {model: delay@champion, max_wait: 1ms}
 """
 
 
@@ -80,7 +85,7 @@ def rules(trained, server):
 
 
 def ask(server, *records, **options):
-    return server.post("/invocations", json={"dataframe_records": list(records)}, **options)
+    return server.post("/endpoints/delay/invocations", json={"dataframe_records": list(records)}, **options)
 
 
 def row(flight, origin="JFK", distance=700):
@@ -188,7 +193,7 @@ def test_rules_that_change_under_load_lose_and_mix_nothing(server, rules):
     def hammer():
         session = requests.Session()
         while not stop.is_set():
-            answer = session.post(server.url + "/invocations", json={"dataframe_records": [row(7)] * 20})
+            answer = session.post(server.url + "/endpoints/delay/invocations", json={"dataframe_records": [row(7)] * 20})
             if answer.status_code != 200:
                 wrong.append(answer.text)
                 return
@@ -234,3 +239,49 @@ def test_wrong_rules_are_refused_with_the_place(trained):
         assert "did you mean 'simple'?" in trained.sluice("status", status=2).stderr
     finally:
         trained.write("sluice.yaml", text)
+
+
+def burst(server, bodies):
+    """Sends everything while the role that answers stands still, so that it finds it all at once; the answers' statuses and headers."""
+    port, answers = int(server.url.rsplit(":", 1)[1]), []
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in bodies]
+    for connection in connections:  # each is the answering role's before it stands still
+        connection.request("GET", "/v2/health/live")
+        connection.getresponse().read()
+    pid = server.role_pid("infer")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for connection, body in zip(connections, bodies):
+            connection.request("POST", "/endpoints/urgent/invocations", body=body, headers={"Content-Type": "application/json"})
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for connection in connections:
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.headers["Retry-After"], json.loads(answer.read())))
+        connection.close()
+    return answers
+
+
+def test_more_than_can_be_answered_is_refused_at_once_and_the_rest_is_answered(server):
+    body = json.dumps({"dataframe_records": [{"origin": "JFK", "distance": 700}] * 600}).encode()
+    answers = burst(server, [body] * 200)
+    statuses = collections.Counter(status for status, _, _ in answers)
+    assert set(statuses) == {200, 503} and statuses[200] >= 5, statuses
+    expected = ask(server, row(0)).json()["predictions"][0]
+    for status, retry_after, answer in answers:
+        if status == 200:
+            assert answer["predictions"] == [expected] * 600
+        else:
+            assert retry_after == "1" and answer["error"] == "there are more requests than can be answered (ask again later)"
+    assert burst(server, [body])[0][0] == 200
+
+
+def test_a_client_says_how_long_it_waits(server):
+    fat = json.dumps({"dataframe_records": [row(i) for i in range(20000)]})
+    headers = {"Content-Type": "application/json"}
+    late = requests.post(server.url + "/endpoints/delay/invocations", data=fat, headers={**headers, "X-Sluice-Timeout-Ms": "1"})
+    assert late.status_code == 504 and "time is over" in late.json()["error"]
+    in_time = requests.post(server.url + "/endpoints/delay/invocations", data=fat, headers={**headers, "X-Sluice-Timeout-Ms": "60000"})
+    assert in_time.status_code == 200 and len(in_time.json()["predictions"]) == 20000
+    wrong = requests.post(server.url + "/endpoints/delay/invocations", data=fat, headers={**headers, "X-Sluice-Timeout-Ms": "soon"})
+    assert wrong.status_code == 400
