@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "flow/graph_order.h"
 #include "learn/gate.h"
 #include "learn/train.h"
 #include "port/sql.h"
@@ -32,13 +33,10 @@ const char *flow_words(struct flow_graph *graph, const char *format, ...)
 	return copy ? copy : "";
 }
 
-/* Where a readable name comes from. */
-struct place { size_t node, output; struct place *next; /* of instances that are read together */ };
-
 struct builder {
 	struct flow_graph *g;
-	struct sl_map *places;     /* readable name -> struct place */
-	struct sl_map *firsts, *lasts; /* what instances are read as -> first, last struct place of them */
+	struct sl_map *places;     /* readable name -> struct flow_place */
+	struct sl_map *firsts, *lasts; /* what instances are read as -> first, last struct flow_place of them */
 	struct sl_map *declared;   /* name -> struct sl_dataset * of section `datasets` */
 	bool write;
 	struct sl_error *err;
@@ -74,20 +72,20 @@ static int add_params(struct builder *b, struct sl_names *to, const struct sl_na
 
 static int register_name(struct builder *b, const char *name, size_t node, size_t output)
 {
-	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place);
+	struct flow_place *place = sl_arena_alloc(b->g->arena, sizeof *place);
 	if (!place)
 		return sl_fail_memory(b->err);
-	*place = (struct place){.node = node, .output = output};
+	*place = (struct flow_place){.node = node, .output = output};
 	return sl_map_set(b->places, name, place, NULL, b->err);
 }
 
 /* One more of those that are read together as `name`. */
 static int register_together(struct builder *b, const char *name, size_t node, size_t output)
 {
-	struct place *place = sl_arena_alloc(b->g->arena, sizeof *place), *last = sl_map_get(b->lasts, name);
+	struct flow_place *place = sl_arena_alloc(b->g->arena, sizeof *place), *last = sl_map_get(b->lasts, name);
 	if (!place)
 		return sl_fail_memory(b->err);
-	*place = (struct place){.node = node, .output = output};
+	*place = (struct flow_place){.node = node, .output = output};
 	if (last)
 		last->next = place;
 	int rc = last ? 0 : sl_map_set(b->firsts, name, place, NULL, b->err);
@@ -202,7 +200,7 @@ static const char *what_it_is(const struct flow_output *output)
 	return output ? WORDS[output->kind] : "a step that makes nothing";
 }
 
-static int add_place(struct builder *b, struct flow_node *node, const char *name, const struct place *place, const char *of, enum flow_output_kind wants)
+static int add_place(struct builder *b, struct flow_node *node, const char *name, const struct flow_place *place, const char *of, enum flow_output_kind wants)
 {
 	const struct flow_input input = {.name = name, .node = place->node, .output = place->output, .of = of};
 	const struct flow_output *output = flow_input_from(b->g, &input);
@@ -220,10 +218,10 @@ static int add_place(struct builder *b, struct flow_node *node, const char *name
 }
 
 /* Those of all instances, one behind the other; `rest`: how many names of the same list follow, for which there must be room. */
-static int add_together(struct builder *b, struct flow_node *node, const char *name, const struct place *first, enum flow_output_kind wants, size_t rest)
+static int add_together(struct builder *b, struct flow_node *node, const char *name, const struct flow_place *first, enum flow_output_kind wants, size_t rest)
 {
 	size_t count = node->input_count + rest + 1;
-	for (const struct place *p = first; p; p = p->next)
+	for (const struct flow_place *p = first; p; p = p->next)
 		count++;
 	struct flow_input *inputs = sl_arena_array(b->g->arena, count, sizeof *inputs);
 	if (!inputs)
@@ -232,7 +230,7 @@ static int add_together(struct builder *b, struct flow_node *node, const char *n
 		memcpy(inputs, node->inputs, node->input_count * sizeof *inputs);
 	node->inputs = inputs;
 	int rc = 0;
-	for (const struct place *p = first; !rc && p; p = p->next) {
+	for (const struct flow_place *p = first; !rc && p; p = p->next) {
 		const struct flow_node *from = &b->g->nodes[p->node];
 		rc = add_place(b, node, p->output == FLOW_NO_OUTPUT ? from->name : from->outputs[p->output].name, p, name, wants);
 	}
@@ -241,7 +239,7 @@ static int add_together(struct builder *b, struct flow_node *node, const char *n
 
 static int add_input(struct builder *b, struct flow_node *node, const char *name, enum flow_output_kind wants, size_t rest)
 {
-	const struct place *place = sl_map_get(b->places, name), *first = sl_map_get(b->firsts, name);
+	const struct flow_place *place = sl_map_get(b->places, name), *first = sl_map_get(b->firsts, name);
 	if (first)
 		return add_together(b, node, name, first, wants, rest);
 	return place ? add_place(b, node, name, place, NULL, wants) : unknown_table(b, node, name);
@@ -405,198 +403,6 @@ static int add_inputs(struct builder *b)
 	return rc;
 }
 
-/* ---- order --------------------------------------------------------------------------------------------------------------------- */
-
-/* Depth first from what was asked for; `order` gets every node behind what it needs. A node that is met again while it is open closes a cycle. */
-enum { UNSEEN, OPEN, DONE };
-struct walk { struct builder *b; char *state; size_t *order, *path, count, depth; };
-
-static int report_cycle(struct walk *w, size_t node)
-{
-	char text[400] = "";
-	size_t from = 0, n = 0;
-	while (w->path[from] != node)
-		from++;
-	for (size_t i = from; i <= w->depth && n < sizeof text - 140; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, "%s%.128s", i > from ? " → " : "", w->b->g->nodes[i < w->depth ? w->path[i] : node].name);
-	char message[512];
-	snprintf(message, sizeof message, "a cycle: each needs the next: %s", text);
-	return fail_at(w->b, w->b->g->nodes[node].mark, SL_E_INVALID, message);
-}
-
-/* Iterative, so that a chain of any length fits: `path` is the stack, `at` the next input of each open node. */
-static int visit(struct walk *w, size_t start, size_t *at)
-{
-	const struct flow_node *nodes = w->b->g->nodes;
-	if (w->state[start] == DONE)
-		return 0;
-	w->depth = 0;
-	w->path[w->depth++] = start;
-	w->state[start] = OPEN;
-	while (w->depth) {
-		size_t node = w->path[w->depth - 1];
-		if (at[node] == nodes[node].input_count) {
-			w->state[node] = DONE;
-			w->order[w->count++] = node;
-			w->depth--;
-			continue;
-		}
-		size_t needed = nodes[node].inputs[at[node]++].node;
-		if (w->state[needed] == OPEN)
-			return report_cycle(w, needed);
-		if (w->state[needed] == UNSEEN) {
-			w->state[needed] = OPEN;
-			w->path[w->depth++] = needed;
-		}
-	}
-	return 0;
-}
-
-/* What reads from a step that is left out is left out too; a command that reads from several goes on with what there is. Its inputs from
- * such nodes go, so that nothing waits for them. */
-static void leave_out(struct flow_graph *g, struct flow_node *nodes, size_t i)
-{
-	struct flow_node *node = &nodes[i];
-	size_t kept = 0;
-	const char *missing = NULL;
-	for (size_t k = 0; k < node->input_count; k++) {
-		const struct flow_node *from = &nodes[node->inputs[k].node];
-		if (from->left_out)
-			missing = from->name;
-		else
-			node->inputs[kept++] = node->inputs[k];
-	}
-	if (node->step && node->step->left_out)
-		node->left_out = flow_words(g, "when: %s does not hold", node->step->when);
-	else if (missing && (node->action != FLOW_RUN || kept == 0))
-		node->left_out = flow_words(g, "%s is left out", missing);
-	node->input_count = node->left_out ? 0 : kept;
-}
-
-/* Nodes in `order`, with inputs and followers renumbered. */
-static int arrange(struct builder *b, const size_t *order, size_t count)
-{
-	struct flow_graph *g = b->g;
-	struct flow_node *nodes = sl_arena_array(g->arena, count + 1, sizeof *nodes);
-	size_t *new_index = sl_arena_array(g->arena, g->count + 1, sizeof *new_index);
-	if (!nodes || !new_index)
-		return sl_fail_memory(b->err);
-	for (size_t i = 0; i < count; i++) {
-		nodes[i] = g->nodes[order[i]];
-		new_index[order[i]] = i;
-	}
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < nodes[i].input_count; k++)
-			nodes[i].inputs[k].node = new_index[nodes[i].inputs[k].node];
-	for (size_t i = 0; i < count; i++)
-		leave_out(g, nodes, i);
-	size_t *room = sl_arena_array(g->arena, count + 1, sizeof *room);
-	if (!room)
-		return sl_fail_memory(b->err);
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < nodes[i].input_count; k++)
-			room[nodes[i].inputs[k].node]++;
-	for (size_t i = 0; i < count; i++)
-		if (!(nodes[i].followers = sl_arena_array(g->arena, room[i] + 1, sizeof *nodes[i].followers)))
-			return sl_fail_memory(b->err);
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < nodes[i].input_count; k++) {
-			struct flow_node *from = &nodes[nodes[i].inputs[k].node];
-			if (from->follower_count && from->followers[from->follower_count - 1] == i)
-				continue; /* two inputs from one node */
-			from->followers[from->follower_count++] = i;
-			nodes[i].waits_for++;
-		}
-	g->nodes = nodes;
-	g->count = count;
-	return 0;
-}
-
-static int find_asked(struct builder *b, const char *name, size_t *ret)
-{
-	const struct place *place = sl_map_get(b->places, name);
-	const char **names = sl_arena_array(b->g->arena, b->g->count + 1, sizeof *names);
-	if (!names)
-		return sl_fail_memory(b->err);
-	for (size_t i = 0; i < b->g->count; i++) {
-		names[i] = b->g->nodes[i].name;
-		if (strcmp(names[i], name) == 0) {
-			*ret = i;
-			return 0;
-		}
-	}
-	if (place) {
-		*ret = place->node;
-		return 0;
-	}
-	sl_fail(b->err, SL_E_NOT_FOUND, "there is no source, step, output or model '%.128s'", name);
-	const char *nearest = sl_str_nearest(name, names, b->g->count);
-	return nearest ? sl_error_hint(b->err, "did you mean '%s'?", nearest) : sl_error_hint(b->err, "'sluice status' lists them");
-}
-
-/* A node, or all steps of a group. */
-static int visit_asked(struct walk *w, const char *name, size_t *at)
-{
-	struct builder *b = w->b;
-	bool group = false, node_name = !*name || sl_map_has(b->places, name);	/* no group has an empty name: that is none at all */
-	int rc = 0;
-	for (size_t i = 0; !rc && !node_name && i < b->g->count; i++) {
-		struct flow_node *node = &b->g->nodes[i];
-		if (!node->step || (strcmp(node->step->group, name) != 0 && strcmp(node->step->of, name) != 0))
-			continue;
-		group = node->asked = true;
-		rc = visit(w, i, at);
-	}
-	size_t node = 0;
-	if (rc || group)
-		return rc;
-	rc = find_asked(b, name, &node);
-	if (rc)
-		return rc;
-	b->g->nodes[node].asked = true;
-	return visit(w, node, at);
-}
-
-/* Is the node for the end of a step that will be in the graph? One for the end of everything belongs to runs of everything. */
-static bool is_end_of(const struct walk *w, const struct flow_node *node)
-{
-	if (!node->finally)
-		return false;
-	for (size_t i = 0; i < node->step->finally_of.count; i++) {
-		const struct place *place = sl_map_get(w->b->places, node->step->finally_of.items[i]);
-		if (place && w->state[place->node] == DONE)
-			return true;
-	}
-	return false;
-}
-
-static int sort(struct builder *b, const char *const *asked, size_t asked_count)
-{
-	size_t n = b->g->count, *at = sl_arena_array(b->g->arena, n + 1, sizeof *at);
-	struct walk w = {.b = b, .state = sl_arena_alloc(b->g->arena, n + 1), .order = sl_arena_array(b->g->arena, n + 1, sizeof *w.order),
-			 .path = sl_arena_array(b->g->arena, n + 1, sizeof *w.path)};
-	if (!at || !w.state || !w.order || !w.path)
-		return sl_fail_memory(b->err);
-	int rc = 0;
-	/* Everything is walked, so that a cycle is found wherever it is; then only what was asked for is kept. */
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = visit(&w, i, at);
-	if (rc)
-		return rc;
-	w.count = 0;
-	memset(w.state, UNSEEN, n);
-	memset(at, 0, n * sizeof *at);
-	for (size_t i = 0; !rc && i < asked_count; i++)
-		rc = visit_asked(&w, asked[i], at);
-	for (size_t i = 0; !rc && i < n && !asked_count; i++) {
-		b->g->nodes[i].asked = true;
-		rc = visit(&w, i, at);
-	}
-	for (size_t i = 0; !rc && i < n && asked_count; i++)
-		rc = is_end_of(&w, &b->g->nodes[i]) ? visit(&w, i, at) : 0;
-	return rc ? rc : arrange(b, w.order, w.count);
-}
-
 int flow_graph_build(struct sl_store *store, const struct sl_project *project, const char *const *names, size_t name_count, bool write,
 		     struct sl_arena *arena, struct flow_graph *ret, struct sl_error *err)
 {
@@ -612,5 +418,5 @@ int flow_graph_build(struct sl_store *store, const struct sl_project *project, c
 		rc = sl_map_set(declared, project->datasets[i].name, &project->datasets[i], NULL, err);
 	rc = rc ? rc : add_nodes(&b);
 	rc = rc ? rc : add_inputs(&b);
-	return rc ? rc : sort(&b, names, name_count);
+	return rc ? rc : flow_graph_order(ret, places, names, name_count, err);
 }

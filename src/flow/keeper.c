@@ -79,6 +79,8 @@ static bool fill(struct flow_keeper *k, int timeout_ms)
 /* The next whole message; false when there is none. */
 static bool next_message(struct flow_keeper *k, char *ret_kind, const char **ret_text, size_t *ret_len)
 {
+	if (k->in.len == k->taken)
+		return false;
 	const struct sl_buf rest = {.data = k->in.data + k->taken, .len = k->in.len - k->taken};
 	int size = flow_message_first(&rest, ret_kind, ret_text, ret_len, NULL);
 	if (size < 0)

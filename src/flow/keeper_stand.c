@@ -66,8 +66,10 @@ static void flush(struct keeper *k)
 		lose_run(k);
 		return;
 	}
-	memmove(k->out.data, k->out.data + done, k->out.len - done);
-	k->out.len -= done;
+	if (done) {
+		memmove(k->out.data, k->out.data + done, k->out.len - done);
+		k->out.len -= done;
+	}
 	struct epoll_event event = {.events = EPOLLIN | (k->out.len ? EPOLLOUT : 0U), .data.fd = k->run_fd};
 	epoll_ctl(k->epoll_fd, EPOLL_CTL_MOD, k->run_fd, &event);
 }
@@ -372,6 +374,9 @@ int flow_keeper_stand(const char *dir)
 	rc = rc ? rc : listen_here(&k, &err);
 	if (!rc) {
 		signal(SIGPIPE, SIG_IGN);
+		signal(SIGTERM, SIG_DFL); /* its processes end with it */
+		signal(SIGINT, SIG_DFL);
+		signal(SIGHUP, SIG_IGN);
 		k.run_fd = take_socket();
 		greet(&k);
 		serve(&k);

@@ -81,10 +81,13 @@ def test_the_server_takes_over_what_a_killed_run_was_to_do(project):
 
 def test_the_record_has_every_metric_once(project):
     steps(project, f"  slow: {{run: [{sys.executable}, slow.py]}}\n")
-    project.write("slow.py", "import os, time\nfor i in range(25):\n    os.write(3, b'{\"metric\":\"m\",\"step\":%d,\"value\":%d}\\n' % (i, i))\n    time.sleep(0.1)\n")
+    project.write("slow.py", "import os\nfor i in range(25):\n    os.write(3, b'{\"metric\":\"m\",\"step\":%d,\"value\":%d}\\n' % (i, i))\n    i != 12 or open('gate').close()\n")
     count = "select count(*) n, count(distinct step) d from metrics where name = 'm'"
-    start_and_kill(project, ready=lambda: (project.root / ".sluice/sluice.db").exists() and project.json("sql", count)["items"][0]["n"] > 3)
-    project.sluice("run")
+    start_and_kill(project, ready=lambda: (project.root / ".sluice/sluice.db").exists() and project.json("sql", count)["items"][0]["n"] == 13)
+    process, log = project.start("run")
+    wait_until(lambda: "taken over" in log.read_text(), what="the next run's news")
+    open_gate(project)
+    assert process.wait(30) == 0
     assert project.json("sql", count)["items"] == [{"n": 25, "d": 25}]
     assert len(runs_of(project, "slow")) == 1
 
