@@ -111,8 +111,11 @@ const struct sl_shape sl_shape_endpoint = SL_SHAPE("an endpoint", ENDPOINT_ROWS)
 
 static int read_endpoint(struct sl_loader *loader, const char *name, const struct sl_yaml *node, void *element)
 {
-	struct endpoint_read read = {.log = LOG[0], .extra = EXTRA[0], .model = "",
-				     .endpoint = {.name = name, .key = "", .time = "", .traffic = "", .max_wait_ms = SL_MAX_WAIT_MS, .alias = "champion", .retain_bytes = (uint64_t)64 << 30, .mark = node->mark}};
+	struct endpoint_read read = {
+		.log = LOG[0], .extra = EXTRA[0], .model = "",
+		.endpoint = {.name = name, .key = "", .time = "", .traffic = "", .max_wait_ms = SL_MAX_WAIT_MS, .alias = "champion",
+			.retain_bytes = (uint64_t)64 << 30, .mark = node->mark},
+	};
 	int rc = sl_shape_read(loader, &sl_shape_endpoint, node, &read);
 	if (rc)
 		return rc;
