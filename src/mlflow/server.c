@@ -34,6 +34,7 @@ struct sl_mlflow {
 	/* The writes of this turn, in order; their transaction is open while there is one. */
 	struct sl_ml_call *first, **last;
 	size_t group;
+	unsigned working;           /* on pool threads */
 	bool open, unpublished, publishing;
 };
 
@@ -211,6 +212,7 @@ static void job_work(void *context)
 static void job_done(void *context)
 {
 	struct job *job = context;
+	job->call->server->working--;
 	job->done(job->call);
 }
 
@@ -220,7 +222,9 @@ int sl_mlflow_work(struct sl_ml_call *call, sl_ml_step *work, sl_ml_step *done, 
 	if (!job)
 		return sl_fail_memory(err);
 	*job = (struct job){.call = call, .work = work, .done = done};
-	return sl_loop_work(call->server->loop, job_work, job_done, job, err);
+	int rc = sl_loop_work(call->server->loop, job_work, job_done, job, err);
+	call->server->working += !rc;
+	return rc;
 }
 
 static void slow_work(struct sl_ml_call *call)
@@ -377,7 +381,12 @@ static void publish_work(void *context)
 		sl_log(SL_LOG_WARNING, "ledger not published: %s: %s", err.where, err.message);
 }
 
-static void publish_done(void *context) { ((struct sl_mlflow *)context)->publishing = false; }
+static void publish_done(void *context)
+{
+	struct sl_mlflow *mlflow = context;
+	mlflow->publishing = false;
+	mlflow->working--;
+}
 
 static void on_timer(void *context)
 {
@@ -386,6 +395,7 @@ static void on_timer(void *context)
 		return;
 	mlflow->unpublished = false;
 	mlflow->publishing = sl_loop_work(mlflow->loop, publish_work, publish_done, mlflow, NULL) == 0;
+	mlflow->working += mlflow->publishing;
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */
@@ -484,6 +494,8 @@ void sl_mlflow_free(struct sl_mlflow *mlflow)
 	if (!mlflow)
 		return;
 	close_group(mlflow);
+	while (mlflow->working) /* it holds our stores */
+		sl_loop_run_once(mlflow->loop, true);
 	sl_http_server_free(mlflow->http);
 	sl_timer_free(mlflow->timer);
 	sl_refusals_close(mlflow->refusals);

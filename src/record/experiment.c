@@ -165,7 +165,6 @@ int sl_experiment_create(struct sl_record *record, const char *name, const char 
 
 int sl_experiments_prepare(struct sl_record *record, struct sl_error *err)
 {
-	static const char CONTENT[] = "{\"name\":\"Default\"}";
 	int64_t there;
 	int rc = sl_meta_int(record->meta, 0, &there, err, "SELECT 1 FROM experiment WHERE id = 0", NULL);
 	if (rc || there)
@@ -176,8 +175,6 @@ int sl_experiments_prepare(struct sl_record *record, struct sl_error *err)
 	rc = sl_meta_int(record->meta, 0, &there, err, "SELECT 1 FROM experiment WHERE id = 0", NULL);
 	if (!rc && !there)
 		rc = insert(record, 0, "Default", NULL, err);
-	if (!rc && !there)
-		rc = entry(record, &(struct sl_change){"experiment.create", CONTENT, sizeof CONTENT - 1}, 0, err);
 	return sl_meta_end(record->meta, rc, err);
 }
 

@@ -11,7 +11,8 @@ struct sl_experiment {
 	const char *name, *artifact_location; /* in the arena that was given */
 };
 
-/* Makes "Default" when it is missing. Once per opening, outside of any transaction. */
+/* Makes "Default" when it is missing. Once per opening, outside of any transaction. It belongs to the store as its tables do, so that the first
+ * server to start is no entry in the ledger. */
 int sl_experiments_prepare(struct sl_record *record, struct sl_error *err);
 /* `artifact_location` NULL or "": below the record's root. `location_id` is the id in it. */
 int sl_experiment_create(struct sl_record *record, const char *name, const char *artifact_location, const struct sl_pair *tags,

@@ -70,7 +70,8 @@ class Project:
 
     def __init__(self, root):
         self.root = root
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        # MLflow's client sets variables of its own in this process when a test uses it; its server may be gone by now.
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "MLFLOW_"))}
         self.environment.update(HOME=str(root.parent), NO_COLOR="1", LC_ALL="C.UTF-8", TZ="UTC")
 
     def write(self, name, text):

@@ -16,6 +16,7 @@ def client(program, tmp_path_factory):
     with serving(tmp_path_factory.mktemp("mlflow")) as url:
         mlflow.set_tracking_uri(url)
         yield MlflowClient(url)
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture
