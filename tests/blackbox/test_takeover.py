@@ -123,6 +123,7 @@ def test_two_hundred_steps_outlive_two_runs(project):
 
 
 def test_a_cancelled_run_ends_what_it_took_over(project):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, and a child would inherit that
     marker = new_marker()
     steps(project, f"  slow: {{run: \"echo x >> n; sleep {marker}\"}}\n")
     start_and_kill(project)
