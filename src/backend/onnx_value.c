@@ -143,7 +143,7 @@ static OrtStatus *read_map(const OrtValue *maps, OrtAllocator *allocator, size_t
 		status = api->GetTensorShapeElementCount(info, ret_count);
 	if (!status)
 		status = api->GetTensorMutableData(values, &data);
-	if (!status && *ret_count)
+	if (!status && width)
 		memcpy(ret, data, (*ret_count < width ? *ret_count : width) * sizeof *ret);
 	if (info)
 		api->ReleaseTensorTypeAndShapeInfo(info);

@@ -73,8 +73,8 @@ static int add_version(struct finder *f, struct sl_model_found *model, const cha
 				     .size_bytes = info.size_bytes, .inode = info.inode, .mtime_ns = info.mtime_ns};
 	if (!at->version)
 		return sl_fail_memory(err);
-	size_t before = (size_t)(at - versions);
-	memcpy(at + 1, model->versions + before, (model->version_count - before) * sizeof *versions);
+	for (size_t i = (size_t)(at - versions); i < model->version_count; i++)
+		versions[i + 1] = model->versions[i];
 	model->versions = versions;
 	model->version_count++;
 	return 0;
@@ -219,7 +219,8 @@ static int add_model(struct finder *f, const char *path, struct sl_model_found *
 		struct sl_model_found *models = sl_arena_array(f->arena, f->room * 2 + 16, sizeof *models);
 		if (!models)
 			return sl_fail_memory(err);
-		memcpy(models, f->models, f->count * sizeof *models);
+		if (f->count)
+			memcpy(models, f->models, f->count * sizeof *models);
 		f->models = models;
 		f->room = f->room * 2 + 16;
 	}

@@ -156,4 +156,5 @@ def test_health_is_watched(program, tmp_path):
         for thread in threads:
             thread.join(30)
             assert not thread.is_alive()
+        assert server.process.wait(30) == 0
     assert {ended.get(timeout=30) for _ in threads} == {"UNAVAILABLE"}

@@ -288,7 +288,8 @@ def test_layouts(tmp_path, program):
         for _ in range(20):
             assert server.post("/v2/repository/models/churn/load").status_code == 200
             assert server.post("/v2/repository/models/churn/unload").status_code == 200
-        assert server.memory_kb() < before + 8 * 1024
+        if b"__asan_init" not in program.read_bytes():  # which keeps what was freed for a while
+            assert server.memory_kb() < before + 8 * 1024
 
 
 # ---- hostile files ----

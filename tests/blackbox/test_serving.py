@@ -447,6 +447,7 @@ def test_grpc_on_the_same_port_is_logged_too(server, trained):
     assert len(ids) == 8 and len(log_of(trained)) == before + 9
 
 
+@pytest.mark.plain
 def test_an_idle_role_is_small(server):
     invoke(server, {"dataframe_records": [ONE]})
     smaps = pathlib.Path(f"/proc/{server.role_pid('infer')}/smaps_rollup").read_text()
