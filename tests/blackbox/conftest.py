@@ -40,7 +40,7 @@ def alive(pid):
     """Whether the process runs; one that ended and waits to be asked for its status does not."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it goes between the open and the read
         return False
 
 
