@@ -48,15 +48,6 @@ static bool matches(const char *pattern, const char *path, struct sl_arena *aren
 	return !*path;
 }
 
-const struct sl_ml_route *sl_ml_route_at(size_t i)
-{
-	for (size_t t = 0; t < SL_ARRAY_LEN(TABLES); t++)
-		for (const struct sl_ml_route *route = TABLES[t]; route->path; route++)
-			if (i-- == 0)
-				return route;
-	return NULL;
-}
-
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,
 	const char *parts[SL_ML_PARTS_MAX])
 {

@@ -47,7 +47,5 @@ const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const cha
 	const char *parts[SL_ML_PARTS_MAX]);
 /* True for a path that belongs to this face, served or not: another role's requests are handed over by it. */
 bool sl_ml_is_path(const char *path);
-/* Every route in turn, for tests and documentation; NULL behind the last. */
-const struct sl_ml_route *sl_ml_route_at(size_t i);
 
 #endif

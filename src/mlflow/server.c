@@ -38,7 +38,6 @@ struct sl_mlflow {
 	bool open, unpublished, publishing;
 };
 
-struct sl_loop *sl_mlflow_loop(struct sl_mlflow *mlflow) { return mlflow->loop; }
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow) { return &mlflow->options; }
 struct sl_http_server *sl_mlflow_http(struct sl_mlflow *mlflow) { return mlflow->http; }
 bool sl_mlflow_is_path(const char *path) { return sl_ml_is_path(path); }

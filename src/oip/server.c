@@ -262,4 +262,3 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_free(oip);
 }
 
-struct sl_http_server *sl_oip_http(struct sl_oip *oip) { return oip->server; }

@@ -40,8 +40,6 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 /* Answers what is under way, then calls `done`. */
 void sl_oip_drain(struct sl_oip *oip, int64_t deadline_ms, sl_loop_fn *done, void *context);
 void sl_oip_free(struct sl_oip *oip); /* after the loop has ended; NULL is fine */
-/* For tests that listen by themselves. */
-struct sl_http_server *sl_oip_http(struct sl_oip *oip);
 
 /* True for paths that are answered here: /v2..., /v1..., /invocations, /ping, /version, /endpoints/NAME/invocations. */
 bool sl_oip_is_path(const char *path);

@@ -218,4 +218,3 @@ void sl_shadow_log(struct sl_shadow *shadow)
 	}
 }
 
-struct sl_shadow_stats sl_endpoint_shadow_stats(const struct sl_endpoint_state *endpoint) { return endpoint->shadow; }

@@ -30,7 +30,5 @@ void sl_shadow_compute(struct sl_shadow *shadow); /* the batch; any thread */
 void sl_shadow_log(struct sl_shadow *shadow);     /* the batch, which ends with this */
 
 struct sl_shadow_stats { uint64_t seen, failed, dropped; };
-/* Of an endpoint's shadows, since the process began. */
-struct sl_shadow_stats sl_endpoint_shadow_stats(const struct sl_endpoint_state *endpoint);
 
 #endif
