@@ -1,4 +1,5 @@
 #include "flow/task.h"
+#include "flow/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -340,6 +341,7 @@ static int commit_outputs(struct flow_task *task, struct sl_error *err)
 			continue;
 		}
 		rc = sl_run_output(&task->graph->store->track, &task->run, flow_output_kind_name(o->kind), o->name, &o->hash, err);
+		rc = rc ? rc : flow_show_output(task->graph, &task->run, o, err);
 		task->changed = true;
 		if (i == 0)
 			snprintf(task->note, sizeof task->note, "%.6s", sl_hash_hex(&o->hash, hex));

@@ -188,7 +188,7 @@ static int make_folders(struct sl_record *record, const char *path, struct sl_er
 	return 0;
 }
 
-int sl_artifact_put(struct sl_record *record, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
+int sl_artifact_name(struct sl_record *record, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1], folder[SL_ARTIFACT_PATH_MAX];
 	struct sl_artifact there;
@@ -206,7 +206,14 @@ int sl_artifact_put(struct sl_record *record, const char *path, const struct sl_
 		"INSERT INTO artifact(folder, name, hash, size_bytes, changed_ms) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (folder, name) DO "
 		"UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes, changed_ms = excluded.changed_ms", "sssii", folder, name,
 		sl_hash_hex(hash, hex), (int64_t)size_bytes, sl_now_ms());
-	return rows < 0 ? (int)rows : entry(record, "artifact.put", path, hex, size_bytes, err);
+	return rows < 0 ? (int)rows : 0;
+}
+
+int sl_artifact_put(struct sl_record *record, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err)
+{
+	char hex[SL_HASH_HEX + 1];
+	int rc = sl_artifact_name(record, path, hash, size_bytes, err);
+	return rc ? rc : entry(record, "artifact.put", path, sl_hash_hex(hash, hex), size_bytes, err);
 }
 
 int sl_artifact_delete(struct sl_record *record, const char *path, struct sl_error *err)

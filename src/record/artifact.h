@@ -32,6 +32,8 @@ int sl_artifact_each(struct sl_record *record, const char *folder, const char *a
 /* Names the object (which must be in the store), in place of a file that was there; makes the folders above it. SL_E_INVALID when a
  * folder has that name or a file stands where a folder is needed. Ledger "artifact.put". */
 int sl_artifact_put(struct sl_record *record, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err);
+/* The same without an entry, for what the caller's own entry covers. */
+int sl_artifact_name(struct sl_record *record, const char *path, const struct sl_hash *hash, uint64_t size_bytes, struct sl_error *err);
 /* A file, or a folder with all in it. What is not there is fine. Ledger "artifact.delete". The bytes stay until `sluice gc`. */
 int sl_artifact_delete(struct sl_record *record, const char *path, struct sl_error *err);
 

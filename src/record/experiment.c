@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "os/clock.h"
 #include "record/limits.h"
+#include "record/own.h"
 
 #define COLUMNS "id, name, artifact_location, deleted, created_ms, updated_ms"
 
@@ -163,7 +164,7 @@ int sl_experiment_create(struct sl_record *record, const char *name, const char 
 	return rc;
 }
 
-int sl_experiments_prepare(struct sl_record *record, struct sl_error *err)
+static int make_default(struct sl_record *record, struct sl_error *err)
 {
 	int64_t there;
 	int rc = sl_meta_int(record->meta, 0, &there, err, "SELECT 1 FROM experiment WHERE id = 0", NULL);
@@ -176,6 +177,12 @@ int sl_experiments_prepare(struct sl_record *record, struct sl_error *err)
 	if (!rc && !there)
 		rc = insert(record, 0, "Default", NULL, err);
 	return sl_meta_end(record->meta, rc, err);
+}
+
+int sl_experiments_prepare(struct sl_record *record, struct sl_error *err)
+{
+	int rc = make_default(record, err);
+	return rc ? rc : sl_own_catch_up(record->meta, err);
 }
 
 int sl_experiment_rename(struct sl_record *record, const struct sl_experiment *experiment, const char *name,

@@ -11,7 +11,7 @@ struct sl_experiment {
 	const char *name, *artifact_location; /* in the arena that was given */
 };
 
-/* Makes "Default" when it is missing. Once per opening, outside of any transaction. It belongs to the store as its tables do, so that the first
+/* Makes "Default" when it is missing, and shows runs of before (record/own.h). Once per opening, outside of any transaction. It belongs to the store as its tables do, so that the first
  * server to start is no entry in the ledger. */
 int sl_experiments_prepare(struct sl_record *record, struct sl_error *err);
 /* `artifact_location` NULL or "": below the record's root. `location_id` is the id in it. */

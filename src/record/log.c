@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "record/limits.h"
+#include "record/own.h"
 
 static int from_rows(int64_t rows) { return rows < 0 ? (int)rows : 0; }
 
@@ -266,7 +267,12 @@ static int put_param(struct sl_record *record, const struct sl_rec_run *run, con
 		rc = sl_stmt_step(stmt, err);
 	if (rc < 0 || strcmp(sl_stmt_text(stmt, 0), param->value) == 0)
 		return rc < 0 ? rc : 0;
-	return fail_changed(run, batch, param, sl_stmt_text(stmt, 0), err);
+	bool own;
+	rc = sl_own_param_is(record->meta, run->id, param->name, sl_stmt_text(stmt, 0), &own, err);
+	if (rc || !own)
+		return rc ? rc : fail_changed(run, batch, param, sl_stmt_text(stmt, 0), err);
+	return from_rows(sl_meta_exec(record->meta, err, "UPDATE rec_param SET value = ?3 WHERE run = ?1 AND name = ?2", "iss", run->num,
+		param->name, param->value));
 }
 
 static int put_params(struct sl_record *record, const struct sl_rec_run *run, const struct sl_rec_batch *batch,

@@ -46,50 +46,6 @@ static int fill(struct sl_stmt *row, struct sl_arena *arena, struct sl_rec_run *
 	return ret->status && ret->name && ret->user && ret->artifact_uri ? 0 : sl_fail_memory(err);
 }
 
-static int insert_rec_run(struct sl_record *record, const struct sl_rec_run *run, const struct sl_id *id, struct sl_error *err);
-static int store(struct sl_record *record, const struct sl_rec_run *run, struct sl_error *err);
-
-static int default_location(struct sl_record *record, struct sl_arena *arena, const char **ret, struct sl_error *err)
-{
-	struct sl_experiment experiment;
-	int rc = sl_experiment_get(record, "0", SL_REC_ALL, arena, &experiment, err);
-	*ret = rc ? NULL : experiment.artifact_location;
-	return rc;
-}
-
-/* A run of our own that no client has asked for before. It belongs to the default experiment; its row is made when something is
- * to be written, and until then it shows as a run without values. 1, or 0 when there is no such run. */
-static int adopt(struct sl_record *record, const struct sl_id *id, struct sl_arena *arena, struct sl_rec_run *ret, struct sl_error *err)
-{
-	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
-	const char *location, *status = NULL;
-	int rc = sl_meta_query(record->meta, &stmt, err, "SELECT name, status, started_ms, ended_ms FROM run WHERE id = ?1", "s", id->text);
-	if (!rc)
-		rc = sl_stmt_step(stmt, err);
-	if (rc != 1)
-		return rc;
-	rc = default_location(record, arena, &location, err);
-	if (rc)
-		return rc;
-	for (size_t i = 0; !status && i < SL_ARRAY_LEN(STATUSES); i++)
-		if (strcmp(STATUSES[i].word, sl_stmt_text(stmt, 1)) == 0)
-			status = STATUSES[i].status;
-	*ret = (struct sl_rec_run){.started_ms = sl_stmt_int(stmt, 2), .ended = !sl_stmt_null(stmt, 3), .ended_ms = sl_stmt_int(stmt, 3),
-		.status = status ? status : "KILLED", .user = "", .name = sl_arena_strdup(arena, sl_stmt_text(stmt, 0))};
-	sl_id_hex(id, ret->id);
-	ret->artifact_uri = sl_arena_printf(arena, "%s/%s/artifacts", location, ret->id);
-	if (!ret->name || !ret->artifact_uri)
-		return sl_fail_memory(err);
-	if (!sl_meta_in_transaction(record->meta))
-		return 1;
-	rc = sl_meta_int(record->meta, 1, &ret->num, err, "SELECT max(num) + 1 FROM rec_run", NULL);
-	if (!rc)
-		rc = insert_rec_run(record, ret, id, err);
-	if (!rc)
-		rc = store(record, ret, err);
-	return rc ? rc : 1;
-}
-
 int sl_rec_run_get(struct sl_record *record, const char *id, struct sl_arena *arena, struct sl_rec_run *ret, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
@@ -101,11 +57,7 @@ int sl_rec_run_get(struct sl_record *record, const char *id, struct sl_arena *ar
 		rc = sl_stmt_step(stmt, err);
 	if (rc == 1)
 		return fill(stmt, arena, ret, err);
-	if (!rc)
-		rc = adopt(record, &key, arena, ret, err);
-	if (rc == 0)
-		return sl_fail(err, SL_E_NOT_FOUND, "Run with id=%.256s not found", id);
-	return rc < 0 ? rc : 0;
+	return rc ? rc : sl_fail(err, SL_E_NOT_FOUND, "Run with id=%.256s not found", id);
 }
 
 int sl_rec_run_at(struct sl_record *record, int64_t num, struct sl_arena *arena, struct sl_rec_run *ret, struct sl_error *err)

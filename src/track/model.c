@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "ledger/rows.h"
 #include "os/clock.h"
+#include "record/own_registry.h"
 #include "track/notify.h"
 
 /* An alias has moved: the roles that serve it shall look. */
@@ -54,13 +55,15 @@ static int append(struct sl_track *track, const char *action, const char *model,
 static int create(struct sl_track *track, const char *model, const char *hash, const struct sl_id *run, const char *metrics_json,
 		  int64_t *ret_version, struct sl_error *err)
 {
-	int rc = sl_meta_int(track->meta, 1, ret_version, err,
-			     "SELECT COALESCE(MAX(version), 0) + 1 FROM model_version WHERE model = ?1", "s", model);
+	int64_t now_ms = sl_now_ms();
+	int rc = sl_own_next_version(track->meta, model, ret_version, err);
 	if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err,
 					  "INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) "
 					  "VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
-					  "sisssi", model, *ret_version, hash, run->text, metrics_json, sl_now_ms()));
+					  "sisssi", model, *ret_version, hash, run->text, metrics_json, now_ms));
+	if (!rc)
+		rc = sl_own_version(track->meta, model, *ret_version, hash, now_ms, err);
 	struct sl_hash metrics;
 	char metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
@@ -89,6 +92,9 @@ static int set_gate(struct sl_track *track, const char *model, int64_t version, 
 			     "sisss", model, version, status, gate_json, metrics_json);
 	if (rows <= 0)
 		return rows < 0 ? (int)rows : sl_fail(err, SL_E_NOT_FOUND, "model '%s' has no version %" PRId64, model, version);
+	int rc = sl_own_version_status(track->meta, model, version, status, err);
+	if (rc)
+		return rc;
 	struct sl_hash gate, metrics;
 	char gate_hex[SL_HASH_HEX + 1], metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(gate_json, strlen(gate_json), &gate);
@@ -140,6 +146,8 @@ static int move_alias(struct sl_track *track, const char *model, const char *ali
 	else if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err, "DELETE FROM model_alias WHERE model = ?1 AND alias = ?2", "ss",
 					  model, alias));
+	if (!rc)
+		rc = sl_own_alias(track->meta, model, alias, version, err);
 	if (!rc)
 		rc = sl_meta_int(track->meta, 1, &seq, err, "SELECT COALESCE(MAX(seq), 0) + 1 FROM alias_move", "");
 	if (!rc)

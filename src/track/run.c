@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "os/alive.h"
 #include "os/clock.h"
+#include "record/own.h"
 
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
@@ -41,12 +42,15 @@ static int append(struct sl_track *track, const char *action, const struct sl_id
 
 static int insert_run(struct sl_track *track, const struct sl_run_start *start, const struct sl_id *id, struct sl_error *err)
 {
+	int64_t now_ms = sl_now_ms();
 	int rc = changed(sl_meta_exec(track->meta, err,
 				      "INSERT INTO run(id, parent, kind, name, status, reason, started_ms, fingerprint, "
 				      "environment) VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8)",
 				      "sssssiss", id->text, start->parent, start->kind, start->name,
-				      start->reason ? start->reason : "", sl_now_ms(), start->fingerprint,
+				      start->reason ? start->reason : "", now_ms, start->fingerprint,
 				      start->environment ? start->environment : "{}"));
+	if (!rc)
+		rc = sl_own_begin(track->meta, id, &(struct sl_own_run){start->kind, start->name, start->parent, now_ms}, err);
 	if (!rc && !start->parent) {
 		char process[SL_PROCESS_MARK];
 		rc = sl_run_tag(track, id, "process", sl_process_mark(0, process), err);
@@ -75,35 +79,62 @@ int sl_run_begin(struct sl_track *track, const struct sl_run_start *start, struc
 
 int sl_run_param(struct sl_track *track, const struct sl_id *run, const char *name, const char *json_value, struct sl_error *err)
 {
-	return added(track, run,
-		     sl_meta_exec(track->meta, err,
-				  "INSERT INTO run_param(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
-				  "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-				  "sss", run->text, name, json_value),
-		     err);
+	int rc = sl_meta_begin(track->meta, err);
+	if (rc)
+		return rc;
+	rc = added(track, run,
+		       sl_meta_exec(track->meta, err,
+				    "INSERT INTO run_param(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
+				    "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+				    "sss", run->text, name, json_value),
+		       err);
+	rc = rc ? rc : sl_own_param(track->meta, run, name, json_value, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
 int sl_run_tag(struct sl_track *track, const struct sl_id *run, const char *name, const char *value, struct sl_error *err)
 {
-	return added(track, run,
-		     sl_meta_exec(track->meta, err,
-				  "INSERT INTO run_tag(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
-				  "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
-				  "sss", run->text, name, value),
-		     err);
+	int rc = sl_meta_begin(track->meta, err);
+	if (rc)
+		return rc;
+	rc = added(track, run,
+		       sl_meta_exec(track->meta, err,
+				    "INSERT INTO run_tag(run, name, value) SELECT ?1, ?2, ?3 FROM run WHERE id = ?1 AND ended_ms "
+				    "IS NULL ON CONFLICT(run, name) DO UPDATE SET value = excluded.value",
+				    "sss", run->text, name, value),
+		       err);
+	rc = rc ? rc : sl_own_tag(track->meta, run, name, value, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
-static int insert_metric(struct sl_track *track, const struct sl_id *run, const struct sl_metric *m, struct sl_error *err)
+static int insert_metric(struct sl_track *track, const struct sl_id *run, const struct sl_metric *m, int64_t time_ms,
+			 struct sl_error *err)
 {
 	static const char SQL[] = "INSERT INTO run_metric(run, name, step, seq, time_ms, value) "
 				  "SELECT ?1, ?2, ?3, (SELECT COALESCE(MAX(seq), -1) + 1 FROM run_metric WHERE run = ?1 AND name "
 				  "= ?2 AND step = ?3), ?4, ?5 "
 				  "FROM run WHERE id = ?1 AND ended_ms IS NULL";
-	int64_t time_ms = m->time_ms ? m->time_ms : sl_now_ms();
 	if (isnan(m->value))
 		return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiin", run->text, m->name, m->step, time_ms), err);
 	return added(track, run, sl_meta_exec(track->meta, err, SQL, "ssiid", run->text, m->name, m->step, time_ms, m->value),
 		     err);
+}
+
+/* As clients see them (record/own.h), a piece at a time. */
+static int show_metrics(struct sl_track *track, const struct sl_id *run, const struct sl_metric *metrics, size_t count, int64_t now_ms,
+			struct sl_error *err)
+{
+	struct sl_own_point points[256];
+	int rc = 0;
+	for (size_t done = 0; !rc && done < count;) {
+		size_t n = 0;
+		for (; n < SL_ARRAY_LEN(points) && done < count; n++, done++) {
+			const struct sl_metric *m = &metrics[done];
+			points[n] = (struct sl_own_point){m->name, m->step, m->time_ms ? m->time_ms : now_ms, m->value};
+		}
+		rc = sl_own_points(track->meta, run, points, n, err);
+	}
+	return rc;
 }
 
 int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct sl_metric *metrics, size_t count,
@@ -112,8 +143,13 @@ int sl_run_metrics(struct sl_track *track, const struct sl_id *run, const struct
 	int rc = sl_meta_begin(track->meta, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < count; i++)
-		rc = insert_metric(track, run, &metrics[i], err);
+	int64_t now_ms = sl_now_ms();
+	for (size_t i = 0; !rc && i < count; i++) {
+		int64_t time_ms = metrics[i].time_ms ? metrics[i].time_ms : now_ms;
+		rc = insert_metric(track, run, &metrics[i], time_ms, err);
+	}
+	if (!rc)
+		rc = show_metrics(track, run, metrics, count, now_ms, err);
 	return sl_meta_end(track->meta, rc, err);
 }
 
@@ -121,12 +157,17 @@ int sl_run_input(struct sl_track *track, const struct sl_id *run, const char *ki
 		 struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
-	return added(track, run,
-		     sl_meta_exec(track->meta, err,
-				  "INSERT INTO run_input(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND "
-				  "ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
-				  "ssss", run->text, kind, name, sl_hash_hex(hash, hex)),
-		     err);
+	int rc = sl_meta_begin(track->meta, err);
+	if (rc)
+		return rc;
+	rc = added(track, run,
+		       sl_meta_exec(track->meta, err,
+				    "INSERT INTO run_input(run, kind, name, hash) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id = ?1 AND "
+				    "ended_ms IS NULL ON CONFLICT(run, kind, name) DO UPDATE SET hash = excluded.hash",
+				    "ssss", run->text, kind, name, sl_hash_hex(hash, hex)),
+		       err);
+	rc = rc ? rc : sl_own_input(track->meta, run, kind, name, hex, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
 int sl_run_output(struct sl_track *track, const struct sl_id *run, const char *kind, const char *name, const struct sl_hash *hash,
@@ -147,13 +188,18 @@ int sl_run_artifact(struct sl_track *track, const struct sl_id *run, const char 
 	char hex[SL_HASH_HEX + 1];
 	if (!sl_relative_path_valid(path))
 		return sl_fail(err, SL_E_INVALID, "'%.200s' is not a relative path", path);
-	return added(track, run,
-		     sl_meta_exec(track->meta, err,
-				  "INSERT INTO run_artifact(run, path, hash, size_bytes) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id "
-				  "= ?1 AND ended_ms IS NULL "
-				  "ON CONFLICT(run, path) DO UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes",
-				  "sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes),
-		     err);
+	int rc = sl_meta_begin(track->meta, err);
+	if (rc)
+		return rc;
+	rc = added(track, run,
+		       sl_meta_exec(track->meta, err,
+				    "INSERT INTO run_artifact(run, path, hash, size_bytes) SELECT ?1, ?2, ?3, ?4 FROM run WHERE id "
+				    "= ?1 AND ended_ms IS NULL "
+				    "ON CONFLICT(run, path) DO UPDATE SET hash = excluded.hash, size_bytes = excluded.size_bytes",
+				    "sssi", run->text, path, sl_hash_hex(hash, hex), (int64_t)size_bytes),
+		       err);
+	rc = rc ? rc : sl_own_artifact(track->meta, run, path, hex, (int64_t)size_bytes, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
 /* ---- the end, and the record ------------------------------------------------------------------------------------------ */
@@ -173,14 +219,17 @@ static int hash_record(struct sl_track *track, const struct sl_id *run, char hex
 static int end_run(struct sl_track *track, const struct sl_id *run, const char *status, const char *cause, struct sl_error *err)
 {
 	char record[SL_HASH_HEX + 1];
+	int64_t now_ms = sl_now_ms();
 	int64_t rows = sl_meta_exec(track->meta, err,
 				    "UPDATE run SET status = ?2, cause = ?3, ended_ms = ?4 WHERE id = ?1 AND ended_ms IS NULL",
-				    "sssi", run->text, status, cause, sl_now_ms());
+				    "sssi", run->text, status, cause, now_ms);
 	if (rows <= 0)
 		return rows < 0 ? (int)rows : fail_not_open(track, run, err);
 	int rc = hash_record(track, run, record, err);
 	if (!rc)
 		rc = changed(sl_meta_exec(track->meta, err, "UPDATE run SET record = ?2 WHERE id = ?1", "ss", run->text, record));
+	if (!rc)
+		rc = sl_own_end(track->meta, run, status, cause, now_ms, err);
 	yyjson_mut_doc *doc SL_AUTO_JSON_MUT = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *detail = doc ? yyjson_mut_obj(doc) : NULL;
 	if (!rc && (!detail || !yyjson_mut_obj_add_str(doc, detail, "status", status) ||

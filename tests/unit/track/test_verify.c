@@ -232,6 +232,13 @@ static void test_a_damaged_log_is_refused(void **state)
 	struct story *s = *state;
 	char path[SL_PATH_MAX];
 	struct sl_store *store;
+	/* A log that closing does not empty for its length. */
+	sl_store_close(s->store);
+	MUST(sl_store_open(s->dir, &s->store, &s->err));
+	for (int i = 0; i < 5; i++) {
+		struct sl_id run = story_begin(s, "step", "x", NULL);
+		MUST(sl_run_end(&s->store->track, &run, "ok", "", &s->err));
+	}
 	sl_store_close(s->store);
 	s->store = NULL;
 	snprintf(path, sizeof path, "%.1000s/.sluice/sluice.db-wal", s->dir);
