@@ -31,7 +31,7 @@ soak: ## one fault at every call of a small project's life, a whole life each (h
 
 bench: build ## the figures of README.md, measured here
 	@tools/deps/deps.sh --tests
-	@cmake --build --preset release --target bench_load bench_fixed bench_trees
+	@cmake --build --preset release --target benches
 	@third_party/venv/bin/python bench/run.py
 
 fuzz: ## every fuzzer for FUZZ_SECONDS each (60)
