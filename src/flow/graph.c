@@ -172,6 +172,8 @@ static int add_nodes(struct builder *b)
 	}
 	for (size_t i = 0; !rc && i < p->model_count; i++) {
 		const struct sl_model *m = &p->models[i];
+		if (!*m->from) /* clients register its versions (serve/adopt.h) */
+			continue;
 		rc = add_node(b, (struct flow_node){.name = m->name, .kind = SL_FLOW_MODEL, .action = FLOW_GATE, .model = m, .mark = m->mark, .params = m->params}, 0);
 	}
 	return rc;

@@ -178,13 +178,13 @@ static int read_target(yyjson_val *target, struct sl_arena *arena, struct sl_pac
 
 static int read_model(yyjson_val *root, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
 {
-	static const char *const formats[] = {"xgboost-ubj", "xgboost-json"};
+	static const char *const formats[] = {"xgboost-ubj", "xgboost-json", "lightgbm-text"};
 	yyjson_val *model = yyjson_obj_get(root, "model"), *output = yyjson_obj_get(root, "output");
 	int64_t bytes = sl_json_int(model, "bytes", -1), outputs = sl_json_int(output, "size", 0);
 	ret->algorithm = text_of(root, "algorithm", arena);
 	ret->format = text_of(model, "format", arena);
 	ret->output = text_of(output, "name", arena);
-	if (!sl_str_eq(ret->algorithm, "xgboost") || place_of(ret->format, formats, SL_ARRAY_LEN(formats)) < 0 || !ret->output)
+	if (!ret->algorithm || place_of(ret->format, formats, SL_ARRAY_LEN(formats)) < 0 || !ret->output)
 		return wrong(err, "the algorithm, the model's format or the output is missing or not known");
 	if (bytes < 0 || !sl_hash_parse(sl_json_str(model, "hash", ""), &ret->model) ||
 	    !sl_hash_parse(sl_json_str(root, "reference", ""), &ret->reference))

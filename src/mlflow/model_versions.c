@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mlflow/adopt.h"
 #include "mlflow/registry.h"
 #include "mlflow/route.h"
+#include "mlflow/server.h"
 
 enum { VERSIONS_PAGE = 10000 };
 
@@ -114,6 +116,8 @@ static int create(struct sl_ml_call *call, struct sl_error *err)
 		return rc;
 	new.tags = tags;
 	rc = sl_reg_version_create(&call->record, &model, &new, &change, call->arena, &version, err);
+	if (!rc)
+		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, version.version);
 	return rc ? rc : sl_ml_answer_version(call, &version, err);
 }
 

@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mlflow/adopt.h"
 #include "mlflow/registry.h"
 #include "mlflow/route.h"
+#include "mlflow/server.h"
 
 enum { MODELS_PAGE = 100 };
 
@@ -208,6 +210,19 @@ static int search(struct sl_ml_call *call, struct sl_error *err)
 
 /* ---- aliases -------------------------------------------------------------------------------------------------------- */
 
+/* What the gate did not let in gets no alias from a client either. */
+static int check_gate(struct sl_ml_call *call, const struct sl_reg_model *model, int64_t version, struct sl_error *err)
+{
+	struct sl_stmt *row SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(call->record.meta, &row, err, "SELECT status FROM model_version WHERE model = ?1 AND version = ?2 AND status <> 'ready'",
+		"si", model->name, version);
+	rc = rc ? rc : sl_stmt_step(row, err);
+	if (rc <= 0)
+		return rc;
+	return sl_fail(err, SL_E_INVALID, "Version %lld of '%.200s' is %s: its gate has not let it in. 'sluice show model:%.100s@%lld' says why.",
+		(long long)version, model->name, sl_stmt_text(row, 0), model->name, (long long)version);
+}
+
 static int set_alias(struct sl_ml_call *call, struct sl_error *err)
 {
 	struct sl_reg_model model;
@@ -217,7 +232,11 @@ static int set_alias(struct sl_ml_call *call, struct sl_error *err)
 	int rc = sl_ml_named_model(call, &model, err);
 	rc = rc ? rc : sl_ml_need(call, "alias", &alias, err);
 	rc = rc ? rc : sl_ml_named_version(call, &version, err);
-	return rc ? rc : sl_reg_alias_set(&call->record, &model, alias, &version, &change, err);
+	rc = rc ? rc : check_gate(call, &model, version.version, err);
+	rc = rc ? rc : sl_reg_alias_set(&call->record, &model, alias, &version, &change, err);
+	if (!rc)
+		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, version.version);
+	return rc;
 }
 
 static int delete_alias(struct sl_ml_call *call, struct sl_error *err)
@@ -227,7 +246,10 @@ static int delete_alias(struct sl_ml_call *call, struct sl_error *err)
 	const struct sl_change change = sl_ml_change(call, "registered.unalias");
 	int rc = sl_ml_named_model(call, &model, err);
 	rc = rc ? rc : sl_ml_need(call, "alias", &alias, err);
-	return rc ? rc : sl_reg_alias_set(&call->record, &model, alias, NULL, &change, err);
+	rc = rc ? rc : sl_reg_alias_set(&call->record, &model, alias, NULL, &change, err);
+	if (!rc)
+		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, 0);
+	return rc;
 }
 
 static int get_alias(struct sl_ml_call *call, struct sl_error *err)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mlflow/adopt.h"
 #include "mlflow/route.h"
 #include "op/access.h"
 #include "op/refusal.h"
@@ -30,6 +31,7 @@ struct sl_mlflow {
 	struct sl_store_pool pool;
 	struct sl_access *access;
 	struct sl_refusals *refusals;
+	struct sl_ml_adopter *adopter;
 	struct sl_timer *timer;
 	/* The writes of this turn, in order; their transaction is open while there is one. */
 	struct sl_ml_call *first, **last;
@@ -40,6 +42,7 @@ struct sl_mlflow {
 
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow) { return &mlflow->options; }
 struct sl_http_server *sl_mlflow_http(struct sl_mlflow *mlflow) { return mlflow->http; }
+struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow) { return mlflow->adopter; }
 bool sl_mlflow_is_path(const char *path) { return sl_ml_is_path(path); }
 
 /* ---- answering ------------------------------------------------------------------------------------------------------ */
@@ -471,6 +474,8 @@ int sl_mlflow_new(struct sl_loop *loop, const struct sl_mlflow_options *options,
 	if (!rc)
 		rc = sl_refusals_open(loop, mlflow->project_dir, &mlflow->refusals, err);
 	if (!rc)
+		rc = sl_ml_adopter_new(loop, &mlflow->pool, mlflow->project_dir, &mlflow->adopter, err);
+	if (!rc)
 		rc = sl_timer_new(loop, on_timer, mlflow, &mlflow->timer, err);
 	if (!rc)
 		rc = open_http(mlflow, err);
@@ -495,6 +500,7 @@ void sl_mlflow_free(struct sl_mlflow *mlflow)
 	close_group(mlflow);
 	while (mlflow->working) /* it holds our stores */
 		sl_loop_run_once(mlflow->loop, true);
+	sl_ml_adopter_free(mlflow->adopter);
 	sl_http_server_free(mlflow->http);
 	sl_timer_free(mlflow->timer);
 	sl_refusals_close(mlflow->refusals);

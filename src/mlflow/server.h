@@ -41,6 +41,9 @@ bool sl_mlflow_is_path(const char *path);
 
 /* ---- for handlers ---- */
 
+struct sl_ml_adopter;
+struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow);
+
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow);
 /* A call of kind OWN that has finished its request. */
 void sl_mlflow_call_free(struct sl_ml_call *call);

@@ -9,15 +9,39 @@
 #include "op/context.h"
 #include "op/handlers.h"
 #include "op/resolve.h"
+#include "serve/adopt.h"
+
+/* A version that a client registered while no server stood by, or that came with an import. */
+static int adopt(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, int64_t number, struct sl_model_version *version,
+	struct sl_error *err)
+{
+	struct sl_error why;
+	struct sl_project *project;
+	int rc = sl_call_project(call, &project, &why);
+	if (rc && rc != SL_E_NOT_FOUND) { /* rules that cannot be read are not taken for none */
+		*err = why;
+		return rc;
+	}
+	rc = sl_adopt(store, rc ? NULL : project, ref->name, number, &why);
+	if (rc == SL_E_NOT_FOUND) /* what was said before is about this program's own */
+		return rc;
+	if (!rc)
+		return sl_model_find(&store->track, ref->name, ref->version, version, err);
+	*err = why;
+	sl_error_context(err, "version %lld of '%s', which a client registered, cannot be taken", (long long)number, ref->name);
+	return rc;
+}
 
 /* "delay", "delay@3", "model:delay@challenger" */
 static int find_version(
 	struct sl_call *call, struct sl_store *store, struct sl_ref *ref, struct sl_model_version *version, struct sl_error *err)
 {
+	int64_t number;
 	int rc = sl_ref_parse(sl_call_text(call, "model"), ref, err);
 	if (!rc && ref->kind != SL_REF_ANY && ref->kind != SL_REF_MODEL)
 		rc = sl_fail(err, SL_E_INVALID, "'%s' is no model", sl_call_text(call, "model"));
-	return rc ? rc : sl_model_find(&store->track, ref->name, ref->version, version, err);
+	rc = rc ? rc : sl_model_find(&store->track, ref->name, ref->version, version, err);
+	return rc == SL_E_NOT_FOUND && sl_str_int(ref->version, &number) ? adopt(call, store, ref, number, version, err) : rc;
 }
 
 /* The refusal itself goes into the ledger; that it cannot is no second error. */

@@ -131,6 +131,12 @@ static int check_datasets(struct names *n)
 	return rc;
 }
 
+static int refuse_evaluate(struct names *n, const struct sl_model *model)
+{
+	sl_load_fail(n->loader, model->mark, SL_E_INVALID, "model '%s' has 'evaluate' and no 'from'", model->name);
+	return sl_error_hint(n->loader->err, "versions that MLflow's clients register are judged by the metrics of their runs");
+}
+
 static int check_models(struct names *n)
 {
 	const struct sl_project *p = n->loader->project;
@@ -142,6 +148,10 @@ static int check_models(struct names *n)
 	for (size_t i = 0; !rc && i < p->model_count; i++) {
 		struct sl_model *m = &p->models[i];
 		const struct sl_step *from = sl_project_step(p, m->from);
+		if (!*m->from) {
+			rc = *m->evaluate.data ? refuse_evaluate(n, m) : 0;
+			continue;
+		}
 		rc = want(n, from && from->kind == SL_STEP_TRAIN, m->mark, "model", m->name, "is made from", m->from, "which is no train step", trains.items, trains.count);
 		if (!rc && *m->evaluate.data)
 			rc = want_readable(n, m->mark, "model", m->name, m->evaluate.data);

@@ -185,7 +185,7 @@ struct sl_step {
 };
 
 struct sl_model {
-	const char *name, *from;       /* a train step */
+	const char *name, *from;       /* a train step; "": MLflow's clients register its versions */
 	struct sl_names gate;          /* rules as written, checked by learn/gate.h */
 	bool promote_auto;             /* else: approve */
 	struct sl_evaluate evaluate;   /* data "" = none: the training step's validation metrics are used */

@@ -20,7 +20,7 @@ static int read_model_evaluate(struct sl_loader *loader, const struct sl_yaml *n
 
 static const char *const PROMOTE[] = {"auto", "approve", NULL};
 static const struct sl_row MODEL_ROWS[] = {
-	{"from", SL_ROW_REF, offsetof(struct model_read, model.from), .required = true, .about = "the train step that makes its versions"},
+	{"from", SL_ROW_REF, offsetof(struct model_read, model.from), .about = "the train step that makes its versions; without it MLflow's clients register them"},
 	{"gate", SL_ROW_NAMES, offsetof(struct model_read, model.gate), .about = "rules as 'auc >= 0.62' or 'auc >= champion.auc - 0.002'; all must hold"},
 	{"promote", SL_ROW_CHOICE, offsetof(struct model_read, promote), .choices = PROMOTE, .about = "approve: a person says yes after the gate"},
 	{"evaluate", SL_ROW_OTHER, .read = read_model_evaluate, .shape = &sl_shape_model_evaluate,

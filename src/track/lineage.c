@@ -147,14 +147,17 @@ static int link_versions(struct walk *walk, const struct node *from, struct sl_s
 
 /* ---- describing a node ---------------------------------------------------------------------------------------------- */
 
-static int describe_params(struct walk *walk, const struct node *node, yyjson_mut_val *object, struct sl_error *err)
+/* JSON of a run of our own; a client's are texts. */
+static int describe_params(struct walk *walk, const struct node *node, bool logged, yyjson_mut_val *object, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	yyjson_mut_val *params = yyjson_mut_obj(walk->doc);
 	if (!yyjson_mut_obj_add_val(walk->doc, object, "params", params))
 		return sl_fail_memory(err);
-	int rc = sl_meta_query(walk->meta, &stmt, err, "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name", "s",
-			       node->name);
+	int rc = sl_meta_query(walk->meta, &stmt, err,
+			       logged ? "SELECT p.name, p.value FROM rec_param p JOIN rec_run r ON r.num = p.run WHERE r.id = ?1 ORDER BY p.name"
+				      : "SELECT name, value FROM run_param WHERE run = ?1 ORDER BY name",
+			       "s", node->name);
 	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
 		const char *json = sl_stmt_text(stmt, 1);
 		yyjson_doc *value SL_AUTO_JSON = sl_json_parse(json, strlen(json), "parameter", NULL);
@@ -188,7 +191,7 @@ static int describe_run(struct walk *walk, const struct node *node, yyjson_mut_v
 	if (ok && environment)
 		ok = yyjson_mut_obj_add_val(walk->doc, object, "environment",
 					    yyjson_val_mut_copy(walk->doc, yyjson_doc_get_root(environment)));
-	return ok ? describe_params(walk, node, object, err) : sl_fail_memory(err);
+	return ok ? describe_params(walk, node, sl_str_eq(sl_stmt_text(stmt, 0), "logged"), object, err) : sl_fail_memory(err);
 }
 
 static int describe_dataset(struct walk *walk, const struct node *node, yyjson_mut_val *object, struct sl_error *err)
@@ -250,6 +253,39 @@ static int describe(struct walk *walk, const struct node *node, struct sl_error 
 
 /* ---- backwards ------------------------------------------------------------------------------------------------------ */
 
+/* The dataset that a client's "source" names by a reference of ours, {"uri":"dataset:NAME@HASH"}: name and hash into `arena`. */
+static bool own_dataset(struct walk *walk, const char *source, struct node *ret)
+{
+	static const char SCHEME[] = "dataset:";
+	yyjson_doc *doc SL_AUTO_JSON = sl_json_parse(source, strlen(source), "source", NULL);
+	const char *uri = doc ? sl_json_str(yyjson_doc_get_root(doc), "uri", "") : "", *at = strrchr(uri, '@');
+	struct sl_hash hash;
+	if (!sl_str_starts(uri, SCHEME) || !at || !sl_hash_parse(at + 1, &hash))
+		return false;
+	const char *name = uri + sizeof SCHEME - 1;
+	ret->name = sl_arena_strndup(walk->arena, name, (size_t)(at - name));
+	ret->hash = sl_arena_strdup(walk->arena, at + 1);
+	return ret->name && ret->hash;
+}
+
+/* What a client said that its run read (record/input.h): a dataset of ours where its source says so, else one that only it knows. */
+static int link_logged(struct walk *walk, const struct node *run, struct sl_error *err)
+{
+	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(walk->meta, &stmt, err,
+			       "SELECT d.name, d.digest, d.source FROM rec_run r JOIN run o ON o.id = r.id AND o.kind = 'logged' JOIN rec_input i ON "
+			       "i.run = r.num JOIN rec_dataset d ON d.id = i.dataset WHERE r.id = ?1 ORDER BY d.name, d.digest",
+			       "s", run->name);
+	while (!rc && (rc = sl_stmt_step(stmt, err)) == 1) {
+		struct node thing = {.kind = "dataset", .name = sl_stmt_text(stmt, 0), .hash = sl_stmt_text(stmt, 1), .user = run->name};
+		own_dataset(walk, sl_stmt_text(stmt, 2), &thing);
+		rc = link_to(walk, run, thing, "input", err);
+		if (rc || walk->truncated)
+			return rc;
+	}
+	return rc;
+}
+
 static int back_from_run(struct walk *walk, const struct node *run, struct sl_error *err)
 {
 	struct sl_stmt *inputs SL_AUTO_STMT = NULL, *steps SL_AUTO_STMT = NULL;
@@ -257,6 +293,8 @@ static int back_from_run(struct walk *walk, const struct node *run, struct sl_er
 			       "SELECT kind, name, hash FROM run_input WHERE run = ?1 ORDER BY kind, name", "s", run->name);
 	if (!rc)
 		rc = link_things(walk, run, inputs, "input", err);
+	if (!rc)
+		rc = link_logged(walk, run, err);
 	if (!rc)
 		rc = sl_meta_query(walk->meta, &steps, err, "SELECT id FROM run WHERE parent = ?1 ORDER BY id", "s", run->name);
 	return rc ? rc : link_runs(walk, run, steps, "step", err);

@@ -52,35 +52,44 @@ static int append(struct sl_track *track, const char *action, const char *model,
 	return rc ? rc : sl_ledger_append(track->ledger, action, subject, detail, NULL, err);
 }
 
-static int create(struct sl_track *track, const char *model, const char *hash, const struct sl_id *run, const char *metrics_json,
-		  int64_t *ret_version, struct sl_error *err)
+static int create(struct sl_track *track, const char *model, int64_t version, const char *hash, const struct sl_id *run,
+		  const char *metrics_json, struct sl_error *err)
 {
 	int64_t now_ms = sl_now_ms();
-	int rc = sl_own_next_version(track->meta, model, ret_version, err);
+	int rc = changed(sl_meta_exec(track->meta, err,
+				      "INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) "
+				      "VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
+				      "sisssi", model, version, hash, run->text, metrics_json, now_ms));
 	if (!rc)
-		rc = changed(sl_meta_exec(track->meta, err,
-					  "INSERT INTO model_version(model, version, hash, run, status, metrics, created_ms) "
-					  "VALUES (?1, ?2, ?3, ?4, 'candidate', ?5, ?6)",
-					  "sisssi", model, *ret_version, hash, run->text, metrics_json, now_ms));
-	if (!rc)
-		rc = sl_own_version(track->meta, model, *ret_version, hash, now_ms, err);
+		rc = sl_own_version(track->meta, model, version, hash, now_ms, err);
 	struct sl_hash metrics;
 	char metrics_hex[SL_HASH_HEX + 1];
 	sl_sha256(metrics_json, strlen(metrics_json), &metrics);
 	const char *const members[][2] = {{"package", hash}, {"run", run->text}, {"metrics", sl_hash_hex(&metrics, metrics_hex)}};
-	return rc ? rc : append(track, "model.create", model, *ret_version, members, 3, 0, err);
+	return rc ? rc : append(track, "model.create", model, version, members, 3, 0, err);
 }
 
-int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run,
-		    const char *metrics_json, int64_t *ret_version, struct sl_error *err)
+int sl_model_create_as(struct sl_track *track, const char *model, int64_t version, const struct sl_hash *package, const struct sl_id *run,
+		       const char *metrics_json, struct sl_error *err)
 {
 	char hex[SL_HASH_HEX + 1];
 	int rc = check_name("a model", model, err);
 	if (!rc)
 		rc = sl_meta_begin(track->meta, err);
 	return rc ? rc
-		  : sl_meta_end(track->meta, create(track, model, sl_hash_hex(package, hex), run, metrics_json, ret_version, err),
-				err);
+		  : sl_meta_end(track->meta, create(track, model, version, sl_hash_hex(package, hex), run, metrics_json, err), err);
+}
+
+int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run,
+		    const char *metrics_json, int64_t *ret_version, struct sl_error *err)
+{
+	int rc = sl_meta_begin(track->meta, err);
+	if (rc)
+		return rc;
+	rc = sl_own_next_version(track->meta, model, ret_version, err);
+	if (!rc)
+		rc = sl_model_create_as(track, model, *ret_version, package, run, metrics_json, err);
+	return sl_meta_end(track->meta, rc, err);
 }
 
 static int set_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json,

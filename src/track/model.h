@@ -15,6 +15,9 @@ struct sl_model_version {
 /* Makes version max+1, status "candidate"; ledger "model.create". */
 int sl_model_create(struct sl_track *track, const char *model, const struct sl_hash *package, const struct sl_id *run,
 		    const char *metrics_json, int64_t *ret_version, struct sl_error *err);
+/* The same with a number that the registry of MLflow's clients gave out (record/own_registry.h). SL_E_CONFLICT when it is taken. */
+int sl_model_create_as(struct sl_track *track, const char *model, int64_t version, const struct sl_hash *package, const struct sl_id *run,
+		       const char *metrics_json, struct sl_error *err);
 /* Stores the gate's verdict (JSON array) and the new status; ledger "model.gate". */
 int sl_model_gate(struct sl_track *track, const char *model, int64_t version, const char *status, const char *gate_json,
 		  const char *metrics_json, struct sl_error *err);
