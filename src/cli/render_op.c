@@ -141,6 +141,19 @@ static void render_section(const struct sl_term *term, yyjson_mut_val *result, c
 	sl_render_table(term, rows, out);
 }
 
+/* OpenLineage events, only when there is something to say of them. */
+static void render_waiting(const struct sl_term *term, yyjson_mut_val *told, struct sl_buf *out)
+{
+	if (!yyjson_mut_obj_get(told, "failing_since"))
+		return;
+	sl_term_text(term, out, SL_STYLE_DIM, "openlineage  ");
+	sl_buf_printf(out, "%lld events wait since ", (long long)int_of(told, "waiting"));
+	sl_term_text(term, out, SL_STYLE_PLAIN, text_of(told, "failing_since"));
+	sl_buf_str(out, ": ");
+	sl_term_text(term, out, SL_STYLE_PLAIN, text_of(told, "message"));
+	sl_buf_char(out, '\n');
+}
+
 static void render_status(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
 {
 	static const char *const sections[] = {"roles", "models", "monitors", "working", "failed"};
@@ -158,6 +171,7 @@ static void render_status(const struct sl_term *term, yyjson_mut_val *result, st
 	sl_term_text(term, out, SL_STYLE_DIM, "server  ");
 	sl_term_text(term, out, SL_STYLE_PLAIN, text_of(result, "server"));
 	sl_buf_char(out, '\n');
+	render_waiting(term, yyjson_mut_obj_get(result, "openlineage"), out);
 	for (size_t i = 0; i < SL_ARRAY_LEN(sections); i++)
 		render_section(term, result, sections[i], out);
 }

@@ -7,6 +7,7 @@
 #include "op/diff_data.h"
 #include "op/flow_json.h"
 #include "op/handlers.h"
+#include "op/openlineage.h"
 #include "op/pins.h"
 #include "op/run.h"
 #include "op/words.h"
@@ -105,45 +106,54 @@ static int make_request(struct sl_call *call, struct sl_store *store, struct req
 
 /* ---- news while it runs ---- */
 
+/* What the callbacks below get. */
+struct news { struct sl_call *call; struct sl_openlineage_beside beside; };
+
 static void on_started(void *context, const struct sl_flow_node *node)
 {
-	sl_call_line(context, "%-8s %s: %s", node->action, node->name, node->reason);
-	sl_call_advance(context, node->name, -1, node->action);
+	struct news *news = context;
+	sl_call_line(news->call, "%-8s %s: %s", node->action, node->name, node->reason);
+	sl_call_advance(news->call, node->name, -1, node->action);
+	sl_openlineage_accompany(news->call, &news->beside);
 }
 
 static void on_progress(void *context, const struct sl_flow_node *node, double fraction, const char *what)
 {
-	sl_call_advance(context, node->name, fraction >= 1 ? 0.999 : fraction, what);
+	const struct news *news = context;
+	sl_call_advance(news->call, node->name, fraction >= 1 ? 0.999 : fraction, what);
 }
 
 static void on_metric(void *context, const struct sl_flow_node *node, const char *name, int64_t step, double value)
 {
+	const struct news *news = context;
 	char what[96];
 	snprintf(what, sizeof what, "round %lld, %.40s %.5g", (long long)step, name, value);
-	sl_call_advance(context, node->name, -2, what); /* -2: the fraction stays */
+	sl_call_advance(news->call, node->name, -2, what); /* -2: the fraction stays */
 }
 
 static void on_again(void *context, const struct sl_flow_node *node, int64_t wait_ms)
 {
+	const struct news *news = context;
 	char wait[SL_TIME_TEXT];
-	sl_call_line(context, "%-8s %s: %s; again in %s", "failed", node->name, node->cause, sl_duration_format(wait_ms, wait));
+	sl_call_line(news->call, "%-8s %s: %s; again in %s", "failed", node->name, node->cause, sl_duration_format(wait_ms, wait));
 }
 
 static void on_ended(void *context, const struct sl_flow_node *node)
 {
+	const struct news *news = context;
 	char took[SL_TIME_TEXT];
 	if (!node->started_ms)
 		return;
-	sl_call_advance(context, node->name, 1, "");
+	sl_call_advance(news->call, node->name, 1, "");
 	sl_duration_format(node->ended_ms - node->started_ms, took);
 	if (node->cause[0])
-		sl_call_line(context, "%-8s %s: %s after %s", sl_flow_state_name(node->state), node->name, node->cause, took);
+		sl_call_line(news->call, "%-8s %s: %s after %s", sl_flow_state_name(node->state), node->name, node->cause, took);
 	else
-		sl_call_line(context, "%-8s %s: %s%s%s", sl_flow_state_name(node->state), node->name, node->note,
+		sl_call_line(news->call, "%-8s %s: %s%s%s", sl_flow_state_name(node->state), node->name, node->note,
 			node->note[0] ? ", " : "", took);
 }
 
-static void fill_options(struct sl_call *call, const struct request *request, struct sl_flow_options *options)
+static void fill_options(struct sl_call *call, const struct request *request, struct news *news, struct sl_flow_options *options)
 {
 	*options = (struct sl_flow_options){
 		.names = request->sorted.names,
@@ -158,7 +168,7 @@ static void fill_options(struct sl_call *call, const struct request *request, st
 		.words = remember(call, request),
 		.cancel = call->cancel,
 		.events =
-			{.started = on_started, .progress = on_progress, .metric = on_metric, .again = on_again, .ended = on_ended, .context = call},
+			{.started = on_started, .progress = on_progress, .metric = on_metric, .again = on_again, .ended = on_ended, .context = news},
 	};
 }
 
@@ -206,6 +216,7 @@ int sl_run_project(struct sl_call *call, struct sl_error *err)
 	struct request request;
 	struct sl_flow_options options;
 	struct sl_flow_report report = {0};
+	struct news news = {.call = call, .beside = SL_OPENLINEAGE_NOBODY};
 	int rc = sl_call_store(call, &store, err);
 	rc = rc ? rc : make_request(call, store, &request, err);
 	if (rc == 0)
@@ -220,10 +231,13 @@ int sl_run_project(struct sl_call *call, struct sl_error *err)
 		rc = sl_pins_project(call, store, request.sorted.overrides, request.sorted.override_count, settle, &project, err);
 	if (rc)
 		return rc;
-	fill_options(call, &request, &options);
+	fill_options(call, &request, &news, &options);
 	if (options.repeat && !options.name_count)
 		return sl_fail(err, SL_E_INVALID, "--check-repeatable takes the names of steps");
+	if (!options.preview)
+		sl_openlineage_prepare(call, store, project, &news.beside);
 	rc = sl_flow_run(store, project, &options, &report, err);
+	sl_openlineage_done(call, store, &news.beside);
 	if (!rc && request.pin && !options.preview)
 		rc = sl_pins_keep(call, store, request.sorted.overrides, request.sorted.override_count, err);
 	rc = finish(call, store, &report, rc, err);

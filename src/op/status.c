@@ -5,6 +5,7 @@
 #include "flow/flow.h"
 #include "op/flow_json.h"
 #include "op/handlers.h"
+#include "op/openlineage.h"
 #include "op/pins.h"
 #include "op/up_state.h"
 #include "track/pin.h"
@@ -68,6 +69,16 @@ static int put_plan(struct sl_call *call, struct sl_store *store, yyjson_mut_val
 	return rc;
 }
 
+/* Events that wait are no failure of what is asked here. */
+static int put_openlineage(struct sl_call *call, struct sl_store *store, yyjson_mut_val *result, struct sl_error *err)
+{
+	yyjson_mut_val *told = yyjson_mut_obj(call->doc);
+	int rc = sl_openlineage_put(call, store, told, err);
+	if (!rc && yyjson_mut_obj_size(told))
+		yyjson_mut_obj_add_val(call->doc, result, "openlineage", told);
+	return rc;
+}
+
 int sl_op_status(struct sl_call *call, struct sl_error *err)
 {
 	static const struct { const char *name, *sql; } QUERIES[] = {
@@ -99,6 +110,8 @@ int sl_op_status(struct sl_call *call, struct sl_error *err)
 		rc = put_pins(call, store, result, err);
 	if (!rc)
 		rc = put_server(call, store, result, err);
+	if (!rc)
+		rc = put_openlineage(call, store, result, err);
 	for (size_t i = 0; i < SL_ARRAY_LEN(QUERIES) && !rc; i++)
 		rc = put_query(call, store, result, QUERIES[i].name, QUERIES[i].sql, err);
 	return rc;

@@ -50,6 +50,7 @@ static const struct sl_row PROJECT_ROWS[] = {
 	{"params", SL_ROW_OTHER, .read = read_nothing, .schema = "{\"type\":\"object\"}", .about = "name: value; used as $name, overridden as name=value"},
 	{"resources", SL_ROW_OTHER, .read = sl_read_resources, .schema = SL_AMOUNTS_SCHEMA, .about = "what there is of what steps need: gpu, db ..."},
 	{"server", SL_ROW_OTHER, .read = sl_read_server, .shape = &sl_shape_server, .about = "how `sluice up` listens; its command line wins"},
+	{"openlineage", SL_ROW_OTHER, .read = sl_read_openlineage, .shape = &sl_shape_openlineage, .about = "where OpenLineage events of runs go"},
 	{"sources", SL_ROW_OTHER, .read = sl_read_sources, .schema = SECTION_SCHEMA("source"), .about = "where data comes from"},
 	{"datasets", SL_ROW_OTHER, .read = sl_read_datasets, .schema = SECTION_SCHEMA("dataset"), .about = "checks of sources and of what steps make"},
 	{"steps", SL_ROW_OTHER, .read = sl_read_steps, .schema = SECTION_SCHEMA("step"), .about = "what makes datasets, models and files"},
@@ -95,6 +96,7 @@ int sl_project_load(const char *dir, const char *const *overrides, size_t overri
 	}
 	p->arena = arena;
 	p->server = (struct sl_server_spec){.host = "127.0.0.1", .port = 4600, .tls_cert = "", .tls_key = ""};
+	p->openlineage = SL_OPENLINEAGE_NONE;
 	int rc = realpath(dir, absolute) ? 0 : sl_fail_at(err, SL_E_NOT_FOUND, dir, "there is no such folder");
 	if (!rc) {
 		p->dir = sl_arena_strdup(arena, absolute);

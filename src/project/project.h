@@ -253,6 +253,18 @@ struct sl_server_spec {
 	struct sl_mark host_mark, tls_mark, names_mark; /* where these stand; line 0: nowhere */
 };
 
+/* Where OpenLineage events of runs go (docs/lineage.md); all "" when the section is not there. What the environment says wins (openlineage/target.h). */
+struct sl_openlineage_spec {
+	const char *url, *endpoint;    /* http(s)://host[:port]; the path below it, "api/v1/lineage" */
+	const char *api_key;           /* sent as a bearer token */
+	const char *file;              /* JSON lines are appended to it; relative to the project's folder, or absolute */
+	const char *namespace;         /* of jobs and datasets */
+	int64_t timeout_ms;            /* of one event */
+	bool allow_private;            /* `url` may lead to an address that is not public */
+};
+#define SL_OPENLINEAGE_NONE \
+	((struct sl_openlineage_spec){.url = "", .endpoint = "api/v1/lineage", .api_key = "", .file = "", .namespace = "", .timeout_ms = 5000})
+
 struct sl_project {
 	struct sl_arena *arena;
 	const char *dir, *file;        /* absolute folder; absolute path of sluice.yaml */
@@ -260,6 +272,7 @@ struct sl_project {
 	struct sl_param *params; size_t param_count;
 	struct sl_amount *resources; size_t resource_count;
 	struct sl_server_spec server;
+	struct sl_openlineage_spec openlineage;
 	struct sl_source *sources; size_t source_count;
 	struct sl_dataset *datasets; size_t dataset_count;
 	struct sl_step *steps; size_t step_count; /* instances stand beside each other */

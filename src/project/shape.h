@@ -57,7 +57,8 @@ int sl_section_name(struct sl_loader *loader, const struct sl_yaml *key); /* is 
 int sl_load_want_map(struct sl_loader *loader, const struct sl_yaml *node, const char *what);
 
 /* The tables of the sections (read_*.c). */
-extern const struct sl_shape sl_shape_source, sl_shape_dataset, sl_shape_step, sl_shape_model, sl_shape_endpoint, sl_shape_monitor, sl_shape_trigger, sl_shape_server;
+extern const struct sl_shape sl_shape_source, sl_shape_dataset, sl_shape_step, sl_shape_model, sl_shape_endpoint, sl_shape_monitor, sl_shape_trigger, sl_shape_server,
+	sl_shape_openlineage;
 /* The JSON Schema of one check; `shape` writes that of a shape. 0 or the buffer's failure. */
 int sl_check_schema(struct sl_buf *out, void (*shape)(struct sl_buf *out, const struct sl_shape *shape));
 
@@ -65,6 +66,7 @@ int sl_check_schema(struct sl_buf *out, void (*shape)(struct sl_buf *out, const 
 int sl_read_checks(struct sl_loader *loader, const struct sl_yaml *node, void *target);
 
 int sl_read_server(struct sl_loader *loader, const struct sl_yaml *node, void *project);
+int sl_read_openlineage(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_read_sources(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_read_datasets(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_read_steps(struct sl_loader *loader, const struct sl_yaml *node, void *project);
