@@ -8,7 +8,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct sl_filter_attribute ATTRIBUTES[] = {{"name", 0, false}, {"start_time", 1, true}, {0}};
-	static const struct sl_filter_grammar GRAMMAR = {ATTRIBUTES, ~0u};
+	static const struct sl_filter_grammar GRAMMAR = {.attributes = ATTRIBUTES, .entities = ~0u};
+	static const struct sl_filter_word WORDS[] = {{"trace", SL_ENTITY_ATTRIBUTE}, {"span", SL_ENTITY_SPAN}, {"feedback", SL_ENTITY_FEEDBACK},
+		{"issue", SL_ENTITY_ISSUE}, {0}};
+	static const struct sl_filter_grammar TRACES = {ATTRIBUTES, ~0u, WORDS};
 	static const char *const COLUMNS[] = {"n", "s"}, *const DATASETS[] = {"a", "b", "c"};
 	static const struct sl_filter_tables TABLES = {.attributes = COLUMNS, .metric = "m ", .param = "p ", .tag = "t ", .dataset = "d",
 		.datasets = DATASETS};
@@ -27,5 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		assert(sql.text.failed || (!strchr(sql.text.data, '\'') && !strchr(sql.text.data, '"')));
 	}
 	sl_order_parse(texts, 1, &GRAMMAR, arena, order, &err);
+	sl_filter_parse(text, &TRACES, arena, &filter, &err);
 	return 0;
 }

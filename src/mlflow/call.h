@@ -30,6 +30,7 @@ struct sl_ml_call {
 	struct sl_buf out;             /* the answer's JSON */
 	struct sl_error error;
 	const char *error_code;        /* MLflow's, when the error's own code says too little; a literal */
+	const char *answer_type;       /* of the answer, when it is not the route's; a literal. An empty one then stays empty */
 	int status;                    /* of an error, when it is not the usual one of its code; 0 */
 	void *own;                     /* of a handler of kind OWN */
 	/* Of call.c. */

@@ -18,8 +18,9 @@
  *   READ   at once, on the loop, over a handle that sees what is committed: point look-ups of microseconds
  *   SLOW   likewise on a pool thread: what walks
  *   WRITE  on the loop in the transaction that all writes of this turn share; answered when that is on disk
+ *   RAW    as WRITE, with a body of any type, which the handler reads itself
  *   OWN    start() has the request before its body and answers by itself: streams; `handler`, if any, is for sl_mlflow_write */
-enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_OWN };
+enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_RAW, SL_ML_OWN };
 
 /* 0 with call->out filled (empty counts as {}), or an error. */
 typedef int sl_ml_handler(struct sl_ml_call *call, struct sl_error *err);
@@ -41,6 +42,8 @@ extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[]
 	sl_ml_routes_search[];
 extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[],
 	sl_ml_routes_logged[], sl_ml_routes_registered[], sl_ml_routes_versions[];
+extern const struct sl_ml_route sl_ml_routes_traces[], sl_ml_routes_trace_get[], sl_ml_routes_traces_v2[], sl_ml_routes_assessments[],
+	sl_ml_routes_otlp[];
 
 /* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,

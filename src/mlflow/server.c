@@ -41,6 +41,7 @@ struct sl_mlflow {
 };
 
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow) { return &mlflow->options; }
+struct sl_loop *sl_mlflow_loop(const struct sl_mlflow *mlflow) { return mlflow->loop; }
 struct sl_http_server *sl_mlflow_http(struct sl_mlflow *mlflow) { return mlflow->http; }
 struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow) { return mlflow->adopter; }
 bool sl_mlflow_is_path(const char *path) { return sl_ml_is_path(path); }
@@ -66,14 +67,14 @@ void sl_mlflow_answer(struct sl_ml_call *call)
 {
 	struct sl_http_request *request = call->request;
 	struct sl_error err = {0};
-	const char *type = call->route->content_type ? call->route->content_type : JSON;
+	const char *type = call->answer_type ? call->answer_type : call->route->content_type ? call->route->content_type : JSON;
 	if (sl_buf_check(&call->out, "the answer", &err)) {
 		sl_mlflow_refuse(call, &err);
 		return;
 	}
-	bool empty = call->out.len == 0;
+	bool empty = call->out.len == 0 && !call->answer_type;
 	sl_http_respond(request, &(struct sl_http_response){.status = 200, .content_type = type,
-		.body = empty ? "{}" : call->out.data, .body_len = empty ? 2 : call->out.len});
+		.body = empty ? "{}" : sl_buf_cstr(&call->out), .body_len = empty ? 2 : call->out.len});
 	sl_mlflow_call_free(call);
 }
 
@@ -347,12 +348,12 @@ static void on_request(void *context, struct sl_http_request *request)
 	(void)context;
 	if (call->route->kind == SL_ML_OWN) /* it has the request already, and wants no body */
 		return;
-	int rc = sl_ml_call_read(call, &call->error);
+	int rc = call->route->kind == SL_ML_RAW ? 0 : sl_ml_call_read(call, &call->error);
 	if (!rc && call->route->kind == SL_ML_SLOW)
 		rc = sl_mlflow_work(call, slow_work, slow_done, &call->error);
 	if (rc)
 		sl_mlflow_refuse(call, &call->error);
-	else if (call->route->kind == SL_ML_WRITE)
+	else if (call->route->kind == SL_ML_WRITE || call->route->kind == SL_ML_RAW)
 		write_call(call);
 	else if (call->route->kind == SL_ML_READ)
 		read_call(call);

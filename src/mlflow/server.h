@@ -45,6 +45,7 @@ struct sl_ml_adopter;
 struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow);
 
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow);
+struct sl_loop *sl_mlflow_loop(const struct sl_mlflow *mlflow);
 /* A call of kind OWN that has finished its request. */
 void sl_mlflow_call_free(struct sl_ml_call *call);
 /* Answers with call->out and frees the call; for handlers of kind OWN. */

@@ -3,11 +3,11 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/inflate.h"
 
 enum { PREFIX_BYTES = 5, STATUS_TEXT_MAX = 2048, EXPIRE_EVERY_MS = 100, KEEP_BYTES = 256 * 1024, HELD_OPEN = 1 };
 
@@ -280,28 +280,10 @@ static void on_begin(void *context, struct sl_h2_stream *stream)
 
 /* ---- messages ---- */
 
-/* One gzip member into server->plain. */
 static int inflate_message(struct sl_grpc_server *server, const void *data, size_t len, struct sl_error *err)
 {
-	enum { PIECE = 64 * 1024, GZIP = 16 };
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)len};
 	sl_buf_clear(&server->plain);
-	if (inflateInit2(&z, MAX_WBITS + GZIP) != Z_OK)
-		return sl_fail_memory(err);
-	int z_rc = Z_OK;
-	while (z_rc == Z_OK) {
-		char *room = sl_buf_reserve(&server->plain, PIECE);
-		if (!room)
-			break;
-		z.next_out = (Bytef *)room;
-		z.avail_out = PIECE;
-		z_rc = inflate(&z, Z_NO_FLUSH);
-		server->plain.len += PIECE - z.avail_out;
-	}
-	inflateEnd(&z);
-	if (server->plain.failed)
-		return sl_buf_check(&server->plain, "the decompressed message", err);
-	return z_rc == Z_STREAM_END && !z.avail_in ? 0 : sl_fail(err, SL_E_INVALID, "the message is not gzip");
+	return sl_net_inflate(SL_INFLATE_GZIP, data, len, &server->plain, err);
 }
 
 /* A complete message. False: the call is over. */

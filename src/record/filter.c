@@ -41,16 +41,16 @@ static int fail_clause(struct parser *p, const char *from)
 
 /* ---- names ---------------------------------------------------------------------------------------------------------- */
 
-static const struct { const char *word; enum sl_filter_entity entity; } ENTITIES[] = {
+static const struct sl_filter_word WORDS[] = {
 	{"metric", SL_ENTITY_METRIC}, {"metrics", SL_ENTITY_METRIC}, {"param", SL_ENTITY_PARAM}, {"params", SL_ENTITY_PARAM},
 	{"parameter", SL_ENTITY_PARAM}, {"parameters", SL_ENTITY_PARAM}, {"tag", SL_ENTITY_TAG}, {"tags", SL_ENTITY_TAG},
 	{"attribute", SL_ENTITY_ATTRIBUTE}, {"attributes", SL_ENTITY_ATTRIBUTE}, {"attr", SL_ENTITY_ATTRIBUTE},
-	{"run", SL_ENTITY_ATTRIBUTE}, {"dataset", SL_ENTITY_DATASET}, {"datasets", SL_ENTITY_DATASET}};
+	{"run", SL_ENTITY_ATTRIBUTE}, {"dataset", SL_ENTITY_DATASET}, {"datasets", SL_ENTITY_DATASET}, {0}};
 
-static const char *entity_name(enum sl_filter_entity entity)
+static const char *entity_name(const struct sl_filter_grammar *grammar, enum sl_filter_entity entity)
 {
-	static const char *const NAMES[] = {"attribute", "metric", "parameter", "tag", "dataset"};
-	return NAMES[entity];
+	static const char *const NAMES[] = {"attribute", "metric", "parameter", "tag", "dataset", "span", "feedback", "expectation", "issue"};
+	return grammar->words && entity == SL_ENTITY_PARAM ? "request_metadata" : NAMES[entity];
 }
 
 /* A word, or whatever stands in backticks or double quotes; NULL when there is neither. */
@@ -72,14 +72,14 @@ static const char *take_part(struct parser *p, bool dots)
 
 static int find_entity(struct parser *p, const char *word, enum sl_filter_entity *ret)
 {
-	for (size_t i = 0; i < SL_ARRAY_LEN(ENTITIES); i++)
-		if (strcmp(ENTITIES[i].word, word) == 0 &&
-			(ENTITIES[i].entity == SL_ENTITY_ATTRIBUTE || (p->grammar->entities & 1u << ENTITIES[i].entity))) {
-			*ret = ENTITIES[i].entity;
+	for (const struct sl_filter_word *w = p->grammar->words ? p->grammar->words : WORDS; w->word; w++)
+		if (strcmp(w->word, word) == 0 && (w->entity == SL_ENTITY_ATTRIBUTE || (p->grammar->entities & 1u << w->entity))) {
+			*ret = w->entity;
 			return 0;
 		}
-	return sl_fail(p->err, SL_E_INVALID,
-		"Invalid entity type '%.100s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", word);
+	return sl_fail(p->err, SL_E_INVALID, "Invalid entity type '%.100s'. Valid values are [%s]", word, p->grammar->words
+		? "'attribute', 'trace', 'tag', 'request_metadata', 'span', 'feedback', 'expectation', 'issue'"
+		: "'metric', 'parameter', 'tag', 'attribute', 'dataset'");
 }
 
 static const struct sl_filter_attribute DATASET[] = {{"name", 0, false}, {"digest", 1, false}, {"context", 2, false}, {0}};
@@ -101,7 +101,36 @@ static int find_attribute(struct parser *p, enum sl_filter_entity entity, const 
 		key, valid);
 }
 
+/* "attributes.<name>", where the name may stand in backticks, or one of a span's own keys. */
+static int find_span_key(struct parser *p, const char *key, const char **ret_key, int *ret)
+{
+	static const char *const KEYS[] = {"name", "type", "status", "content"};
+	static const char BEFORE[] = "attributes.";
+	for (size_t i = 0; i < SL_ARRAY_LEN(KEYS); i++)
+		if (strcmp(KEYS[i], key) == 0) {
+			*ret = (int)i;
+			return 0;
+		}
+	if (strncmp(key, BEFORE, sizeof BEFORE - 1) != 0)
+		return sl_fail(p->err, SL_E_INVALID, "Invalid span attribute '%.200s'. Supported attributes: name, status, type, "
+			"attributes.<attribute_name>.", key);
+	*ret = SL_SPAN_ATTRIBUTE;
+	*ret_key = key[sizeof BEFORE - 1] ? key + sizeof BEFORE - 1 : take_part(p, true);
+	return *ret_key ? 0 : sl_fail(p->err, SL_E_INVALID, "Span attribute name cannot be empty after 'attributes.'");
+}
+
 struct name { enum sl_filter_entity entity; int attribute; const char *key; bool numeric; };
+
+static int find_key(struct parser *p, struct name *name)
+{
+	if (name->entity == SL_ENTITY_SPAN)
+		return find_span_key(p, name->key, &name->key, &name->attribute);
+	if (name->entity == SL_ENTITY_ISSUE && strcmp(name->key, "id") != 0)
+		return sl_fail(p->err, SL_E_INVALID, "Invalid issue attribute '%.200s'. Supported attributes: id", name->key);
+	if (name->entity == SL_ENTITY_ATTRIBUTE || name->entity == SL_ENTITY_DATASET)
+		return find_attribute(p, name->entity, name->key, &name->attribute, &name->numeric);
+	return 0;
+}
 
 static int take_name(struct parser *p, struct name *ret)
 {
@@ -119,9 +148,7 @@ static int take_name(struct parser *p, struct name *ret)
 			return rc;
 	}
 	ret->numeric = ret->entity == SL_ENTITY_METRIC;
-	if (ret->entity != SL_ENTITY_ATTRIBUTE && ret->entity != SL_ENTITY_DATASET)
-		return 0;
-	return find_attribute(p, ret->entity, ret->key, &ret->attribute, &ret->numeric);
+	return find_key(p, ret);
 }
 
 /* ---- operators and values ------------------------------------------------------------------------------------------- */
@@ -135,6 +162,23 @@ static int fail_operator(struct parser *p, const struct sl_filter *f, const char
 	return sl_fail(p->err, SL_E_INVALID, "Invalid comparator '%.*s' not one of '{%s}", (int)(len < 20 ? len : 20), word, valid);
 }
 
+static bool is_assessment(const struct sl_filter *f)
+{
+	return f->entity == SL_ENTITY_FEEDBACK || f->entity == SL_ENTITY_EXPECTATION;
+}
+
+/* What may be missing, so that asking for that makes sense. */
+static bool may_be_null(const struct sl_filter *f)
+{
+	return f->entity == SL_ENTITY_PARAM || f->entity == SL_ENTITY_TAG || is_assessment(f);
+}
+
+/* An assessment is a number when it is compared as one. */
+static bool is_operator_of(const struct sl_filter *f, enum sl_filter_op op)
+{
+	return f->numeric || op == SL_OP_EQ || op == SL_OP_NE || is_assessment(f);
+}
+
 static int take_symbol(struct parser *p, struct sl_filter *f)
 {
 	static const struct { const char *symbol; enum sl_filter_op op; } SYMBOLS[] = {
@@ -146,8 +190,9 @@ static int take_symbol(struct parser *p, struct sl_filter *f)
 		return sl_fail(p->err, SL_E_INVALID, "Invalid comparison clause. Expected comparison found '%.100s'", symbol);
 	for (size_t i = 0; i < SL_ARRAY_LEN(SYMBOLS); i++)
 		if (strlen(SYMBOLS[i].symbol) == len && strncmp(SYMBOLS[i].symbol, symbol, len) == 0 &&
-			(f->numeric || SYMBOLS[i].op == SL_OP_EQ || SYMBOLS[i].op == SL_OP_NE)) {
+			is_operator_of(f, SYMBOLS[i].op)) {
 			f->op = SYMBOLS[i].op;
+			f->numeric |= f->op != SL_OP_EQ && f->op != SL_OP_NE;
 			return 0;
 		}
 	return fail_operator(p, f, symbol, len);
@@ -172,9 +217,11 @@ static int take_operator(struct parser *p, struct sl_filter *f)
 		if (!take_word(p, "NULL"))
 			return fail_clause(p, from);
 		f->op = no ? SL_OP_NOT_NULL : SL_OP_NULL;
-		if (f->entity != SL_ENTITY_PARAM && f->entity != SL_ENTITY_TAG)
+		if (!may_be_null(f))
 			return sl_fail(p->err, SL_E_INVALID, "IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' "
-				"'%.200s'", entity_name(f->entity), f->key);
+				"'%.200s'", entity_name(p->grammar, f->entity), f->key);
+	} else if (take_word(p, "RLIKE")) {
+		return fail_operator(p, f, from, 5);
 	} else {
 		return take_symbol(p, f);
 	}
@@ -207,6 +254,9 @@ static int fail_value(struct parser *p, const struct sl_filter *f)
 	int shown = (int)(len < 100 ? len : 100);
 	if (f->entity == SL_ENTITY_METRIC)
 		return sl_fail(p->err, SL_E_INVALID, "Expected numeric value type for metric. Found %.*s", shown, p->at);
+	if (f->numeric && is_assessment(f))
+		return sl_fail(p->err, SL_E_INVALID, "Expected a numeric value for %s. Got value %.*s", entity_name(p->grammar, f->entity),
+			shown, p->at);
 	if (f->numeric)
 		return sl_fail(p->err, SL_E_INVALID, "Expected numeric value type for numeric attribute: %.100s. Found %.*s", f->key, shown,
 			p->at);
@@ -215,7 +265,7 @@ static int fail_value(struct parser *p, const struct sl_filter *f)
 	if (f->entity == SL_ENTITY_DATASET)
 		return sl_fail(p->err, SL_E_INVALID, "Expected a quoted string value for dataset attributes. Got value %.*s", shown, p->at);
 	return sl_fail(p->err, SL_E_INVALID, "Expected a quoted string value for %s (e.g. 'my-value'). Got value %.*s",
-		entity_name(f->entity), shown, p->at);
+		entity_name(p->grammar, f->entity), shown, p->at);
 }
 
 static int take_number(struct parser *p, struct sl_filter *f)

@@ -6,7 +6,8 @@
  *     op         := > >= = != < <= LIKE ILIKE
  *
  * A key may stand in backticks or double quotes; without an entity it is an attribute. Texts stand in single or double quotes, a
- * quote inside is doubled. What a key may be compared with depends on what it is; the texts of errors are MLflow's
+ * quote inside is doubled. A search may have other words for entities (traces: trace, metadata, span, feedback ...). What a key
+ * may be compared with depends on what it is; the texts of errors are MLflow's
  * (mlflow/utils/search_utils.py). Limits: SL_FILTER_*.
  */
 #ifndef SL_RECORD_FILTER_H
@@ -28,7 +29,12 @@ enum {
 	SL_ORDER_KEYS_MAX = 8,
 };
 
-enum sl_filter_entity { SL_ENTITY_ATTRIBUTE, SL_ENTITY_METRIC, SL_ENTITY_PARAM, SL_ENTITY_TAG, SL_ENTITY_DATASET };
+enum sl_filter_entity {
+	SL_ENTITY_ATTRIBUTE, SL_ENTITY_METRIC, SL_ENTITY_PARAM, SL_ENTITY_TAG, SL_ENTITY_DATASET,
+	SL_ENTITY_SPAN, SL_ENTITY_FEEDBACK, SL_ENTITY_EXPECTATION, SL_ENTITY_ISSUE, /* of traces only */
+};
+/* Numbers of a span's keys; behind "attributes." any name may stand, which is then the key. */
+enum sl_filter_span { SL_SPAN_NAME, SL_SPAN_TYPE, SL_SPAN_STATUS, SL_SPAN_CONTENT, SL_SPAN_ATTRIBUTE };
 enum sl_filter_op {
 	SL_OP_EQ, SL_OP_NE, SL_OP_LT, SL_OP_LE, SL_OP_GT, SL_OP_GE, SL_OP_LIKE, SL_OP_ILIKE, SL_OP_IN, SL_OP_NOT_IN, SL_OP_NULL,
 	SL_OP_NOT_NULL
@@ -36,9 +42,11 @@ enum sl_filter_op {
 
 /* What a search knows. An alias has the number of what it stands for. */
 struct sl_filter_attribute { const char *name; int number; bool numeric; };
+struct sl_filter_word { const char *word; enum sl_filter_entity entity; };
 struct sl_filter_grammar {
 	const struct sl_filter_attribute *attributes; /* ends with a NULL name */
 	unsigned entities;                            /* bits 1 << enum sl_filter_entity besides attributes */
+	const struct sl_filter_word *words;           /* instead of those above, ends with a NULL word; NULL: those above */
 };
 
 struct sl_filter {

@@ -1,5 +1,6 @@
 #include "record/filter_sql.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,8 +76,8 @@ static void add_list(const struct sl_filter *f, const struct sl_filter_tables *t
 	sl_select_add(sql, ")");
 }
 
-/* "<column> <op> <value>" */
-static void add_condition(const struct sl_filter *f, const struct sl_filter_tables *tables, struct sl_select *sql, const char *column)
+void sl_filter_condition_sql(const struct sl_filter *f, const struct sl_filter_tables *tables, struct sl_select *sql,
+	const char *column)
 {
 	static const char *const SIGNS[] = {" = ", " <> ", " < ", " <= ", " > ", " >= "};
 	sl_select_add(sql, column);
@@ -104,7 +105,7 @@ static void add_keyed(const struct sl_filter *f, const struct sl_filter_tables *
 	sl_select_text(sql, f->key);
 	if (f->op != SL_OP_NULL && f->op != SL_OP_NOT_NULL) {
 		sl_select_add(sql, " AND (");
-		add_condition(f, tables, sql, "value");
+		sl_filter_condition_sql(f, tables, sql, "value");
 		sl_select_add(sql, f->entity == SL_ENTITY_METRIC && f->op == SL_OP_NE ? " OR value IS NULL)" : ")"); /* a NaN differs */
 	}
 	sl_select_add(sql, ")");
@@ -113,7 +114,7 @@ static void add_keyed(const struct sl_filter *f, const struct sl_filter_tables *
 static void add_comparison(const struct sl_filter *f, const struct sl_filter_tables *tables, struct sl_select *sql)
 {
 	switch (f->entity) {
-	case SL_ENTITY_ATTRIBUTE: add_condition(f, tables, sql, tables->attributes[f->attribute]); break;
+	case SL_ENTITY_ATTRIBUTE: sl_filter_condition_sql(f, tables, sql, tables->attributes[f->attribute]); break;
 	case SL_ENTITY_METRIC: add_keyed(f, tables, sql, tables->metric); break;
 	case SL_ENTITY_PARAM: add_keyed(f, tables, sql, tables->param); break;
 	case SL_ENTITY_TAG: add_keyed(f, tables, sql, tables->tag); break;
@@ -121,15 +122,18 @@ static void add_comparison(const struct sl_filter *f, const struct sl_filter_tab
 		sl_select_add(sql, "EXISTS (");
 		sl_select_add(sql, tables->dataset);
 		sl_select_add(sql, " AND ");
-		add_condition(f, tables, sql, tables->datasets[f->attribute]);
+		sl_filter_condition_sql(f, tables, sql, tables->datasets[f->attribute]);
 		sl_select_add(sql, ")");
 		break;
+	case SL_ENTITY_SPAN: case SL_ENTITY_FEEDBACK: case SL_ENTITY_EXPECTATION: case SL_ENTITY_ISSUE: assert(false); /* tables->own */
 	}
 }
 
 void sl_filter_sql(const struct sl_filter *filter, const struct sl_filter_tables *tables, struct sl_select *sql)
 {
 	if (filter->type == SL_FILTER_COMPARE) {
+		if (tables->own && tables->own(filter, tables, sql))
+			return;
 		add_comparison(filter, tables, sql);
 		return;
 	}

@@ -33,7 +33,12 @@ struct sl_filter_tables {
 	const char *const *datasets;   /* name, digest, context: expressions inside that */
 	/* Optional: the stored form of a text that an attribute is compared with. */
 	const char *(*stored)(struct sl_arena *arena, int attribute, const char *text);
+	/* Optional: writes a comparison in its own way; false: it is one like others. Needed for the entities of traces. */
+	bool (*own)(const struct sl_filter *filter, const struct sl_filter_tables *tables, struct sl_select *sql);
 };
 void sl_filter_sql(const struct sl_filter *filter, const struct sl_filter_tables *tables, struct sl_select *sql);
+/* "<column> <op> <value>" of a comparison that is not IS [NOT] NULL. */
+void sl_filter_condition_sql(const struct sl_filter *filter, const struct sl_filter_tables *tables, struct sl_select *sql,
+	const char *column);
 
 #endif

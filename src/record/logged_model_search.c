@@ -12,7 +12,7 @@ static const struct sl_filter_attribute ATTRIBUTES[] = {
 	{"source_run_id", SOURCE_RUN_ID, false}, {"creation_timestamp", CREATED, true}, {"creation_time", CREATED, true},
 	{"last_updated_timestamp", UPDATED, true}, {"last_updated_time", UPDATED, true}, {"experiment_id", EXPERIMENT, false}, {0}};
 static const struct sl_filter_grammar GRAMMAR = {
-	ATTRIBUTES, 1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG};
+	.attributes = ATTRIBUTES, .entities = 1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG};
 /* A status is stored as protobuf names it, and asked for by its short name. */
 static const char *const COLUMNS[] = {"m.name", "m.id", "m.model_type", "substr(m.status, 14)", "m.run", "m.created_ms", "m.updated_ms",
 	"CAST(m.experiment AS TEXT)"};

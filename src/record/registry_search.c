@@ -15,7 +15,7 @@ enum { MODEL_NAME, MODEL_CREATED, MODEL_UPDATED, MODEL_IS_PROMPT };
 static const struct sl_filter_attribute MODEL_ATTRIBUTES[] = {
 	{"name", MODEL_NAME, false}, {"creation_timestamp", MODEL_CREATED, true}, {"last_updated_timestamp", MODEL_UPDATED, true},
 	{"timestamp", MODEL_UPDATED, true}, {0}};
-static const struct sl_filter_grammar MODEL_GRAMMAR = {MODEL_ATTRIBUTES, 1u << SL_ENTITY_TAG};
+static const struct sl_filter_grammar MODEL_GRAMMAR = {.attributes = MODEL_ATTRIBUTES, .entities = 1u << SL_ENTITY_TAG};
 static const char *const MODEL_COLUMNS[] = {"m.name", "m.created_ms", "m.updated_ms", IS_PROMPT("1", "m.num")};
 static const struct sl_filter_tables MODEL_TABLES = {
 	.attributes = MODEL_COLUMNS, .tag = "SELECT 1 FROM reg_pair WHERE kind = 1 AND owner = m.num AND name = "};
@@ -29,7 +29,7 @@ enum { NAME, VERSION, RUN_ID, SOURCE_PATH, CREATED, UPDATED, STAGE, VERSION_IS_P
 static const struct sl_filter_attribute ATTRIBUTES[] = {
 	{"name", NAME, false}, {"version_number", VERSION, true}, {"run_id", RUN_ID, false}, {"source_path", SOURCE_PATH, false},
 	{"creation_timestamp", CREATED, true}, {"last_updated_timestamp", UPDATED, true}, {"current_stage", STAGE, false}, {0}};
-static const struct sl_filter_grammar GRAMMAR = {ATTRIBUTES, 1u << SL_ENTITY_TAG};
+static const struct sl_filter_grammar GRAMMAR = {.attributes = ATTRIBUTES, .entities = 1u << SL_ENTITY_TAG};
 static const char *const COLUMNS[] = {"m.name", "v.version", "v.run", "v.source", "v.created_ms", "v.updated_ms", "v.stage",
 	IS_PROMPT("2", "v.num")};
 static const struct sl_filter_tables TABLES = {

@@ -19,8 +19,8 @@ static const struct sl_filter_attribute ATTRIBUTES[] = {
 	{"artifact_uri", ARTIFACT_URI, false}, {"start_time", START_TIME, true}, {"end_time", END_TIME, true},
 	{"created", START_TIME, true}, {"Created", START_TIME, true}, {"run name", RUN_NAME, false}, {"Run name", RUN_NAME, false},
 	{"Run Name", RUN_NAME, false}, {0}};
-static const struct sl_filter_grammar GRAMMAR = {ATTRIBUTES,
-	1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG | 1u << SL_ENTITY_DATASET};
+static const struct sl_filter_grammar GRAMMAR = {.attributes = ATTRIBUTES,
+	.entities = 1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG | 1u << SL_ENTITY_DATASET};
 static const char *const COLUMNS[] = {
 	[RUN_ID] = "r.id", [RUN_NAME] = "r.name", [USER_ID] = "r.user_name", [STATUS] = "r.status",
 	[ARTIFACT_URI] = "r.artifact_uri", [START_TIME] = "r.started_ms", [END_TIME] = "r.ended_ms"};

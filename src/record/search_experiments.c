@@ -9,7 +9,7 @@ enum { NAME, EXPERIMENT_ID, CREATION_TIME, LAST_UPDATE_TIME };
 static const struct sl_filter_attribute ATTRIBUTES[] = {
 	{"name", NAME, false}, {"experiment_id", EXPERIMENT_ID, false}, {"creation_time", CREATION_TIME, true},
 	{"last_update_time", LAST_UPDATE_TIME, true}, {0}};
-static const struct sl_filter_grammar GRAMMAR = {ATTRIBUTES, 1u << SL_ENTITY_TAG};
+static const struct sl_filter_grammar GRAMMAR = {.attributes = ATTRIBUTES, .entities = 1u << SL_ENTITY_TAG};
 static const char *const COLUMNS[] = {"e.name", "CAST(e.id AS TEXT)", "e.created_ms", "e.updated_ms"};
 static const char *const SORT_COLUMNS[] = {"e.name", "e.id", "e.created_ms", "e.updated_ms"};
 static const struct sl_filter_tables TABLES = {

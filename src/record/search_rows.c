@@ -40,11 +40,14 @@ static int set_sort(struct finding *f, struct sl_error *err)
 	for (size_t i = 0; i < f->order_count; i++) {
 		struct sl_sort_key *key = &f->sort.keys[i];
 		key->descending = f->order[i].descending;
-		if (f->order[i].entity == SL_ENTITY_ATTRIBUTE) {
+		bool attribute = f->order[i].entity == SL_ENTITY_ATTRIBUTE;
+		if (attribute) {
 			key->value_sql = f->rows->sort_columns[f->order[i].attribute];
-			continue;
+			key->class_sql = f->rows->sort_classes ? f->rows->sort_classes[f->order[i].attribute] : NULL;
 		}
-		if (!values_of(f, &f->order[i])->select)
+		if (attribute && key->value_sql)
+			continue;
+		if (attribute || !values_of(f, &f->order[i])->select)
 			return sl_fail(err, SL_E_INVALID, "Invalid order_by: '%.250s' is nothing that this can be ordered by", f->order[i].key);
 		key->value_sql = sl_arena_printf(f->arena, "o%zu.value", i);
 		key->class_sql = sl_arena_printf(f->arena, "CASE WHEN o%zu.owner IS NULL THEN 2 WHEN o%zu.value IS NULL THEN 1 ELSE 0 END", i, i);

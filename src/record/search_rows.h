@@ -10,7 +10,8 @@ struct sl_row_values { const char *select, *group, *link; };
 struct sl_row_search {
 	const struct sl_filter_grammar *grammar;
 	const struct sl_filter_tables *tables;
-	const char *const *sort_columns;          /* by an attribute's number */
+	const char *const *sort_columns;          /* by an attribute's number; NULL in it: nothing to order by */
+	const char *const *sort_classes;          /* likewise, for columns that may be null: 0 has a value, 2 has none; NULL: none may */
 	struct sl_row_values metric, param, tag;  /* select NULL: no order by such a thing */
 	const char *from;                         /* "reg_model m" */
 	const char *last_sql, *id_sql;            /* the tail of every order */

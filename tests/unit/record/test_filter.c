@@ -10,8 +10,8 @@
 #include "record/filter_sql.h"
 
 static const struct sl_filter_attribute ATTRIBUTES[] = {{"run_name", 0, false}, {"start_time", 1, true}, {"Run name", 0, false}, {0}};
-static const struct sl_filter_grammar GRAMMAR = {ATTRIBUTES,
-	1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG | 1u << SL_ENTITY_DATASET};
+static const struct sl_filter_grammar GRAMMAR = {.attributes = ATTRIBUTES,
+	.entities = 1u << SL_ENTITY_METRIC | 1u << SL_ENTITY_PARAM | 1u << SL_ENTITY_TAG | 1u << SL_ENTITY_DATASET};
 static const char *const COLUMNS[] = {"r.name", "r.start"}, *const DATASETS[] = {"d.name", "d.digest", "i.context"};
 static const struct sl_filter_tables TABLES = {
 	.attributes = COLUMNS, .metric = "M ", .param = "P ", .tag = "T ", .dataset = "D", .datasets = DATASETS};
