@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "flow/lookups.h"
 #include "flow/plan.h"
 #include "track/model.h"
 
@@ -214,6 +215,18 @@ static int add_code(struct maker *m)
 	return rc;
 }
 
+/* A model carries the lookups of its data, so it is another one when they are. */
+static int add_lookups(struct maker *m)
+{
+	yyjson_mut_val *lookups;
+	if (m->node->action != FLOW_TRAIN)
+		return 0;
+	int rc = flow_lookups_json(m->g, (size_t)(m->node - m->g->nodes), m->doc, &lookups, m->err);
+	if (rc)
+		return sl_error_where(m->err, "sluice.yaml:%d:%d", m->node->mark.line, m->node->mark.column);
+	return !lookups || yyjson_mut_obj_add_val(m->doc, m->root, "lookups", lookups) ? 0 : sl_fail_memory(m->err);
+}
+
 static int add_engine(struct maker *m)
 {
 	static const char *const ENGINES[] = {[FLOW_INGEST] = "sql", [FLOW_SQL] = "sql", [FLOW_RUN] = NULL, [FLOW_TRAIN] = "train", [FLOW_EVALUATE] = NULL,
@@ -241,7 +254,7 @@ int flow_document_make(struct flow_graph *graph, size_t i, bool write, struct sl
 	if (!m.root || !put_text(&m, m.root, "format", "sluice.step/1") || !put_text(&m, m.root, "kind", kind_name(node->action)) ||
 	    !put_text(&m, m.root, "name", node->name) || !put_json(&m, m.root, "definition", definition))
 		return sl_fail_memory(err);
-	static int (*const PARTS[])(struct maker *m) = {add_params, add_checks, add_inputs, add_code, add_engine};
+	static int (*const PARTS[])(struct maker *m) = {add_params, add_checks, add_inputs, add_code, add_lookups, add_engine};
 	int rc = 0;
 	for (size_t k = 0; !rc && k < SL_ARRAY_LEN(PARTS); k++)
 		rc = PARTS[k](&m);

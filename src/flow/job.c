@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "data/check_past.h"
+#include "flow/lookups.h"
 #include "flow/task.h"
 #include "learn/package.h"
 
@@ -127,7 +128,9 @@ static int put_train(struct writer *w)
 		  put(w, train, "task", t->task) && put_names(w, train, "features", &t->features) && put(w, train, "options", t->options) &&
 		  yyjson_mut_obj_add_sint(w->doc, train, "rounds", t->rounds) && yyjson_mut_obj_add_sint(w->doc, train, "early_stopping", t->early_stopping) &&
 		  yyjson_mut_obj_add_sint(w->doc, train, "seed", t->seed);
-	return memory_unless(w, ok);
+	yyjson_mut_val *lookups = NULL;
+	int rc = ok ? flow_lookups_json(w->task->graph, w->task->node, w->doc, &lookups, w->err) : sl_fail_memory(w->err);
+	return rc ? rc : memory_unless(w, !lookups || yyjson_mut_obj_add_val(w->doc, train, "lookups", lookups));
 }
 
 static bool put_evaluation(struct writer *w, const struct sl_evaluate *e)

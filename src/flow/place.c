@@ -26,6 +26,6 @@ void flow_place_error(const struct sl_project *project, const struct sl_step *st
 	mark = in_place ? step->sql_mark : step->mark;
 	snprintf(err->where, sizeof err->where, "%.200s:%d:%d", file ? file + 1 : project->file, mark.line, mark.column);
 	/* Whether the text is quoted, folded or indented there is not known any more, so its own lines are counted. */
-	if (in_place)
+	if (in_place && !step->lookup)
 		sl_error_context(err, "at %d:%d of its SQL", inner.line, inner.column);
 }

@@ -255,6 +255,18 @@ static int add_scores(struct worker *w, const struct sl_scores *scores)
 	return ok ? 0 : sl_fail_memory(w->err);
 }
 
+static int read_lookups(struct worker *w, yyjson_val *list, struct sl_train_request *request)
+{
+	struct sl_lookup *lookups = sl_arena_array(w->arena, yyjson_arr_size(list) + 1, sizeof *lookups);
+	yyjson_val *one;
+	size_t i, max;
+	int rc = lookups ? 0 : sl_fail_memory(w->err);
+	yyjson_arr_foreach(list, i, max, one)
+		rc = rc ? rc : sl_lookup_parse(one, w->arena, &lookups[request->lookup_count++], w->err);
+	request->lookups = lookups;
+	return rc;
+}
+
 static int run_train(struct worker *w)
 {
 	yyjson_val *t = yyjson_obj_get(w->job, "train");
@@ -267,6 +279,7 @@ static int run_train(struct worker *w)
 	struct sl_train_result result;
 	int rc = read_names(w, yyjson_obj_get(t, "features"), &spec.features);
 	rc = rc ? rc : find_table(w, spec.data, &request.table);
+	rc = rc ? rc : read_lookups(w, yyjson_obj_get(t, "lookups"), &request);
 	rc = rc ? rc : sl_learn_train(&request, &result, w->err);
 	return rc ? rc : add_scores(w, &result.scores);
 }

@@ -66,6 +66,9 @@ static bool add_parts(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct sl
 		  yyjson_mut_obj_add_uint(doc, output, "size", package->output_count) && add_target(doc, root, package);
 	for (size_t i = 0; ok && i < package->feature_count; i++)
 		ok = add_input(doc, inputs, &package->features[i]);
+	yyjson_mut_val *lookups = ok && package->lookup_count ? yyjson_mut_obj_add_arr(doc, root, "lookups") : NULL;
+	for (size_t i = 0; ok && i < package->lookup_count; i++)
+		ok = yyjson_mut_arr_append(lookups, sl_lookup_json(doc, &package->lookups[i]));
 	return ok;
 }
 
@@ -196,6 +199,23 @@ static int read_model(yyjson_val *root, struct sl_arena *arena, struct sl_packag
 	return 0;
 }
 
+/* Absent in packages of models without any. */
+static int read_lookups(yyjson_val *list, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
+{
+	if (list && (!yyjson_is_arr(list) || yyjson_arr_size(list) > SL_LOOKUPS_MAX))
+		return wrong(err, "the list of lookups is none or too long");
+	ret->lookups = sl_arena_array(arena, yyjson_arr_size(list) + 1, sizeof *ret->lookups);
+	if (!ret->lookups)
+		return sl_fail_memory(err);
+	yyjson_arr_iter it = yyjson_arr_iter_with(list);
+	for (yyjson_val *item; (item = yyjson_arr_iter_next(&it));) {
+		int rc = sl_lookup_parse(item, arena, &ret->lookups[ret->lookup_count++], err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int read_manifest(yyjson_val *root, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
 {
 	*ret = (struct sl_package){.threshold = sl_json_num(root, "threshold", NAN)};
@@ -206,7 +226,8 @@ static int read_manifest(yyjson_val *root, struct sl_arena *arena, struct sl_pac
 		return wrong(err, "the task or the threshold is missing or not known");
 	ret->task = (enum sl_task)task;
 	if ((rc = read_inputs(yyjson_obj_get(root, "inputs"), arena, ret, err)) ||
-	    (rc = read_target(yyjson_obj_get(root, "target"), arena, ret, err)) || (rc = read_model(root, arena, ret, err)))
+	    (rc = read_target(yyjson_obj_get(root, "target"), arena, ret, err)) || (rc = read_model(root, arena, ret, err)) ||
+	    (rc = read_lookups(yyjson_obj_get(root, "lookups"), arena, ret, err)))
 		return rc;
 	struct sl_buf training SL_CLEANUP(sl_buf_done) = SL_BUF_INIT(SL_PACKAGE_MAX_BYTES);
 	yyjson_val *facts = yyjson_obj_get(root, "training");

@@ -10,6 +10,7 @@
 #include "learn/reference.h"
 #include "port/infer.h"
 #include "port/object.h"
+#include "project/lookup.h"
 
 enum { SL_FEATURES_MAX = 10000, SL_CLASSES_MAX = 1000, SL_PACKAGE_MAX_BYTES = 256 << 20 };
 
@@ -33,6 +34,8 @@ struct sl_package {
 	size_t class_count;
 	bool classes_are_text; /* else they are numbers or truth values and print without quotes */
 	double threshold;      /* binary: probability from which an answer counts as classes[1] */
+	struct sl_lookup *lookups; /* joined on the way to its training data; none have the same dataset and key */
+	size_t lookup_count;
 	const char *training;  /* canonical JSON: library, options, rounds, rows, seed, metrics */
 };
 

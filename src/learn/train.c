@@ -444,6 +444,8 @@ static int write_package(const struct training *job, const struct sl_reference *
 		.class_count = job->target.class_count,
 		.classes_are_text = job->target.text,
 		.threshold = 0.5,
+		.lookups = (struct sl_lookup *)(uintptr_t)job->request->lookups, /* only written out */
+		.lookup_count = job->request->lookup_count,
 	};
 	int rc = write_training(job, &training);
 	if (rc || (rc = sl_reference_write(reference, &text, job->err)) || (rc = write_file(job, "reference.json", &text)) ||

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "learn/metrics.h"
 #include "port/sql.h"
+#include "project/lookup.h"
 #include "project/project.h"
 
 struct sl_train_request {
@@ -12,6 +13,8 @@ struct sl_train_request {
 	const struct sl_sql_table *table;  /* the data; named spec->data */
 	const struct sl_sql_param *params; /* for `where` and `validation`; ones they do not use are fine */
 	size_t param_count;
+	const struct sl_lookup *lookups; /* joined on the way to the data: the package keeps them for serving */
+	size_t lookup_count;
 	const char *out_dir;	    /* exists and is empty */
 	int threads;		    /* 0: the machine's processors */
 	uint64_t memory_bytes;	    /* of the SQL engine; 0: its default */

@@ -124,7 +124,7 @@ static int set_field(struct sl_inputs *rows, ptrdiff_t slot, size_t row, const s
 		return 0;
 	return sl_fail(err, SL_E_INVALID, "line %zu: column '%s': '%.*s' is no %s", line, rows->served->slots[slot],
 		       (int)(field->len < 40 ? field->len : 40), field->text,
-		       rows->served->package.features[slot].kind == SL_SQL_BOOL ? "truth value" : "number");
+		       sl_served_feature(rows->served, (size_t)slot)->kind == SL_SQL_BOOL ? "truth value" : "number");
 }
 
 /* Rows that the text can hold at most: its line ends; an empty line at the end is none. */

@@ -159,9 +159,9 @@ static void put_signature(struct sl_buf *out, const struct sl_served *served)
 		return;
 	}
 	if (served->matrix)
-		put_table(out, 4, served->matrix, "FP32", package->feature_count);
-	for (size_t i = 0; !served->matrix && i < package->feature_count; i++)
-		put_table(out, 4, package->features[i].name, sl_v2_datatype(&package->features[i]), 1);
+		put_table(out, 4, served->matrix, "FP32", served->column_count);
+	for (size_t i = 0; !served->matrix && i < served->column_count; i++)
+		put_table(out, 4, served->slots[i], sl_v2_datatype(sl_served_feature(served, i)), 1);
 	put_table(out, 5, package->output, "FP32", package->output_count);
 }
 

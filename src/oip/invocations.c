@@ -87,7 +87,7 @@ static int read_split(yyjson_val *split, struct sl_served *served, struct sl_are
 static int read_positions(yyjson_val *instances, struct sl_served *served, struct sl_arena *arena, struct sl_inputs *rows,
 			  struct sl_error *err)
 {
-	size_t width = served->package.feature_count;
+	size_t width = served->column_count;
 	ptrdiff_t *slots = sl_arena_array(arena, width + 1, sizeof *slots);
 	int rc = slots ? sl_inputs_begin(rows, served, yyjson_arr_size(instances), err) : sl_fail_memory(err);
 	for (size_t i = 0; !rc && i < width; i++) {

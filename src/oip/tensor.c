@@ -33,7 +33,7 @@ static int place(struct sl_tensors *tensors, size_t i, struct sl_error *err)
 {
 	struct sl_tensor *tensor = &tensors->items[i];
 	const struct sl_served *served = tensors->served;
-	size_t features = served->package.feature_count;
+	size_t features = served->column_count;
 	tensor->slot = sl_served_slot(served, tensor->name, tensor->name_len, i);
 	if (tensor->rows != tensors->items[0].rows)
 		return sl_fail(err, SL_E_INVALID, "input '%s' has %zu rows, '%s' has %zu", tensor->name, tensor->rows,

@@ -230,14 +230,13 @@ static int take_request(struct reading *reading, yyjson_val *root, struct sl_are
 /* No JSON at all: the bytes are the model's one input, of as many rows as they make; a text is one row. The answer is raw too. */
 static int read_raw_body(struct sl_tensors *tensors, const char *body, size_t len, struct sl_v2_request *ret, struct sl_error *err)
 {
-	const struct sl_package *package = &tensors->served->package;
 	const char *matrix = tensors->served->matrix;
-	if (!matrix && package->feature_count != 1)
-		return sl_fail(err, SL_E_INVALID, "a body without JSON needs a model of one input, this one has %zu",
-			       package->feature_count);
-	const char *type = matrix ? "FP32" : sl_v2_datatype(&package->features[0]);
-	struct sl_tensor input = {.name = matrix ? matrix : package->features[0].name, .type = sl_datatype_find(type, strlen(type)),
-				  .width = package->feature_count, .raw = (const unsigned char *)body, .raw_len = len};
+	size_t columns = tensors->served->column_count;
+	if (!matrix && columns != 1)
+		return sl_fail(err, SL_E_INVALID, "a body without JSON needs a model of one input, this one has %zu", columns);
+	const char *type = matrix ? "FP32" : sl_v2_datatype(sl_served_feature(tensors->served, 0));
+	struct sl_tensor input = {.name = matrix ? matrix : tensors->served->slots[0], .type = sl_datatype_find(type, strlen(type)),
+				  .width = columns, .raw = (const unsigned char *)body, .raw_len = len};
 	size_t row_bytes = input.width * input.type->bytes;
 	if (row_bytes && len % row_bytes)
 		return sl_fail(err, SL_E_INVALID, "the body is no whole number of rows of %zu bytes", row_bytes);
@@ -438,7 +437,7 @@ static void write_matrix(const struct sl_served *served, struct sl_buf *out)
 {
 	sl_buf_str(out, "{\"name\":");
 	sl_json_string(out, served->matrix, strlen(served->matrix));
-	sl_buf_printf(out, ",\"datatype\":\"FP32\",\"shape\":[-1,%zu]}", served->package.feature_count);
+	sl_buf_printf(out, ",\"datatype\":\"FP32\",\"shape\":[-1,%zu]}", served->column_count);
 }
 
 void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
@@ -456,10 +455,10 @@ void sl_v2_metadata(const struct sl_served *served, struct sl_buf *out)
 	}
 	if (served->matrix)
 		write_matrix(served, out);
-	for (size_t i = 0; !served->matrix && i < package->feature_count; i++) {
+	for (size_t i = 0; !served->matrix && i < served->column_count; i++) {
 		sl_buf_str(out, i ? ",{\"name\":" : "{\"name\":");
-		sl_json_string(out, package->features[i].name, strlen(package->features[i].name));
-		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", sl_v2_datatype(&package->features[i]));
+		sl_json_string(out, served->slots[i], served->slot_lens[i]);
+		sl_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", sl_v2_datatype(sl_served_feature(served, i)));
 	}
 	sl_buf_str(out, "],\"outputs\":[{\"name\":");
 	sl_json_string(out, package->output, strlen(package->output));

@@ -194,7 +194,7 @@ static bool take_shape(struct reader *r, struct plain_tensor *tensor)
 /* The slot of a column, or the first of the whole matrix (*ret_width columns); SL_SLOT_NONE: neither. */
 static ptrdiff_t place(struct reader *r, const struct plain_tensor *tensor, size_t *ret_width)
 {
-	size_t features = r->served->package.feature_count;
+	size_t features = r->served->column_count;
 	*ret_width = 1;
 	ptrdiff_t slot = sl_served_slot(r->served, tensor->name.at, tensor->name.len, r->tensors);
 	if (tensor->sizes[1] == 1)

@@ -131,7 +131,7 @@ static void add_step(struct sl_call *call, yyjson_mut_val *items, const struct s
 	sl_put_text(call, item, "name", step->name);
 	sl_put_text(call, item, "kind", step_kind(step->kind));
 	if (step->kind == SL_STEP_SQL)
-		sl_put_text(call, item, "code", *step->sql_path ? step->sql_path : "in place");
+		sl_put_text(call, item, "code", step->lookup ? "lookup" : *step->sql_path ? step->sql_path : "in place");
 	else if (step->kind == SL_STEP_TRAIN)
 		sl_put_text(call, item, "code", step->train.algorithm);
 	else if (step->kind == SL_STEP_RUN && step->argv.count)

@@ -136,6 +136,15 @@ int sl_prediction_find(struct sl_call *call, struct sl_store *store, const struc
 	return sl_predlog_find(store, id, call->arena, ret, endpoint, &offset, err);
 }
 
+static void put_lookups(struct sl_call *call, yyjson_mut_val *out, const struct sl_prediction *p)
+{
+	char hex[SL_HASH_HEX + 1];
+	yyjson_mut_val *lookups = p->lookup_count ? sl_put_object(call, out, "looked_up") : NULL;
+	for (size_t i = 0; i < p->lookup_count; i++)
+		sl_put_text(call, lookups, sl_arena_strndup(call->arena, p->lookups[i].dataset, p->lookups[i].dataset_len),
+			sl_hash_hex(&p->lookups[i].version, hex));
+}
+
 int sl_prediction_show(
 	struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, yyjson_mut_val *out, struct sl_error *err)
 {
@@ -156,6 +165,7 @@ int sl_prediction_show(
 		if (prediction.reason == SL_ROUTE_SHADOW)
 			sl_put_text(call, out, "shadow_of", prediction.shadow_of.text);
 	}
+	put_lookups(call, out, &prediction);
 	sl_put_time(call, out, "received", prediction.received_ms);
 	sl_put_int(call, out, "latency_us", prediction.latency_us);
 	yyjson_mut_val *rows = sl_put_array(call, out, "rows");
@@ -165,15 +175,22 @@ int sl_prediction_show(
 	return 0;
 }
 
-int sl_prediction_model(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_id *ret_id,
-	struct sl_hash *ret_package, struct sl_error *err)
+int sl_prediction_origin(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_lineage_prediction *ret,
+	struct sl_error *err)
 {
-	struct sl_prediction prediction;
+	struct sl_prediction p;
 	char endpoint[160];
-	int rc = sl_prediction_find(call, store, ref, &prediction, endpoint, err);
+	int rc = sl_prediction_find(call, store, ref, &p, endpoint, err);
 	if (rc)
 		return rc;
-	*ret_id = prediction.id;
-	*ret_package = prediction.package;
-	return 0;
+	struct sl_lineage_lookup *lookups = sl_arena_array(call->arena, p.lookup_count + 1, sizeof *lookups);
+	*ret = (struct sl_lineage_prediction){.id = sl_arena_strdup(call->arena, p.id.text), .package = p.package, .lookups = lookups,
+		.lookup_count = p.lookup_count};
+	for (size_t i = 0; lookups && i < p.lookup_count; i++) {
+		lookups[i].version = p.lookups[i].version;
+		lookups[i].dataset = sl_arena_strndup(call->arena, p.lookups[i].dataset, p.lookups[i].dataset_len);
+		if (!lookups[i].dataset)
+			return sl_fail_memory(err);
+	}
+	return lookups && ret->id ? 0 : sl_fail_memory(err);
 }

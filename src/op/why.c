@@ -36,12 +36,11 @@ static int find_lineage(struct sl_call *call, struct sl_error *err)
 		return rc;
 	if (ref.kind != SL_REF_PREDICTION)
 		return sl_lineage_why(store, &ref, down, call->doc, &call->result, err);
-	struct sl_id id;
-	struct sl_hash package;
+	struct sl_lineage_prediction prediction;
 	if (down)
 		return sl_fail(err, SL_E_INVALID, "nothing is made from a prediction");
-	rc = sl_prediction_model(call, store, &ref, &id, &package, err);
-	return rc ? rc : sl_lineage_why_prediction(store, id.text, &package, call->doc, &call->result, err);
+	rc = sl_prediction_origin(call, store, &ref, &prediction, err);
+	return rc ? rc : sl_lineage_why_prediction(store, &prediction, call->doc, &call->result, err);
 }
 
 static int as_prov(struct sl_call *call, struct sl_error *err)

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "base/str.h"
+#include "project/lookup.h"
 #include "project/shape.h"
 #include "project/traffic.h"
 
@@ -159,6 +160,24 @@ static int check_models(struct names *n)
 	return rc;
 }
 
+/* Some step joins it, so that a model can have learnt from it. */
+static int check_features(struct names *n, const struct sl_endpoint *e)
+{
+	const struct sl_project *p = n->loader->project;
+	struct sl_name_list joined = {0};
+	int rc = 0;
+	for (size_t i = 0; !rc && i < p->step_count; i++)
+		if (p->steps[i].lookup)
+			rc = sl_name_list_add_new(n->loader, &joined, p->steps[i].lookup->from);
+	for (size_t f = 0; !rc && f < e->feature_count; f++) {
+		bool found = false;
+		for (size_t i = 0; i < p->step_count; i++)
+			found |= p->steps[i].lookup && sl_lookup_is(p->steps[i].lookup, e->features[f].from, &e->features[f].key);
+		rc = want(n, found, e->mark, "endpoint", e->name, "looks up", e->features[f].from, "which no step joins by that key", joined.items, joined.count);
+	}
+	return rc;
+}
+
 static int check_endpoints(struct names *n)
 {
 	const struct sl_project *p = n->loader->project;
@@ -173,6 +192,7 @@ static int check_endpoints(struct names *n)
 		for (size_t v = 1; !rc && v < e->rules->variant_count; v++)
 			rc = want(n, sl_project_model(p, e->rules->variants[v].model) != NULL, e->mark, "endpoint", e->name, "sends traffic to",
 				  e->rules->variants[v].model, "which is no model", models.items, models.count);
+		rc = rc ? rc : check_features(n, e);
 	}
 	for (size_t i = 0; !rc && i < p->monitor_count; i++)
 		rc = want(n, sl_project_endpoint(p, p->monitors[i].endpoint) != NULL, p->monitors[i].mark, "monitor", p->monitors[i].name, "watches",

@@ -148,6 +148,7 @@ struct sl_retry {
 /* So many of a resource: what a step needs, what the project has. */
 struct sl_amount { const char *name; int64_t amount; };
 
+struct sl_lookup;
 struct sl_step {
 	const char *name;              /* an instance of a step with `each`: STEP.ITEM */
 	const char *of;                /* the step that it is an instance of; "" = none */
@@ -158,6 +159,7 @@ struct sl_step {
 	size_t output_count;
 	const char *sql_path;          /* SQL: file relative to the project; "" when the text is given in place */
 	const char *sql_text;          /* SQL: the text itself, also when it came from the file */
+	const struct sl_lookup *lookup; /* SQL: what the text was made of (project/lookup.h); NULL: somebody wrote it */
 	struct sl_mark sql_mark;       /* SQL: where the text, or its file's name, stands */
 	struct sl_names argv;          /* RUN: program and arguments; a single text becomes {"/bin/sh","-c",text} */
 	struct sl_names code;          /* RUN: files that count as its code; relative arguments that name files are added by themselves */
@@ -196,6 +198,8 @@ struct sl_model {
 
 struct sl_traffic;
 enum { SL_MAX_WAIT_MS = 50 };
+/* Which of the lookups that a model was trained with its requests get. */
+struct sl_endpoint_features { const char *from; struct sl_names key; };
 struct sl_endpoint {
 	const char *name;
 	const char *model, *alias;     /* "delay@champion" -> model "delay", alias "champion"; a number is a version */
@@ -207,6 +211,8 @@ struct sl_endpoint {
 	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
 	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
 	bool explain;                  /* gives explanations to who asks */
+	struct sl_endpoint_features *features; /* columns that the server looks up */
+	size_t feature_count;
 	uint64_t retain_bytes;
 	int64_t retain_ms;
 	struct sl_mark mark;

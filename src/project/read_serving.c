@@ -91,6 +91,11 @@ static int check_traffic(struct sl_loader *loader, struct endpoint_read *read)
 	return why.hint[0] ? sl_error_hint(loader->err, "%s", why.hint) : rc;
 }
 
+static int read_features(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	return sl_read_endpoint_features(loader, node, &((struct endpoint_read *)target)->endpoint);
+}
+
 #define ENDPOINT(member) offsetof(struct endpoint_read, endpoint.member)
 static const char *const LOG[] = {"all", "none", NULL}, *const EXTRA[] = {"refuse", "ignore", NULL};
 static const struct sl_row ENDPOINT_ROWS[] = {
@@ -103,6 +108,8 @@ static const struct sl_row ENDPOINT_ROWS[] = {
 	{"time", SL_ROW_TEXT, ENDPOINT(time), .about = "request column with the event's time; the time of the request when not given"},
 	{"extra", SL_ROW_CHOICE, offsetof(struct endpoint_read, extra), .choices = EXTRA, .about = "columns the model does not know: refuse or ignore"},
 	{"explain", SL_ROW_BOOL, ENDPOINT(explain), .about = "callers may have SHAP values beside predictions; false: they are refused"},
+	{"features", SL_ROW_OTHER, .read = read_features, .shape = &sl_shape_features, .schema = "{\"type\":\"array\"}",
+	 .about = "columns that the server looks up by others: {from: DATASET, key: COLUMN}, or a list of such"},
 	{"log_hash", SL_ROW_NAMES, ENDPOINT(log_hash), .about = "columns logged as a hash"},
 	{"log_drop", SL_ROW_NAMES, ENDPOINT(log_drop), .about = "columns not logged"},
 	{"retain", SL_ROW_OTHER, .read = read_retain, .shape = &RETAIN_SHAPE, .schema = "{\"type\":\"string\"}", .about = "90d, or {time: 90d, size: 64GB}"},

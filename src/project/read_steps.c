@@ -305,6 +305,7 @@ static int each_is_read(struct sl_loader *loader, const struct sl_yaml *node, vo
 #define STEP(member) offsetof(struct sl_step, member)
 static const struct sl_row STEP_ROWS[] = {
 	{"sql", SL_ROW_OTHER, .read = read_sql, .schema = "{\"type\":\"string\"}", .about = "a .sql file or a query; its result is the dataset"},
+	{"lookup", SL_ROW_OTHER, .read = sl_read_lookup, .shape = &sl_shape_lookup, .about = "joins columns of a keyed dataset to rows, as of their time"},
 	{"run", SL_ROW_OTHER, .read = read_run, .schema = "{\"type\":[\"array\",\"string\"]}", .about = "a program with its arguments, or a text for /bin/sh"},
 	{"train", SL_ROW_OTHER, .read = read_train, .shape = &TRAIN_SHAPE, .about = "trains a model"},
 	{"evaluate", SL_ROW_OTHER, .read = read_evaluate, .shape = &EVALUATE_SHAPE, .about = "scores a model on a dataset"},
@@ -333,7 +334,7 @@ static const struct sl_row STEP_ROWS[] = {
 	 .about = "attempts after a failure: a number, or when and how"},
 };
 const struct sl_shape sl_shape_step = SL_SHAPE("a step", STEP_ROWS);
-enum { STEP_KINDS = 4, STEP_RUN_FIRST = 4, STEP_RUN_LAST = 9 }; /* rows: what it is, and what only `run` may have */
+enum { STEP_KINDS = 5, STEP_RUN_FIRST = 5, STEP_RUN_LAST = 10 }; /* rows: what it is, and what only `run` may have */
 
 static int check_step_keys(struct sl_loader *loader, const char *name, const struct sl_yaml *node)
 {
@@ -341,7 +342,7 @@ static int check_step_keys(struct sl_loader *loader, const char *name, const str
 	for (size_t i = 0; i < STEP_KINDS; i++)
 		kinds += sl_yaml_get(node, STEP_ROWS[i].name) != NULL;
 	if (kinds != 1)
-		return sl_load_fail(loader, node->mark, SL_E_INVALID, "step '%s' needs exactly one of sql, run, train, evaluate", name);
+		return sl_load_fail(loader, node->mark, SL_E_INVALID, "step '%s' needs exactly one of sql, lookup, run, train, evaluate", name);
 	for (size_t i = 0; i < node->count && !sl_yaml_get(node, "run"); i++)
 		for (size_t row = STEP_RUN_FIRST; row <= STEP_RUN_LAST; row++)
 			if (strcmp(node->entries[i].key->text, STEP_ROWS[row].name) == 0)

@@ -90,6 +90,10 @@ int sl_read_finally(struct sl_loader *loader, const struct sl_yaml *node, void *
 int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_resources(struct sl_loader *loader, const struct sl_yaml *node, void *project);
 int sl_project_check_policy(struct sl_loader *loader);
+/* Lookups (read_lookup.c). */
+extern const struct sl_shape sl_shape_lookup, sl_shape_features;
+int sl_read_lookup(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_endpoint_features(struct sl_loader *loader, const struct sl_yaml *node, struct sl_endpoint *endpoint);
 int sl_read_evaluate(struct sl_loader *loader, const struct sl_yaml *node, struct sl_evaluate *ret, bool of_model);
 
 /* Every name that a definition mentions must exist, and what is declared must be used (check_names.c). */

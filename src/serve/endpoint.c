@@ -28,9 +28,11 @@ void sl_served_unref(struct sl_served *served)
 	if (before > 1)
 		return;
 	if (served->plan)
-		sl_plan_release(served->plan); /* the engine is that of one of its versions */
+		sl_plan_release(served->plan); /* the engine and the lookups are those of one of its versions */
 	else
 		sl_infer_free(served->infer);
+	for (size_t i = 0; !served->plan && i < served->lookup_count; i++)
+		sl_lookups_give(served->lookups, served->looked_up[i].place);
 	sl_graph_free(served->graph);
 	sl_map_free(served->by_name);
 	sl_arena_free(served->arena); /* `served` itself lives in it */
@@ -52,18 +54,75 @@ static size_t extra_slot(struct sl_served *served, const char *name)
 	return add_slot(served, name);
 }
 
+bool sl_served_looks_up(const struct sl_served *served, size_t feature)
+{
+	for (size_t i = 0; i < served->lookup_count; i++)
+		for (size_t c = 0; c < served->looked_up[i].spec->columns.count; c++)
+			if (served->looked_up[i].features[c] == feature)
+				return true;
+	return false;
+}
+
+/* A key's column where it is no feature: known by how the lookup's table has it. */
+static int add_key(struct sl_served *served, const struct sl_served_lookup *lookup, size_t key, struct sl_error *err)
+{
+	size_t slot = extra_slot(served, lookup->spec->key.items[key]);
+	if (served->slot_features[slot])
+		return 0;
+	struct sl_feature *feature = sl_arena_alloc(served->arena, sizeof *feature);
+	struct sl_lookup_table *table = sl_lookups_take(served->lookups, lookup->place);
+	enum sl_sql_kind kind = sl_lookup_table_kind(table, key);
+	sl_lookup_table_unref(table);
+	if (!feature)
+		return sl_fail_memory(err);
+	*feature = (struct sl_feature){.name = served->slots[slot], .type = "", .kind = kind,
+				       .encoding = kind == SL_SQL_TEXT ? SL_ENCODE_CATEGORY : SL_ENCODE_NUMBER};
+	served->slot_features[slot] = feature;
+	return 0;
+}
+
+/* What a request gives stands first. */
+static int add_columns(struct sl_served *served, struct sl_error *err)
+{
+	size_t features = served->package.feature_count, keys = served->lookup_count * SL_LOOKUP_KEYS_MAX;
+	int rc = 0;
+	served->feature_slots = sl_arena_array(served->arena, features + 1, sizeof *served->feature_slots);
+	served->slot_features = sl_arena_array(served->arena, features + keys + 1, sizeof *served->slot_features);
+	if (!served->feature_slots || !served->slot_features)
+		return sl_fail_memory(err);
+	for (size_t f = 0; f < features; f++) {
+		if (sl_served_looks_up(served, f))
+			continue;
+		served->feature_slots[f] = add_slot(served, served->package.features[f].name);
+		served->slot_features[served->feature_slots[f]] = &served->package.features[f];
+	}
+	for (size_t i = 0; i < served->lookup_count; i++)
+		for (size_t k = 0; !rc && k < served->looked_up[i].spec->key.count; k++)
+			rc = add_key(served, &served->looked_up[i], k, err);
+	served->column_count = served->slot_count;
+	for (size_t f = 0; f < features; f++)
+		if (sl_served_looks_up(served, f))
+			served->feature_slots[f] = add_slot(served, served->package.features[f].name);
+	return rc;
+}
+
 int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err)
 {
 	const struct sl_endpoint *spec = served->spec;
-	size_t features = served->package.feature_count, most = features + 2 + more_count;
+	size_t features = served->package.feature_count, most = features + 2 + more_count + served->lookup_count * SL_LOOKUP_KEYS_MAX;
 	served->slot_count = 0;
 	served->slots = sl_arena_array(served->arena, most, sizeof *served->slots);
 	served->slot_lens = sl_arena_array(served->arena, most, sizeof *served->slot_lens);
 	served->by_name = sl_map_new(err);
 	if (!served->slots || !served->slot_lens || !served->by_name)
 		return sl_fail_memory(err);
-	for (size_t i = 0; i < features; i++)
-		add_slot(served, served->package.features[i].name);
+	if (served->lookup_count) {
+		int rc = add_columns(served, err);
+		if (rc)
+			return rc;
+	}
+	for (size_t i = 0; !served->lookup_count && i < features; i++)
+		served->column_count = add_slot(served, served->package.features[i].name) + 1;
 	served->key_slot = spec->key[0] ? extra_slot(served, spec->key) : SIZE_MAX;
 	served->time_slot = spec->time[0] ? extra_slot(served, spec->time) : SIZE_MAX;
 	for (size_t i = 0; i < more_count; i++)
@@ -105,6 +164,7 @@ int sl_serving_refresh(struct sl_serving *serving)
 	int swapped = 0;
 	if (serving->shelf)
 		return shelf_refresh(serving);
+	sl_lookups_refresh(serving->lookups);
 	for (size_t i = 0; i < serving->count; i++)
 		swapped += follow_endpoint(serving, serving->endpoints[i]);
 	return swapped;
@@ -120,6 +180,8 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 	int rc = serving->endpoints ? sl_stats_open(store->dir, &serving->stats, err) : SL_E_NO_MEMORY;
 	if (!rc)
 		rc = sl_shadow_new(&serving->shadow, err);
+	if (!rc)
+		rc = sl_lookups_new(store, &serving->lookups, err);
 	for (size_t i = 0; !rc && i < project->endpoint_count; i++) {
 		struct sl_endpoint_state *endpoint = sl_alloc(sizeof *endpoint, err);
 		if (!endpoint) {
@@ -136,7 +198,9 @@ int sl_serving_open(struct sl_store *store, const struct sl_project *project, st
 		sl_serving_close(serving);
 		return rc;
 	}
+	serving->opening = true;
 	sl_serving_refresh(serving);
+	serving->opening = false;
 	*ret = serving;
 	return 0;
 }
@@ -167,6 +231,7 @@ void sl_serving_close(struct sl_serving *serving)
 		sl_predlog_close(serving->endpoints[i]->log);
 		sl_free(serving->endpoints[i]);
 	}
+	sl_lookups_free(serving->lookups);
 	sl_stats_close(serving->stats);
 	sl_free(serving->endpoints);
 	sl_free(serving);

@@ -14,11 +14,19 @@
 #include "learn/package.h"
 #include "port/graph.h"
 #include "project/project.h"
+#include "serve/lookup.h"
 #include "serve/stats.h"
 #include "track/store.h"
 
-/* The columns that a request may give are slots: the model's features in their order, then the endpoint's key and time columns
- * where they are no features. */
+/* A lookup that a version answers with: the features that it brings. */
+struct sl_served_lookup {
+	const struct sl_lookup *spec; /* the package's */
+	size_t place;                 /* in served->lookups */
+	size_t *features;             /* per column of the lookup: the model's feature, or SIZE_MAX */
+};
+
+/* The columns that a request may give are slots: the model's features in their order but for those that are looked up, then the keys of lookups
+ * where they are no features; behind these `column_count` what is looked up, and the endpoint's key and time columns. */
 struct sl_plan;
 struct sl_served {
 	struct sl_endpoint_state *endpoint;
@@ -32,6 +40,12 @@ struct sl_served {
 	const char **slots;      /* names, slot_count */
 	size_t *slot_lens;
 	size_t slot_count;
+	size_t column_count;     /* what every request gives: the first slots */
+	size_t *feature_slots;   /* of a model with lookups: per feature; NULL: slot f is feature f. Not of a front */
+	const struct sl_feature **slot_features; /* of a model with lookups: see sl_served_feature; NULL */
+	struct sl_lookups *lookups; /* of the serving; NULL: nothing is looked up */
+	struct sl_served_lookup *looked_up;
+	size_t lookup_count;
 	size_t key_slot, time_slot; /* SIZE_MAX: none */
 	const char *matrix;      /* the metadata shows one tensor of this name, [rows, columns]; NULL: a tensor per column */
 	size_t max_rows;         /* of one request; 0: SL_INPUTS_MAX */
@@ -51,6 +65,8 @@ enum { SL_SLOT_NONE = -1 };
 /* The slot of a column, or SL_SLOT_NONE. `guess` is tried first: requests name their columns in the same order again and
  * again. */
 ptrdiff_t sl_served_slot(const struct sl_served *served, const char *name, size_t len, size_t guess);
+/* Whether the version gets this feature from a lookup, and not from the request. */
+bool sl_served_looks_up(const struct sl_served *served, size_t feature);
 /* The known column nearest to `name`, for errors; NULL when none is near. */
 const char *sl_served_nearest(const struct sl_served *served, const char *name);
 

@@ -58,6 +58,8 @@ struct sl_serving {
 	struct sl_stats *stats; /* of a project's; else NULL */
 	struct sl_store *store;
 	struct sl_shadow *shadow;
+	struct sl_lookups *lookups;  /* of a project's */
+	bool opening;                /* lookups are waited for: nothing is answered yet */
 	struct sl_endpoint_state **endpoints; /* of files: by name */
 	size_t count;
 	struct shelf *shelf;         /* NULL: the registry's */

@@ -24,6 +24,75 @@ static void set_problem(const struct sl_endpoint_state *endpoint, struct sl_erro
 		tell(endpoint, problem);
 }
 
+/* ---- lookups ---- */
+
+/* Of the version's package, the one that the endpoint names. */
+static const struct sl_lookup *find_lookup(const struct sl_package *package, const struct sl_endpoint_features *features)
+{
+	for (size_t i = 0; i < package->lookup_count; i++)
+		if (sl_lookup_is(&package->lookups[i], features->from, &features->key))
+			return &package->lookups[i];
+	return NULL;
+}
+
+/* SIZE_MAX: the model does not read it. */
+static size_t feature_of(const struct sl_package *package, const char *column)
+{
+	for (size_t f = 0; f < package->feature_count; f++)
+		if (sl_str_eq(package->features[f].name, column))
+			return f;
+	return SIZE_MAX;
+}
+
+/* The features that it brings, which must be as training had them. */
+static int match(const struct sl_served *served, struct sl_served_lookup *lookup, struct sl_error *err)
+{
+	const struct sl_lookup *spec = lookup->spec;
+	struct sl_lookup_table *table = sl_lookups_take(served->lookups, lookup->place);
+	size_t brought = 0;
+	int rc = 0;
+	for (size_t c = 0; !rc && c < spec->columns.count; c++) {
+		enum sl_sql_kind kind = sl_lookup_table_kind(table, spec->key.count + c);
+		lookup->features[c] = feature_of(&served->package, spec->columns.items[c]);
+		if (lookup->features[c] == SIZE_MAX)
+			continue;
+		brought++;
+		if (served->package.features[lookup->features[c]].kind != kind)
+			rc = sl_fail(err, SL_E_INVALID, "column '%s' of '%s' has another type than in training", spec->columns.items[c], spec->from);
+	}
+	sl_lookup_table_unref(table);
+	return rc || brought ? rc : sl_fail(err, SL_E_INVALID, "it reads no column of '%s', which the endpoint looks up", spec->from);
+}
+
+/* What fails here is tried again at every look: the dataset may come. */
+static int add_lookups(struct sl_serving *serving, struct sl_served *served, struct sl_error *err)
+{
+	const struct sl_endpoint *spec = served->spec;
+	served->lookups = spec->feature_count ? serving->lookups : NULL;
+	served->looked_up = sl_arena_array(served->arena, spec->feature_count + 1, sizeof *served->looked_up);
+	if (!served->looked_up)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < spec->feature_count; i++) {
+		struct sl_served_lookup *lookup = &served->looked_up[i];
+		lookup->spec = find_lookup(&served->package, &spec->features[i]);
+		if (!lookup->spec) {
+			sl_fail(err, SL_E_INVALID, "it was not trained with a lookup of '%s' by this key", spec->features[i].from);
+			return sl_error_hint(err, "train it again on data that a 'lookup' step has joined");
+		}
+		lookup->features = sl_arena_array(served->arena, lookup->spec->columns.count, sizeof *lookup->features);
+		if (!lookup->features)
+			return sl_fail_memory(err);
+		int rc = sl_lookups_want(served->lookups, lookup->spec, serving->opening, &lookup->place, err);
+		if (rc)
+			return rc;
+		served->lookup_count++;
+		rc = match(served, lookup, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 /* ---- one variant ---- */
 
 static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, const struct sl_model_version *version,
@@ -43,6 +112,8 @@ static int load(struct sl_serving *serving, struct sl_endpoint_state *endpoint, 
 	snprintf(served->version_text, sizeof served->version_text, "%lld", (long long)version->version);
 	served->series = sl_stats_series(serving->stats, endpoint->spec->name, served->version_text);
 	int rc = sl_package_read(serving->store->objects, &version->hash, arena, &served->package, err);
+	if (!rc)
+		rc = add_lookups(serving, served, err);
 	if (!rc)
 		rc = sl_package_load(serving->store->objects, NULL, &served->package, &served->infer, err);
 	if (!rc)
@@ -91,7 +162,8 @@ static bool follow_variant(struct sl_serving *serving, struct sl_endpoint_state 
 		return false;
 	struct sl_served *fresh = shared(endpoint->rules, &version);
 	if (!fresh && load(serving, endpoint, &version, &fresh, &err)) {
-		state->refused = version.hash;
+		/* What a lookup waits for may come: such a version is tried again. */
+		state->refused = endpoint->spec->feature_count ? (struct sl_hash){0} : version.hash;
 		sl_error_context(&err, "model '%s' version %lld cannot be served", spec->model, (long long)version.version);
 		set_problem(endpoint, &state->problem, &err);
 		return false;
@@ -253,6 +325,15 @@ static int swap(struct sl_endpoint_state *endpoint, struct sl_error *err)
 	return 1;
 }
 
+/* Why an older version of a lookup's dataset is in use. */
+static struct sl_error lookup_problem(const struct sl_served *now)
+{
+	struct sl_error problem = {0};
+	for (size_t i = 0; now && !problem.code && i < now->lookup_count; i++)
+		problem = *sl_lookups_problem(now->lookups, now->looked_up[i].place);
+	return problem;
+}
+
 int follow_endpoint(struct sl_serving *serving, struct sl_endpoint_state *endpoint)
 {
 	struct sl_error err = {0};
@@ -267,6 +348,8 @@ int follow_endpoint(struct sl_serving *serving, struct sl_endpoint_state *endpoi
 	int swapped = changed ? swap(endpoint, &err) : 0;
 	if (!err.code)
 		err = endpoint->rules->variants[0].problem;
+	if (!err.code)
+		err = lookup_problem(endpoint->now);
 	else if (endpoint->problem.code != err.code || strcmp(endpoint->problem.message, err.message) != 0)
 		tell(endpoint, &err);
 	endpoint->problem = err;

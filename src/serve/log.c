@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "serve/plan.h"
 
-enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, HAS_ROUTE = 4, COLUMN_HASHED = 1, VARINT_MOST = 10 };
+enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, HAS_ROUTE = 4, HAS_LOOKUPS = 8, COLUMN_HASHED = 1, VARINT_MOST = 10 };
 /* A cell begins with one of these. */
 enum { TAG_NULL, TAG_FALSE, TAG_TRUE, TAG_INT, TAG_DOUBLE, TAG_TEXT };
 enum { HEAD_FIXED = 2 + 4 + SL_HASH_BYTES + 8 };
@@ -76,7 +76,9 @@ static size_t cells_bound(const struct sl_cell *cells, size_t count)
 
 static size_t bound_of(const struct sl_prediction *p)
 {
-	size_t bound = HEAD_FIXED + 7 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->meant_len + p->row_count * p->output_count * sizeof(float);
+	size_t bound = HEAD_FIXED + 8 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->meant_len + p->row_count * p->output_count * sizeof(float);
+	for (size_t i = 0; i < p->lookup_count; i++)
+		bound += VARINT_MOST + p->lookups[i].dataset_len + SL_HASH_BYTES;
 	for (size_t i = 0; i < p->column_count; i++)
 		bound += 1 + VARINT_MOST + p->columns[i].name_len + cells_bound(p->columns[i].cells, p->row_count);
 	if (p->times_ms)
@@ -89,7 +91,7 @@ static size_t bound_of(const struct sl_prediction *p)
 static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p)
 {
 	*out++ = FORMAT;
-	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0) | (p->variant ? HAS_ROUTE : 0));
+	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0) | (p->variant ? HAS_ROUTE : 0) | (p->lookup_count ? HAS_LOOKUPS : 0));
 	out = put_le(out, p->latency_us, 4);
 	memcpy(out, p->package.bytes, SL_HASH_BYTES);
 	out = put_le(out + SL_HASH_BYTES, (uint64_t)p->received_ms, 8);
@@ -108,6 +110,18 @@ static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p
 		return out;
 	memcpy(out, p->shadow_of.text, SL_ID_LEN);
 	return out + SL_ID_LEN;
+}
+
+static unsigned char *put_lookups(unsigned char *out, const struct sl_prediction *p)
+{
+	if (p->lookup_count)
+		out = put_varint(out, p->lookup_count);
+	for (size_t i = 0; i < p->lookup_count; i++) {
+		out = put_bytes(out, p->lookups[i].dataset, p->lookups[i].dataset_len);
+		memcpy(out, p->lookups[i].version.bytes, SL_HASH_BYTES);
+		out += SL_HASH_BYTES;
+	}
+	return out;
 }
 
 static unsigned char *put_body(unsigned char *out, const struct sl_prediction *p)
@@ -133,12 +147,12 @@ static unsigned char *put_body(unsigned char *out, const struct sl_prediction *p
 int sl_predlog_encode(const struct sl_prediction *prediction, struct sl_buf *out, struct sl_error *err)
 {
 	assert(prediction->row_count <= SL_PREDLOG_ROWS_MAX && prediction->column_count <= SL_PREDLOG_COLUMNS_MAX &&
-	       prediction->output_count <= SL_PREDLOG_OUTPUTS_MAX);
+	       prediction->output_count <= SL_PREDLOG_OUTPUTS_MAX && prediction->lookup_count <= SL_PREDLOG_LOOKUPS_MAX);
 	size_t bound = bound_of(prediction);
 	unsigned char *start = (unsigned char *)sl_buf_reserve(out, bound);
 	if (!start)
 		return sl_buf_check(out, "a prediction's record", err);
-	size_t len = (size_t)(put_body(put_head(start, prediction), prediction) - start);
+	size_t len = (size_t)(put_body(put_lookups(put_head(start, prediction), prediction), prediction) - start);
 	assert(len <= bound);
 	out->len += len;
 	out->data[out->len] = 0;
@@ -335,6 +349,26 @@ static void get_route(struct input *in, struct sl_prediction *p)
 	in->p += in->bad ? 0 : SL_ID_LEN;
 }
 
+static int get_lookups(struct input *in, struct sl_prediction *p, struct sl_arena *arena, struct sl_error *err)
+{
+	size_t count = get_count(in, SL_PREDLOG_LOOKUPS_MAX);
+	struct sl_logged_lookup *lookups = sl_arena_array(arena, count + 1, sizeof *lookups);
+	if (!lookups)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < count && !in->bad; i++) {
+		lookups[i].dataset = get_bytes(in, &lookups[i].dataset_len);
+		if (in->bad || in->end - in->p < SL_HASH_BYTES) {
+			in->bad = true;
+			break;
+		}
+		memcpy(lookups[i].version.bytes, in->p, SL_HASH_BYTES);
+		in->p += SL_HASH_BYTES;
+	}
+	p->lookups = lookups;
+	p->lookup_count = count;
+	return 0;
+}
+
 int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, struct sl_prediction *ret, struct sl_error *err)
 {
 	struct sl_prediction p = {0};
@@ -344,7 +378,9 @@ int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, st
 	unsigned flags = get_head(&in, &p);
 	if (!in.bad && flags & HAS_ROUTE)
 		get_route(&in, &p);
-	int rc = in.bad ? 0 : get_columns(&in, &p, arena, err);
+	int rc = in.bad || !(flags & HAS_LOOKUPS) ? 0 : get_lookups(&in, &p, arena, err);
+	if (!rc && !in.bad)
+		rc = get_columns(&in, &p, arena, err);
 	if (!rc && !in.bad && flags & HAS_TIMES)
 		rc = get_times(&in, &p, arena, err);
 	if (!rc && !in.bad && flags & HAS_KEYS) {

@@ -20,6 +20,7 @@ enum {
 	SL_PREDLOG_ROWS_MAX = 100000,    /* of one record */
 	SL_PREDLOG_COLUMNS_MAX = 10000,
 	SL_PREDLOG_OUTPUTS_MAX = 1000,   /* per row */
+	SL_PREDLOG_LOOKUPS_MAX = 64,     /* of one record */
 	SL_PREDLOG_VARIANT_MAX = 300,    /* bytes of a variant's name */
 };
 
@@ -30,6 +31,9 @@ struct sl_logged_column {
 	const struct sl_cell *cells;    /* row_count */
 	bool hashed;                    /* texts are 32 hex digits of a keyed SHA-256 of what came: no encoding may be tried */
 };
+
+/* A dataset of which the answer's columns were looked up. */
+struct sl_logged_lookup { const char *dataset; size_t dataset_len; struct sl_hash version; };
 
 struct sl_prediction {
 	struct sl_id id;
@@ -48,6 +52,8 @@ struct sl_prediction {
 	unsigned reason;                /* enum sl_route_reason (serve/plan.h) */
 	const char *meant;              /* SL_ROUTE_FALLBACK: the variant that should have answered */
 	size_t meant_len;
+	const struct sl_logged_lookup *lookups;
+	size_t lookup_count;            /* at most SL_PREDLOG_LOOKUPS_MAX */
 	struct sl_id shadow_of;         /* SL_ROUTE_SHADOW: the prediction that was answered */
 };
 

@@ -25,7 +25,7 @@ static size_t most_extras(const struct sl_plan *plan)
 		most += sl_predicate_column_count(plan->rules->segments[i].when);
 	for (size_t i = 0; i < plan->count; i++)
 		if (plan->variants[i].served)
-			most += plan->variants[i].served->package.feature_count;
+			most += plan->variants[i].served->package.feature_count + plan->variants[i].served->column_count;
 	return most;
 }
 
@@ -41,6 +41,8 @@ static void collect_extras(const struct sl_plan *plan, struct extras *out)
 		const struct sl_served *served = plan->variants[i].served;
 		for (size_t f = 0; served && f < served->package.feature_count; f++)
 			out->names[out->count++] = served->package.features[f].name;
+		for (size_t s = 0; served && served->slot_features && s < served->column_count; s++)
+			out->names[out->count++] = served->slots[s];
 	}
 }
 
@@ -50,6 +52,14 @@ static size_t slot_of(const struct sl_served *front, const char *name, size_t gu
 	ptrdiff_t slot = sl_served_slot(front, name, strlen(name), guess);
 	assert(slot >= 0);
 	return (size_t)slot;
+}
+
+/* A key that is no feature has a type, too. */
+static void note_key(struct sl_plan *plan, const struct sl_served *front, const struct sl_served *served, size_t slot)
+{
+	size_t at = slot_of(front, served->slots[slot], slot);
+	if (!plan->slot_features[at])
+		plan->slot_features[at] = served->slot_features[slot];
 }
 
 static int find_slots(struct sl_plan *plan, const struct sl_served *front, struct sl_error *err)
@@ -76,9 +86,11 @@ static int find_slots(struct sl_plan *plan, const struct sl_served *front, struc
 			return sl_fail_memory(err);
 		for (size_t f = 0; f < count; f++) {
 			slots[f] = slot_of(front, served->package.features[f].name, f);
-			if (!plan->slot_features[slots[f]])
+			if (!plan->slot_features[slots[f]] && !(served->feature_slots && served->feature_slots[f] >= served->column_count))
 				plan->slot_features[slots[f]] = &served->package.features[f];
 		}
+		for (size_t s = 0; served && served->slot_features && s < served->column_count; s++)
+			note_key(plan, front, served, s);
 		plan->variants[i].slots = slots;
 		plan->features = count > plan->features ? count : plan->features;
 	}
@@ -172,6 +184,8 @@ const struct sl_feature *sl_served_feature(const struct sl_served *served, size_
 {
 	if (served->plan)
 		return served->plan->slot_features[slot];
+	if (served->slot_features)
+		return slot < served->column_count ? served->slot_features[slot] : NULL;
 	return slot < served->package.feature_count ? &served->package.features[slot] : NULL;
 }
 

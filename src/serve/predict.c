@@ -25,6 +25,29 @@ static int room(void **array, size_t *cap, size_t count, size_t size_bytes, stru
 	return 0;
 }
 
+/* The newest tables of all versions that may answer: the request keeps them, whatever is committed meanwhile. */
+static void take_tables(struct sl_inputs *rows, const struct sl_served *served)
+{
+	for (size_t i = 0; i < served->lookup_count; i++) {
+		size_t place = served->looked_up[i].place;
+		if (!rows->tables[place])
+			rows->tables[place] = sl_lookups_take(served->lookups, place);
+	}
+	for (size_t i = 0; served->lookups && served->plan && i < served->plan->count; i++)
+		if (served->plan->variants[i].served)
+			take_tables(rows, served->plan->variants[i].served);
+}
+
+static void give_tables(struct sl_inputs *rows)
+{
+	if (!rows->served || !rows->served->lookups)
+		return;
+	for (size_t i = 0; i < SL_LOOKUPS_MAX; i++) {
+		sl_lookup_table_unref(rows->tables[i]);
+		rows->tables[i] = NULL;
+	}
+}
+
 #define ROOM(array, cap, count) room((void **)&(array), &(cap), (count), sizeof *(array), err)
 
 /* Variants, reasons and who was meant in one piece. */
@@ -69,11 +92,13 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 	rows->count = count;
 	rows->served = served;
 	sl_served_ref(served);
+	take_tables(rows, served);
 	return 0;
 }
 
 void sl_inputs_done(struct sl_inputs *rows)
 {
+	give_tables(rows);
 	sl_served_unref(rows->served);
 	sl_free(rows->cells);
 	sl_free(rows->given);
@@ -91,6 +116,7 @@ void sl_inputs_end(struct sl_inputs *rows)
 		sl_inputs_done(rows);
 		return;
 	}
+	give_tables(rows);
 	sl_served_unref(rows->served);
 	rows->served = NULL;
 	rows->feed = (struct sl_feed){0};
@@ -113,9 +139,69 @@ static int check_given(const struct group *group, struct sl_error *err)
 {
 	const struct sl_package *package = &group->served->package;
 	for (size_t f = 0; f < package->feature_count; f++)
-		if (!group->rows->given[slot_of(group, f)])
+		if (!(group->rows->given[slot_of(group, f)] & SL_GIVEN) && !sl_served_looks_up(group->served, f))
 			return sl_fail(err, SL_E_INVALID, "column '%s' is missing", package->features[f].name);
 	return 0;
+}
+
+/* ---- columns that the server looks up ---- */
+
+/* Each column of the key, in the rows. */
+static int find_key(const struct sl_inputs *rows, const struct sl_lookup *lookup, size_t slots[SL_LOOKUP_KEYS_MAX], struct sl_error *err)
+{
+	for (size_t k = 0; k < lookup->key.count; k++) {
+		const char *name = lookup->key.items[k];
+		ptrdiff_t slot = sl_served_slot(rows->served, name, strlen(name), SIZE_MAX);
+		if (slot < 0 || !(rows->given[slot] & SL_GIVEN))
+			return sl_fail(err, SL_E_INVALID, "column '%s' is missing: '%s' is looked up by it", name, lookup->from);
+		slots[k] = (size_t)slot;
+	}
+	return 0;
+}
+
+/* Where other versions need the column from the request it may be there; this one does not look at it. */
+static int check_not_given(const struct group *group, const struct sl_served_lookup *lookup, struct sl_error *err)
+{
+	const struct sl_inputs *rows = group->rows;
+	for (size_t c = 0; !rows->served->plan && !rows->served->spec->ignore_extra && c < lookup->spec->columns.count; c++) {
+		if (lookup->features[c] == SIZE_MAX || !(rows->given[slot_of(group, lookup->features[c])] & SL_GIVEN))
+			continue;
+		sl_fail(err, SL_E_INVALID, "column '%s' is looked up in '%s' by the server", lookup->spec->columns.items[c], lookup->spec->from);
+		return sl_error_hint(err, "leave it out: give '%s'", lookup->spec->key.items[0]);
+	}
+	return 0;
+}
+
+static int look_up_row(const struct group *group, const struct sl_served_lookup *lookup, const size_t *key_slots, size_t row, struct sl_error *err)
+{
+	struct sl_inputs *rows = group->rows;
+	const struct sl_cell *key[SL_LOOKUP_KEYS_MAX], *found;
+	for (size_t k = 0; k < lookup->spec->key.count; k++)
+		key[k] = &rows->cells[key_slots[k] * rows->count + row];
+	int rc = sl_lookup_table_find(rows->tables[lookup->place], key, &found, err);
+	if (rc)
+		return rows->count > 1 ? sl_error_context(err, "row %zu", row) : rc;
+	for (size_t c = 0; c < lookup->spec->columns.count; c++)
+		if (lookup->features[c] != SIZE_MAX)
+			rows->cells[slot_of(group, lookup->features[c]) * rows->count + row] = found[c];
+	return 0;
+}
+
+static int look_up(const struct group *group, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < group->served->lookup_count; i++) {
+		const struct sl_served_lookup *lookup = &group->served->looked_up[i];
+		size_t key_slots[SL_LOOKUP_KEYS_MAX];
+		rc = check_not_given(group, lookup, err);
+		rc = rc ? rc : find_key(group->rows, lookup->spec, key_slots, err);
+		for (size_t r = 0; !rc && r < group->count; r++)
+			rc = look_up_row(group, lookup, key_slots, group->indexes ? group->indexes[r] : r, err);
+		for (size_t c = 0; !rc && c < lookup->spec->columns.count; c++)
+			if (lookup->features[c] != SIZE_MAX)
+				group->rows->given[slot_of(group, lookup->features[c])] |= SL_LOOKED_UP;
+	}
+	return rc;
 }
 
 static int encode(const struct group *group, struct sl_error *err)
@@ -143,6 +229,8 @@ static int compute(const struct group *group, struct sl_error *err)
 	struct sl_inputs *rows = group->rows;
 	size_t width = group->served->package.output_count;
 	int rc = check_given(group, err);
+	if (!rc)
+		rc = look_up(group, err);
 	if (!rc)
 		rc = encode(group, err);
 	if (rc)
@@ -265,7 +353,7 @@ static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 
 static int compute_all(struct sl_inputs *rows, struct sl_error *err)
 {
-	struct group all = {.rows = rows, .served = rows->served, .count = rows->count};
+	struct group all = {.rows = rows, .served = rows->served, .slots = rows->served->feature_slots, .count = rows->count};
 	if (rows->served->graph) {
 		int rc = rows->feed.inputs ? 0 : check_given(&all, err);
 		return rc ? rc : sl_feed_compute(rows, err);

@@ -26,17 +26,19 @@ struct sl_feed {
 	unsigned char *wanted;                   /* per output: 0, or SL_FEED_WANTED and what the face makes of it */
 };
 
+enum { SL_GIVEN = 1, SL_LOOKED_UP = 2 };
 struct sl_inputs {
 	struct sl_served *served;
 	size_t count;
 	struct sl_cell *cells;   /* of slot s and row r: cells[s * count + r]; null at first */
-	unsigned char *given;    /* per slot: 1 when the request has this column */
+	unsigned char *given;    /* per slot: SL_GIVEN when the request has this column, SL_LOOKED_UP when a lookup filled it for some row */
 	float *features;         /* count x features, row-major */
 	float *outputs;          /* count x outputs, row-major */
 	struct sl_feed feed;
 	int64_t *times_ms;
 	unsigned char *variants, *reasons, *meant; /* per row, of a front: who answers it, why (enum sl_route_reason), and who should have */
 	bool mixed;              /* the rows have different variants */
+	struct sl_lookup_table *tables[SL_LOOKUPS_MAX]; /* by place: references to what the request is answered with; NULL */
 	struct sl_arena *arena;  /* hashed texts, log columns */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
 	uint64_t unseen;

@@ -154,7 +154,7 @@ static int fill_columns(const struct sl_predlog *log, struct sl_inputs *rows, si
 	p->column_count = 0;
 	for (size_t f = 0; f < features; f++) {
 		struct sl_logged_column *column = &columns[p->column_count];
-		size_t slot = variant ? variant->slots[f] : f;
+		size_t slot = variant ? variant->slots[f] : served->feature_slots ? served->feature_slots[f] : f;
 		enum rule rule = rule_of(log, served->slots[slot]);
 		if (rule == LOG_DROPPED)
 			continue;
@@ -216,6 +216,22 @@ static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole
 	return rc ? rc : append_rows(log, whole, columns, first + count / 2, count - count / 2, err);
 }
 
+/* The dataset versions that the answer was made with. */
+static int name_lookups(struct sl_inputs *rows, const struct sl_served *answered, struct sl_prediction *p, struct sl_error *err)
+{
+	struct sl_logged_lookup *lookups = answered->lookup_count ? sl_arena_array(rows->arena, answered->lookup_count, sizeof *lookups) : NULL;
+	if (answered->lookup_count && !lookups)
+		return sl_fail_memory(err);
+	for (size_t i = 0; i < answered->lookup_count; i++) {
+		const struct sl_served_lookup *lookup = &answered->looked_up[i];
+		lookups[i] = (struct sl_logged_lookup){.dataset = lookup->spec->from, .dataset_len = strlen(lookup->spec->from),
+						       .version = *sl_lookup_table_version(rows->tables[lookup->place])};
+	}
+	p->lookups = lookups;
+	p->lookup_count = answered->lookup_count;
+	return 0;
+}
+
 /* Rows [first, first + count), which one version answered. */
 static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const struct sl_prediction *whole, size_t first, size_t count,
 		      struct sl_error *err)
@@ -234,6 +250,9 @@ static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const stru
 	p.version = answered->version;
 	p.package = answered->package.hash;
 	p.output_count = answered->package.output_count;
+	int named = name_lookups(rows, answered, &p, err);
+	if (named)
+		return named;
 	int rc = fill_columns(log, rows, first, &p, err);
 	if (rc)
 		return rc;

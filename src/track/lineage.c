@@ -550,11 +550,24 @@ static int finish(struct walk *walk, yyjson_mut_val **ret, struct sl_error *err)
 	return 0;
 }
 
-/* `ref` NULL: from the prediction node. All reads see one state. */
-static int run_walk(struct sl_store *store, const struct sl_ref *ref, const struct node *prediction, bool down,
+static int root_prediction(struct walk *walk, const struct sl_lineage_prediction *prediction, struct sl_error *err)
+{
+	char hex[SL_HASH_HEX + 1];
+	const char *id;
+	struct node node = {.kind = "prediction", .name = prediction->id, .hash = sl_hash_hex(&prediction->package, hex)};
+	int rc = reach(walk, node, &id, err);
+	for (size_t i = 0; !rc && i < prediction->lookup_count; i++) {
+		const struct sl_lineage_lookup *lookup = &prediction->lookups[i];
+		struct node dataset = {.kind = "dataset", .name = lookup->dataset, .hash = sl_hash_hex(&lookup->version, hex)};
+		rc = link_to(walk, sl_map_value(walk->seen, 0), dataset, "looked_up", err);
+	}
+	return rc;
+}
+
+/* `ref` NULL: from the prediction. All reads see one state. */
+static int run_walk(struct sl_store *store, const struct sl_ref *ref, const struct sl_lineage_prediction *prediction, bool down,
 		    yyjson_mut_doc *doc, yyjson_mut_val **ret, struct sl_error *err)
 {
-	const char *id;
 	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(256 << 20, err);
 	struct sl_map *seen SL_CLEANUP(sl_map_freep) = arena ? sl_map_new(err) : NULL;
 	struct walk walk = {.meta = store->meta,
@@ -569,7 +582,7 @@ static int run_walk(struct sl_store *store, const struct sl_ref *ref, const stru
 	int rc = sl_meta_begin_read(store->meta, err);
 	if (rc)
 		return rc;
-	rc = ref ? find_root(&walk, store, ref, err) : reach(&walk, *prediction, &id, err);
+	rc = ref ? find_root(&walk, store, ref, err) : root_prediction(&walk, prediction, err);
 	if (!rc)
 		rc = walk_all(&walk, err);
 	sl_meta_end_read(store->meta);
@@ -582,10 +595,8 @@ int sl_lineage_why(struct sl_store *store, const struct sl_ref *ref, bool down, 
 	return run_walk(store, ref, NULL, down, doc, ret, err);
 }
 
-int sl_lineage_why_prediction(struct sl_store *store, const char *prediction, const struct sl_hash *package, yyjson_mut_doc *doc,
+int sl_lineage_why_prediction(struct sl_store *store, const struct sl_lineage_prediction *prediction, yyjson_mut_doc *doc,
 			      yyjson_mut_val **ret, struct sl_error *err)
 {
-	char hex[SL_HASH_HEX + 1];
-	struct node node = {.kind = "prediction", .name = prediction, .hash = sl_hash_hex(package, hex)};
-	return run_walk(store, NULL, &node, false, doc, ret, err);
+	return run_walk(store, NULL, prediction, false, doc, ret, err);
 }

@@ -119,7 +119,7 @@ static void add_edge(struct prov *p, yyjson_mut_val *edge)
 		relate(p, "used", "prov:activity", to, "prov:entity", from);
 	else if (sl_str_eq(as, "step"))
 		relate(p, "wasStartedBy", "prov:activity", to, "prov:starter", from);
-	else if (sl_str_eq(as, "model"))
+	else if (sl_str_eq(as, "model") || sl_str_eq(as, "looked_up"))
 		relate(p, "wasDerivedFrom", "prov:generatedEntity", from, "prov:usedEntity", to);
 	else if (sl_str_eq(as, "package"))
 		relate(p, "specializationOf", "prov:specificEntity", from, "prov:generalEntity", to);

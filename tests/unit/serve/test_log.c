@@ -36,6 +36,8 @@ static const struct sl_logged_column COLUMNS[] = {{"distance", 8, DISTANCE, fals
 static const int64_t TIMES[] = {1, -2, 3};
 static const float OUTPUTS[] = {0.25f, 0.5f, NAN, INFINITY, -0.0f, 1e-40f};
 
+static const struct sl_logged_lookup LOOKUPS[] = {{"airport_recent", 14, {{1, 2}}}, {"weather", 7, {{3}}}};
+
 static void make_prediction(struct sl_prediction *ret, int64_t time_ms, unsigned char seed)
 {
 	unsigned char random[10];
@@ -43,7 +45,7 @@ static void make_prediction(struct sl_prediction *ret, int64_t time_ms, unsigned
 	*ret = (struct sl_prediction){
 		.version = 12, .received_ms = time_ms, .latency_us = 77, .first_row = 4, .row_count = 3, .column_count = 2,
 			.output_count = 2,
-		.columns = COLUMNS, .times_ms = TIMES, .keys = KEYS, .outputs = OUTPUTS,
+		.columns = COLUMNS, .times_ms = TIMES, .keys = KEYS, .outputs = OUTPUTS, .lookups = LOOKUPS, .lookup_count = 2,
 	};
 	memset(ret->package.bytes, 0xab, sizeof ret->package.bytes);
 	sl_id_make(time_ms, random, &ret->id);
@@ -82,6 +84,12 @@ static void assert_same(const struct sl_prediction *a, const struct sl_predictio
 	for (size_t row = 0; row < a->row_count; row++) {
 		assert_cell(&a->keys[row], &b->keys[row]);
 		assert_int_equal(a->times_ms[row], b->times_ms[row]);
+	}
+	assert_int_equal(a->lookup_count, b->lookup_count);
+	for (size_t i = 0; i < a->lookup_count; i++) {
+		assert_int_equal(a->lookups[i].dataset_len, b->lookups[i].dataset_len);
+		assert_memory_equal(a->lookups[i].dataset, b->lookups[i].dataset, a->lookups[i].dataset_len);
+		assert_true(sl_hash_eq(&a->lookups[i].version, &b->lookups[i].version));
 	}
 	assert_memory_equal(a->outputs, b->outputs, a->row_count * a->output_count * sizeof(float));
 }

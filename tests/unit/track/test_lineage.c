@@ -61,11 +61,14 @@ static void test_from_a_prediction_to_the_raw_bytes(void **state)
 	struct story *s = *state;
 	yyjson_mut_doc *mut = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *graph;
-	MUST(sl_lineage_why_prediction(s->store, "01ARZ3NDEKTSV4RRFFQ69G5FAV", &s->package, mut, &graph, &s->err));
+	const struct sl_lineage_lookup lookup = {"clean", s->clean};
+	const struct sl_lineage_prediction prediction = {"01ARZ3NDEKTSV4RRFFQ69G5FAV", s->package, &lookup, 1};
+	MUST(sl_lineage_why_prediction(s->store, &prediction, mut, &graph, &s->err));
 	yyjson_doc *doc SL_AUTO_JSON = yyjson_mut_val_imut_copy(graph, NULL);
 	yyjson_mut_doc_free(mut);
 	assert_string_equal("prediction:01ARZ3NDEKTSV4RRFFQ69G5FAV", sl_json_str(yyjson_doc_get_root(doc), "root", ""));
 	assert_true(has_edge(doc, "prediction:01ARZ3NDEKTSV4RRFFQ69G5FAV", "model:delay@1", "model"));
+	assert_true(has_edge(doc, "prediction:01ARZ3NDEKTSV4RRFFQ69G5FAV", id_of(doc, "dataset", "clean"), "looked_up"));
 	assert_true(has_edge(doc, "model:delay@1", id_of(doc, "run", "fit"), "made_by"));
 	check_back_to_the_file(s, doc);
 }
