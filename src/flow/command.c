@@ -5,7 +5,8 @@
  *   SLUICE_PARAM_<name>   each parameter of the step; SLUICE_PARAMS: path of params.json with all of them, typed
  *   SLUICE_RUN, SLUICE_PROJECT, descriptor 3 (SLUICE_EVENTS_FD) for JSON lines
  *
- * It runs in the project's folder. Inputs are read-only files of the object store; as root, whom no mode stops, the command gets copies.
+ * It runs in the project's folder. Inputs are links to read-only files of the object store, where a sandbox lets nobody change them, root neither; without
+ * one root, whom no mode stops, gets copies. Folders are copies in a sandbox: its own folder, where they stand, may be changed.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -55,15 +56,33 @@ static int add_named(struct variables *v, const char *prefix, const char *name, 
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------------------- */
 
-static int link_object(const char *object, const char *to, bool copy, struct sl_error *err)
+static bool in_sandbox(const struct variables *v) { return v->task->graph->nodes[v->task->node].step->sandbox; }
+static bool wants_copies(const struct variables *v) { return geteuid() == 0 && !(in_sandbox(v) && sl_sandbox_holds_writes()); }
+
+/* What a link leads to, its sandbox has to allow. */
+static int make_readable(struct variables *v, const char *object)
 {
-	if (copy)
-		return sl_file_copy(object, to, 0444, err);
-	return symlink(object, to) == 0 ? 0 : sl_fail_errno(err, errno, to, "cannot link");
+	struct flow_task *task = v->task;
+	if (task->readable_count + 1 >= task->readable_room) {
+		size_t room = task->readable_room ? task->readable_room * 2 : 16;
+		const char **items = sl_arena_array(task->arena, room, sizeof *items);
+		if (!items)
+			return sl_fail_memory(v->err);
+		if (task->readable_count)
+			memcpy(items, task->readable, task->readable_count * sizeof *items);
+		task->readable = items;
+		task->readable_room = room;
+	}
+	task->readable[task->readable_count] = sl_arena_strdup(task->arena, object);
+	return task->readable[task->readable_count++] ? 0 : sl_fail_memory(v->err);
 }
 
-/* Root is stopped by no mode, and a sandbox does not reach into the store. */
-static bool wants_copies(const struct variables *v) { return geteuid() == 0 || v->task->graph->nodes[v->task->node].step->sandbox; }
+static int link_object(struct variables *v, const char *object, const char *to)
+{
+	if (wants_copies(v))
+		return sl_file_copy(object, to, 0444, v->err);
+	return symlink(object, to) == 0 ? make_readable(v, object) : sl_fail_errno(v->err, errno, to, "cannot link");
+}
 
 static int place_table(struct variables *v, const char *name, const struct sl_hash *hash, const char *dir, const char **ret)
 {
@@ -76,7 +95,7 @@ static int place_table(struct variables *v, const char *name, const struct sl_ha
 	rc = !*ret ? sl_fail_memory(v->err) : several ? sl_dir_make(*ret, v->err) : 0;
 	for (size_t i = 0; !rc && i < table.path_count; i++) {
 		const char *to = several ? sl_arena_printf(v->task->arena, "%s/%06zu.parquet", *ret, i) : *ret;
-		rc = to ? link_object(table.paths[i], to, wants_copies(v), v->err) : sl_fail_memory(v->err);
+		rc = to ? link_object(v, table.paths[i], to) : sl_fail_memory(v->err);
 	}
 	return rc;
 }
@@ -88,7 +107,13 @@ static int place_output(struct variables *v, const struct flow_output *from, con
 		return place_table(v, name, &from->hash, dir, ret);
 	const char *dot = from->kind == FLOW_TREE ? NULL : strrchr(from->path, '.'), *slash = strrchr(from->path, '/');
 	*ret = sl_arena_printf(v->task->arena, "%s/%s%s", dir, name, dot && (!slash || dot > slash) ? dot : "");
-	return *ret ? flow_tree_copy(store, &from->hash, *ret, !wants_copies(v), v->err) : sl_fail_memory(v->err);
+	if (!*ret)
+		return sl_fail_memory(v->err);
+	if (sl_tree_is(store->objects, &from->hash))
+		return flow_tree_copy(store, &from->hash, *ret, !wants_copies(v) && !in_sandbox(v), v->err);
+	char object[SL_PATH_MAX];
+	int rc = sl_objects_path(store->objects, &from->hash, object, v->err);
+	return rc ? rc : link_object(v, object, *ret);
 }
 
 /* One of several that are read together: they stand in a folder of their common name, each as its item's. */

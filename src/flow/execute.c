@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "flow/execution.h"
 #include "flow/task.h"
 #include "os/clock.h"
@@ -202,15 +203,27 @@ static int take_up_ready(struct execution *x)
 
 /* ---- end --------------------------------------------------------------------------------------------------------------------------------- */
 
-/* A command in a sandbox that met a refusal: what it said of it names the file. */
+/* "reading DIR/lib/x.txt" without the project's folder. */
+static void note_refused(struct running *r)
+{
+	const char *dir = r->task.graph->project->dir, *text = r->end.refused, *at = strstr(text, dir);
+	size_t len = strlen(dir);
+	bool ours = at && at[len] == '/';
+	if (*text)
+		r->task.refused = sl_arena_printf(r->task.arena, "%.*s%s", (int)(ours ? at - text : 0), text, ours ? at + len + 1 : text);
+}
+
+/* A command that failed in its sandbox: what it was refused is most often why. */
 static int blame_sandbox(struct running *r, int rc)
 {
-	if (!*r->kept.denied || r->end.timed_out || r->end.stopped)
-		return rc;
 	char cause[SL_PROCESS_CAUSE_MAX];
+	if (!r->task.refused || r->end.timed_out || r->end.stopped || r->end.out_of_memory)
+		return rc;
 	snprintf(cause, sizeof cause, "%.200s", r->error.message);
-	sl_fail(&r->error, rc, "%s; the sandbox refused what it did not declare: %s", cause, r->kept.denied);
-	return sl_error_hint(&r->error, "declare it under inputs or code, or allow it: sandbox: {read: [path]}");
+	sl_fail(&r->error, rc, "%s; its sandbox refused %s", cause, r->task.refused);
+	if (strstr(r->task.refused, "the network") || sl_str_starts(r->task.refused, "connecting"))
+		return sl_error_hint(&r->error, "allow it: sandbox: {network: true}");
+	return sl_error_hint(&r->error, "declare it under inputs or code, or allow it: sandbox: {read: [path], write: [path]}; sandbox: off allows everything");
 }
 
 /* What the child left: a second child, outputs kept, or a failure. */
@@ -218,6 +231,7 @@ static void take_end(struct execution *x, struct running *r)
 {
 	r->ended = false;
 	r->keeper = NULL;
+	note_refused(r);
 	if (!r->end.ok) {
 		blame(r, blame_sandbox(r, flow_task_blame(&r->task, &r->end, &r->error)));
 		return;

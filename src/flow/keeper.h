@@ -25,7 +25,7 @@
 #include "os/process.h"
 #include "project/project.h"
 
-enum { FLOW_KEPT_ID = 40, FLOW_KEPT_DENIED = 200 };
+enum { FLOW_KEPT_ID = 40 };
 #define FLOW_KEEPER "keep:" /* `PROGRAM worker keep:DIR` */
 
 struct flow_keeper;
@@ -36,9 +36,8 @@ struct flow_kept_start {
 	const char *id;
 	struct sl_process_options process;
 	const struct sl_names *texts; /* end.text says whether a line of output had one of them */
-	bool denied;                  /* end.denied has the first line that tells of a refused file */
 };
-struct flow_kept_end { struct sl_process_end end; bool text; char denied[FLOW_KEPT_DENIED]; };
+struct flow_kept_end { struct sl_process_end end; bool text; };
 
 /* Starts one over the folder `dir`, which is made. Ready before anything may be started: flow_keeper_ready. */
 int flow_keeper_new(struct flow_keepers *keepers, const char *program, const char *dir, struct flow_keeper **ret, struct sl_error *err);

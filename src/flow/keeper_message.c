@@ -55,6 +55,16 @@ static size_t count_texts(const char *const *items)
 	return n;
 }
 
+enum { HELD = 1, FILTER = 2, NETWORK = 4, RULESET = 8, WATCH = 16, TRUNCATES = 32 };
+
+static void put_sandbox(struct sl_buf *out, const struct sl_sandbox *s)
+{
+	const char *const none[] = {NULL}, *const *known = s && s->known ? s->known : none;
+	put_number(out, s ? HELD + FILTER * s->filter + NETWORK * s->network + RULESET * (s->ruleset_fd >= 0) + WATCH * s->watch + TRUNCATES * s->truncates : 0);
+	put_number(out, s ? s->port : 0);
+	put_list(out, known, count_texts(known));
+}
+
 int flow_start_write(const struct flow_kept_start *start, struct sl_buf *out, struct sl_error *err)
 {
 	const struct sl_process_options *p = &start->process;
@@ -63,8 +73,10 @@ int flow_start_write(const struct flow_kept_start *start, struct sl_buf *out, st
 	put(out, p->log_path ? p->log_path : "");
 	put_number(out, p->timeout_ms);
 	put_number(out, (int64_t)p->memory_bytes);
-	put_number(out, start->denied);
-	put_number(out, p->sandbox ? 1 + 2 * p->sandbox->filter + 4 * p->sandbox->network + 8 * (p->sandbox->ruleset_fd >= 0) : 0);
+	put_number(out, p->limits.cpu_ms);
+	put_number(out, (int64_t)p->limits.file_bytes);
+	put_number(out, (int64_t)p->limits.open_files);
+	put_sandbox(out, p->sandbox);
 	put_list(out, p->argv, count_texts(p->argv));
 	put_list(out, p->env, count_texts(p->env));
 	put_list(out, start->texts ? start->texts->items : NULL, start->texts ? start->texts->count : 0);
@@ -95,6 +107,18 @@ static const char **take_list(struct reader *r, size_t *ret_count)
 	return items;
 }
 
+static bool take_sandbox(struct reader *r, struct sl_sandbox *ret, bool *ret_ruleset)
+{
+	size_t count;
+	int64_t held = take_number(r);
+	*ret = (struct sl_sandbox){.ruleset_fd = -1, .filter = (held & FILTER) != 0, .network = (held & NETWORK) != 0, .watch = (held & WATCH) != 0,
+				   .truncates = (held & TRUNCATES) != 0};
+	ret->port = (uint16_t)take_number(r);
+	ret->known = take_list(r, &count);
+	*ret_ruleset = (held & RULESET) != 0;
+	return held != 0;
+}
+
 int flow_start_read(const char *text, size_t len, struct sl_arena *arena, struct flow_kept_start *ret, bool *ret_ruleset, struct sl_error *err)
 {
 	char *copy = sl_arena_alloc(arena, len + 1);
@@ -111,11 +135,10 @@ int flow_start_read(const char *text, size_t len, struct sl_arena *arena, struct
 	ret->process.log_path = *ret->process.log_path ? ret->process.log_path : NULL;
 	ret->process.timeout_ms = take_number(&r);
 	ret->process.memory_bytes = (uint64_t)take_number(&r);
-	ret->denied = take_number(&r) != 0;
-	int64_t held = take_number(&r);
-	*sandbox = (struct sl_sandbox){.ruleset_fd = -1, .filter = (held & 2) != 0, .network = (held & 4) != 0};
-	ret->process.sandbox = held ? sandbox : NULL;
-	*ret_ruleset = (held & 8) != 0;
+	ret->process.limits.cpu_ms = take_number(&r);
+	ret->process.limits.file_bytes = (uint64_t)take_number(&r);
+	ret->process.limits.open_files = (uint64_t)take_number(&r);
+	ret->process.sandbox = take_sandbox(&r, sandbox, ret_ruleset) ? sandbox : NULL;
 	ret->process.argv = take_list(&r, &count);
 	bool empty = count == 0;
 	ret->process.env = take_list(&r, &count);
@@ -138,8 +161,8 @@ int flow_end_write(const struct flow_kept_end *end, struct sl_buf *out, struct s
 		      (long long)e->system_ms, (unsigned long long)e->peak_bytes, (int)e->out_of_memory);
 	sl_buf_printf(out, ",\"text\":%s,\"cause\":", end->text ? "true" : "false");
 	sl_json_string(out, e->cause, strlen(e->cause));
-	sl_buf_str(out, ",\"denied\":");
-	sl_json_string(out, end->denied, strlen(end->denied));
+	sl_buf_str(out, ",\"refused\":");
+	sl_json_string(out, e->refused, strlen(e->refused));
 	sl_buf_char(out, '}');
 	return sl_buf_check(out, "the end of a step", err);
 }
@@ -162,6 +185,6 @@ int flow_end_read(const char *text, size_t len, struct flow_kept_end *ret, struc
 		.peak_bytes = (uint64_t)sl_json_int(root, "peak_bytes", 0),
 		.out_of_memory = memory == SL_MEMORY_OF_CHILD || memory == SL_MEMORY_OF_MACHINE ? (enum sl_memory)memory : SL_MEMORY_ENOUGH}};
 	snprintf(ret->end.cause, sizeof ret->end.cause, "%s", sl_json_str(root, "cause", ""));
-	snprintf(ret->denied, sizeof ret->denied, "%s", sl_json_str(root, "denied", ""));
+	snprintf(ret->end.refused, sizeof ret->end.refused, "%s", sl_json_str(root, "refused", ""));
 	return 0;
 }

@@ -90,8 +90,6 @@ static void on_line(void *context, char stream, const char *line, size_t len)
 	const struct sl_retry retry = {.texts = *one->start.texts};
 	(void)stream;
 	one->end.text |= retry.texts.count && flow_retry_text(&retry, line, len);
-	if (one->start.denied && !*one->end.denied && (memmem(line, len, "ermission denied", 16) || memmem(line, len, "PermissionError", 15)))
-		snprintf(one->end.denied, sizeof one->end.denied, "%.*s", (int)len, line);
 }
 
 /* "MILLISECONDS JSON": a run that reads it late still knows when it was told. */
@@ -147,7 +145,7 @@ static int start_one(struct keeper *k, struct kept *one, struct sl_error *err)
 	char tag[SL_PROCESS_CAUSE_MAX];
 	snprintf(tag, sizeof tag, "%.50s.%s", k->name, one->start.id);
 	one->start.process.tag = tag;
-	one->start.process.on_line = one->start.denied || one->start.texts->count ? on_line : NULL;
+	one->start.process.on_line = one->start.texts->count ? on_line : NULL;
 	one->start.process.on_event = on_event;
 	one->start.process.context = one;
 	return sl_process_start(k->set, &one->start.process, &one->process, err);

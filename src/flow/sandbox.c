@@ -1,6 +1,8 @@
-/* What a command in a sandbox may touch: the system's programs and libraries, its inputs and code, its staging folder. */
+/* What a command in a sandbox may touch: the system's programs and libraries, its inputs and code, its staging folder. The project's folder can be listed:
+ * programs look there for modules, and a file that was not declared is then refused by name instead of not found. */
 #include "flow/task.h"
 
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +11,16 @@
 
 #include "base/str.h"
 
-/* Where programs, their libraries and their settings stand on the systems that we support. No home folders, no /tmp, no /var. */
-static const char *const SYSTEM[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/etc", "/proc", "/sys/devices/system/cpu", "/dev/zero", "/dev/urandom",
-				     "/dev/random"};
+/* Where programs, their libraries and their settings stand on the systems that we support. No /tmp, no /var; of home folders what was installed there. */
+static const char *const SYSTEM[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/etc", "/nix/store", "/proc", "/sys/devices/system", "/sys/fs/cgroup",
+				     "/run/systemd/resolve", "/dev/zero", "/dev/urandom", "/dev/random"};
 static const char *const WRITABLE[] = {"/dev/null", "/dev/full", "/dev/tty", "/dev/shm"};
+static const char *const OF_GPUS[] = {"/dev/nvidia*", "/dev/dri", "/dev/kfd"};
+/* Below the user's home: what was installed for him alone. */
+static const char *const OF_HOME[] = {".local/lib", ".local/bin", ".local/share/uv"};
 
-enum { PREFIX_PATHS = 16 }; /* at most, of the program and of what it is a link to */
+/* At most: of a folder of programs, with where its Python is a link to; of each pattern of GPUs. */
+enum { PREFIX_PATHS = 24, GPU_PATHS = 64 };
 
 struct paths { struct flow_task *task; const char **items; size_t count, room; };
 
@@ -71,63 +77,155 @@ static int add_arguments(struct paths *p, const struct sl_step *step, struct sl_
 	return rc;
 }
 
-/* The program's own folder with the libraries beside it, for what stands outside of the system's: PREFIX/bin/python3 of a virtual
- * environment, and what its links lead to. */
-static int add_prefix(struct paths *p, const char *program, struct sl_error *err)
+static bool in_system(const char *path)
 {
-	static const char *const PARTS[] = {"bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"};
-	struct sl_arena *arena = p->task->arena;
-	const char *slash = strrchr(program, '/');
-	size_t len = slash ? (size_t)(slash - program) : 0;
-	const char *folder = sl_arena_strndup(arena, program, len);
-	int rc = !folder ? sl_fail_memory(err) : slash ? add_path(p, folder, err) : 0;
-	if (rc || len < 4 || strncmp(slash - 4, "/bin", 4) != 0)
-		return rc;
-	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(PARTS); i++) {
-		const char *part = sl_arena_printf(arena, "%.*s/%s", (int)(len - 4), program, PARTS[i]);
+	for (size_t i = 0; i < SL_ARRAY_LEN(SYSTEM); i++)
+		if (strncmp(path, SYSTEM[i], strlen(SYSTEM[i])) == 0 && path[strlen(SYSTEM[i])] == '/')
+			return true;
+	return false;
+}
+
+/* A folder of programs outside of the system's, with the libraries beside it: PREFIX/bin of a virtual environment or of conda, and all of PREFIX
+ * for PREFIX/shims, whose programs start others somewhere below (pyenv, asdf). */
+static int add_folder(struct paths *p, const char *folder, struct sl_error *err)
+{
+	static const char *const PARTS[] = {"lib", "lib64", "libexec", "share", "include", "pyvenv.cfg"};
+	const char *slash = strrchr(folder, '/');
+	int len = slash ? (int)(slash - folder) : 0, rc = 0;
+	if (len == 0 || in_system(folder) || strcmp(folder, p->task->graph->project->dir) == 0)
+		return 0;
+	bool shims = strcmp(slash, "/shims") == 0;
+	const char *prefix = shims ? sl_arena_printf(p->task->arena, "%.*s", len, folder) : sl_arena_strdup(p->task->arena, folder);
+	rc = prefix ? add_path(p, prefix, err) : sl_fail_memory(err);
+	for (size_t i = 0; !rc && strcmp(slash, "/bin") == 0 && i < SL_ARRAY_LEN(PARTS); i++) {
+		const char *part = sl_arena_printf(p->task->arena, "%.*s/%s", len, folder, PARTS[i]);
 		rc = part ? add_path(p, part, err) : sl_fail_memory(err);
 	}
 	return rc;
 }
 
-static int add_program(struct paths *p, const char *name, struct sl_error *err)
+/* The folder of a program, and of what it is a link to: python3 of a virtual environment. */
+static int add_program(struct paths *p, const char *path, struct sl_error *err)
 {
-	char path[SL_PATH_MAX], real[PATH_MAX];
-	const char *search = getenv("PATH");
-	snprintf(path, sizeof path, "%s", strchr(name, '/') ? name : "");
-	for (const char *at = search ? search : "/usr/bin:/bin"; !strchr(name, '/') && *at; at += strspn(at, ":")) {
-		size_t len = strcspn(at, ":");
-		snprintf(path, sizeof path, "%.*s/%s", (int)len, at, name);
-		if (access(path, X_OK) == 0)
-			break;
-		at += len;
+	char folder[SL_PATH_MAX], real[PATH_MAX];
+	const char *ways[] = {path, realpath(path, real)};
+	int rc = 0;
+	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(ways); i++) {
+		if (!ways[i] || (i && strcmp(real, path) == 0))
+			continue;
+		snprintf(folder, sizeof folder, "%s", ways[i]);
+		char *slash = strrchr(folder, '/');
+		*(slash ? slash : folder) = 0;
+		rc = add_folder(p, folder, err);
 	}
-	int rc = path[0] == '/' ? add_prefix(p, path, err) : 0;
-	return rc || !realpath(path, real) || strcmp(real, path) == 0 ? rc : add_prefix(p, real, err);
+	return rc;
+}
+
+static const char *search_path(void) { return getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"; }
+
+static size_t count_folders(const char *search)
+{
+	size_t n = 1;
+	for (; *search; search++)
+		n += *search == ':';
+	return n;
+}
+
+/* Where programs are searched: a text for the shell names them as it likes. */
+static int add_search(struct paths *p, struct sl_error *err)
+{
+	char folder[SL_PATH_MAX], python[SL_PATH_MAX];
+	int rc = 0;
+	for (const char *at = search_path(); !rc && *at; at += strspn(at, ":")) {
+		size_t len = strcspn(at, ":");
+		snprintf(folder, sizeof folder, "%.*s", (int)len, at);
+		at += len;
+		if (*folder != '/')
+			continue;
+		rc = add_folder(p, folder, err);
+		if (!rc && !in_system(folder) && sl_path_join(python, folder, "python3", NULL) == 0 && access(python, X_OK) == 0)
+			rc = add_program(p, python, err);
+	}
+	return rc;
+}
+
+static int add_all(struct paths *p, const char *const *items, size_t count, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < count; i++)
+		rc = add_path(p, items[i], err);
+	return rc;
+}
+
+static int add_home(struct paths *p, struct sl_error *err)
+{
+	const char *home = getenv("HOME");
+	int rc = 0;
+	for (size_t i = 0; !rc && home && *home == '/' && i < SL_ARRAY_LEN(OF_HOME); i++) {
+		const char *path = sl_arena_printf(p->task->arena, "%s/%s", home, OF_HOME[i]);
+		rc = path ? add_path(p, path, err) : sl_fail_memory(err);
+	}
+	return rc;
+}
+
+/* The devices of the GPUs that were given to it. */
+static int add_gpus(struct paths *p, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && p->task->gpus && i < SL_ARRAY_LEN(OF_GPUS); i++) {
+		glob_t found = {0};
+		for (size_t k = 0; glob(OF_GPUS[i], 0, NULL, &found) == 0 && !rc && k < found.gl_pathc && k < GPU_PATHS; k++) {
+			const char *path = sl_arena_strdup(p->task->arena, found.gl_pathv[k]);
+			rc = path ? add_path(p, path, err) : sl_fail_memory(err);
+		}
+		globfree(&found);
+	}
+	return rc;
+}
+
+/* Port of the run's own MLflow face; 0: none. */
+static uint16_t tracking_port(void)
+{
+	const char *uri = getenv(SL_RUN_TRACKING_URI), *colon = uri ? strrchr(uri, ':') : NULL;
+	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+static int collect_reads(struct paths *read, const struct sl_step *step, struct sl_error *err)
+{
+	int rc = add_all(read, SYSTEM, SL_ARRAY_LEN(SYSTEM), err);
+	rc = rc ? rc : add_home(read, err);
+	rc = rc ? rc : add_search(read, err);
+	if (!rc && step->argv.items[0][0] == '/')
+		rc = add_program(read, step->argv.items[0], err);
+	rc = rc ? rc : add_arguments(read, step, err);
+	return rc ? rc : add_all(read, step->sandbox_read.items, step->sandbox_read.count, err);
+}
+
+static int collect_writes(struct paths *write, const struct sl_step *step, struct sl_error *err)
+{
+	int rc = add_all(write, WRITABLE, SL_ARRAY_LEN(WRITABLE), err);
+	rc = rc ? rc : add_gpus(write, err);
+	rc = rc ? rc : add_path(write, write->task->dir, err);
+	return rc ? rc : add_all(write, step->sandbox_write.items, step->sandbox_write.count, err);
 }
 
 int flow_sandbox_prepare(struct flow_task *task, struct sl_error *err)
 {
 	const struct sl_step *step = task->graph->nodes[task->node].step;
+	const struct sl_project *project = task->graph->project;
 	struct paths read, write;
 	size_t words = step->argv.count + count_words(step->argv.items[step->argv.count - 1]) + step->code.count;
-	int rc = make_paths(&read, task, SL_ARRAY_LEN(SYSTEM) + words + step->sandbox_read.count + PREFIX_PATHS, err);
-	rc = rc ? rc : make_paths(&write, task, SL_ARRAY_LEN(WRITABLE) + step->sandbox_write.count + 2, err);
-	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(SYSTEM); i++)
-		rc = add_path(&read, SYSTEM[i], err);
-	rc = rc ? rc : add_program(&read, step->argv.items[0], err);
-	rc = rc ? rc : add_arguments(&read, step, err);
-	for (size_t i = 0; !rc && i < step->sandbox_read.count; i++)
-		rc = add_path(&read, step->sandbox_read.items[i], err);
-	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(WRITABLE); i++)
-		rc = add_path(&write, WRITABLE[i], err);
-	rc = rc ? rc : add_path(&write, task->dir, err);
-	for (size_t i = 0; !rc && i < step->sandbox_write.count; i++)
-		rc = add_path(&write, step->sandbox_write.items[i], err);
-	if (rc)
-		return rc;
-	const struct sl_sandbox_options options = {.read = read.items, .write = write.items, .network = step->sandbox_network};
-	rc = sl_sandbox_prepare(&options, &task->sandbox, err);
+	int rc = make_paths(&read, task, SL_ARRAY_LEN(SYSTEM) + SL_ARRAY_LEN(OF_HOME) + words + step->sandbox_read.count + (count_folders(search_path()) + 1) * PREFIX_PATHS, err);
+	rc = rc ? rc : make_paths(&write, task, SL_ARRAY_LEN(WRITABLE) + SL_ARRAY_LEN(OF_GPUS) * GPU_PATHS + step->sandbox_write.count + 2, err);
+	rc = rc ? rc : collect_reads(&read, step, err);
+	rc = rc ? rc : collect_writes(&write, step, err);
+	const char *store = rc ? NULL : sl_arena_printf(task->arena, "%s/objects", task->graph->store->dir);
+	if (rc || !store)
+		return rc ? rc : sl_fail_memory(err);
+	const char *const list[] = {project->dir, NULL};
+	const struct sl_sandbox_options options = {.read = read.items, .write = write.items, .list = list, .files = task->readable, .store = store,
+						   .network = step->sandbox_network, .port = tracking_port()};
+	rc = sl_sandbox_prepare(&options, task->arena, &task->sandbox, err);
 	task->sandboxed = !rc;
 	return rc;
 }

@@ -102,11 +102,13 @@ int flow_launch(struct execution *x, struct running *r, struct sl_error *err)
 		return rc;
 	snprintf(r->id, sizeof r->id, "%s.%d", r->task.run.text, r->task.inspecting + (r->first ? FLOW_REPEATED : 0));
 	hear_anew(r);
-	const struct flow_kept_start start = {
-		.id = r->id, .texts = step ? &step->retry.texts : NULL, .denied = step && step->sandbox,
+	struct flow_kept_start start = {
+		.id = r->id, .texts = step ? &step->retry.texts : NULL,
 		.process = {.argv = r->task.argv, .env = r->task.env, .dir = r->task.work_dir, .log_path = r->task.log_path, .timeout_ms = r->task.timeout_ms,
 			    .sandbox = r->task.sandboxed && command ? &r->task.sandbox : NULL, .memory_bytes = command ? step->memory_bytes : 0},
 	};
+	if (command)
+		start.process.limits = (struct sl_limits){step->limit_cpu_ms, step->limit_file_bytes, (uint64_t)step->limit_open_files};
 	rc = flow_keeper_start(x->keeper, &start, err);
 	r->keeper = rc ? NULL : x->keeper;
 	r->dir = flow_keeper_dir(x->keeper);

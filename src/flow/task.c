@@ -352,7 +352,9 @@ static int commit_outputs(struct flow_task *task, struct sl_error *err)
 /* How the command was held, for `show`. */
 static int record_sandbox(struct flow_task *task, struct sl_error *err)
 {
-	return task->sandboxed ? sl_run_tag(&task->graph->store->track, &task->run, "sandbox", task->sandbox.words, err) : 0;
+	struct sl_track *track = &task->graph->store->track;
+	int rc = task->sandboxed ? sl_run_tag(track, &task->run, "sandbox", task->sandbox.words, err) : 0;
+	return rc || !task->refused ? rc : sl_run_tag(track, &task->run, "sandbox_refused", task->refused, err);
 }
 
 int flow_task_commit(struct flow_task *task, int64_t now_ms, struct sl_error *err)

@@ -37,6 +37,9 @@ struct flow_task {
 	int64_t timeout_ms;
 	struct sl_sandbox sandbox;   /* of a command that has one; ruleset_fd -1 */
 	bool sandboxed;
+	const char *refused;         /* what its sandbox refused it, for the record; NULL */
+	const char **readable;       /* objects that its inputs are links to; `readable_count` */
+	size_t readable_count, readable_room;
 	const char *status, *failed; /* FINALLY: how the run stands, and the names of what failed; else NULL */
 	uint64_t gpus;               /* bit n: GPU n is the command's */
 	/* Collected from the child's JSON lines. */

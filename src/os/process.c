@@ -23,7 +23,6 @@
 #include "os/file.h"
 #include "os/process_internal.h"
 #include "os/process_tree.h"
-#include "os/sandbox.h"
 #include "os/sys.h"
 
 /* Every set of this process: a child of one must not count as a left-over of another's. The lock also guards `first`, `exited` and `pid` of each, and the
@@ -159,6 +158,7 @@ void sl_process_free(struct sl_process *process)
 		sl_file_close(&process->inputs[i].fd);
 		sl_buf_done(&process->inputs[i].line);
 	}
+	sl_sandbox_watch_free(process->watch, process->end.refused); /* of one that did not start */
 	sl_file_close(&process->log_fd);
 	sl_free(process->log_path);
 	sl_file_close(&process->pidfd);
@@ -173,10 +173,28 @@ struct launch {
 	char **env;
 	char program[SL_PATH_MAX];
 	int in, out[PIPE_COUNT]; /* the child's ends */
+	int tell_fd;             /* of its sandbox's watch; -1 */
 	pid_t parent;
 	int error;               /* errno of the child's failure, written by it: the memory is shared until exec */
 	const char *failed;      /* what failed */
 };
+
+static bool limit_one(int what, uint64_t value, uint64_t slack)
+{
+	struct rlimit now;
+	if (!value)
+		return true;
+	if (getrlimit((__rlimit_resource_t)what, &now) < 0)
+		return false;
+	rlim_t hard = now.rlim_max < value + slack ? now.rlim_max : value + slack; /* never above what we have ourselves */
+	now = (struct rlimit){.rlim_cur = hard < value ? hard : value, .rlim_max = hard};
+	return setrlimit((__rlimit_resource_t)what, &now) == 0;
+}
+
+static bool limit(const struct sl_limits *l)
+{
+	return limit_one(RLIMIT_CPU, (uint64_t)(l->cpu_ms + 999) / 1000, 1) && limit_one(RLIMIT_FSIZE, l->file_bytes, 0) && limit_one(RLIMIT_NOFILE, l->open_files, 0);
+}
 
 /* Runs in the child on the parent's memory (vfork): system calls only, nothing may allocate or return. */
 static void child(struct launch *l)
@@ -194,9 +212,13 @@ static void child(struct launch *l)
 		/* Each is above 3 (see high_pipe), so no dup2 overwrites one that is still needed. */
 		ok = dup2(l->in, 0) >= 0 && dup2(l->out[PIPE_OUT], 1) >= 0 && dup2(l->out[PIPE_ERR], 2) >= 0 && dup2(l->out[PIPE_EVENTS], EVENTS_FD) >= 0;
 	}
+	if (ok) {
+		l->failed = "its limits";
+		ok = limit(&l->options->limits);
+	}
 	if (ok && l->options->sandbox) {
 		l->failed = "its sandbox";
-		ok = sl_sandbox_enter(l->options->sandbox);
+		ok = sl_sandbox_enter(l->options->sandbox, l->tell_fd);
 	}
 	if (ok) {
 		l->failed = l->options->argv[0];
@@ -313,6 +335,10 @@ static int prepare(struct sl_processes *set, struct sl_process *p, struct launch
 		p->log_path = sl_strdup(l->options->log_path, err);
 		rc = p->log_path ? 0 : SL_E_NO_MEMORY;
 	}
+	if (!rc && l->options->sandbox && l->options->sandbox->watch) {
+		rc = sl_sandbox_watch_new(l->options->sandbox, &p->watch, err);
+		l->tell_fd = rc ? -1 : sl_sandbox_watch_tell_fd(p->watch);
+	}
 	return rc;
 }
 
@@ -323,7 +349,7 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 		return NULL;
 	*p = (struct sl_process){.set = set, .pidfd = -1, .log_fd = -1, .log_left = o->log_max_bytes ? o->log_max_bytes : SL_PROCESS_LOG_MAX,
 				 .timeout_ms = o->timeout_ms, .memory_bytes = o->memory_bytes, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
-				 .on_event = o->on_event, .context = o->context};
+				 .on_event = o->on_event, .limits = o->limits, .context = o->context};
 	snprintf(p->tag, sizeof p->tag, "%s", o->tag);
 	sl_buf_init(&p->log, READ_BYTES * 4);
 	for (int i = 0; i < PIPE_COUNT; i++) {
@@ -340,12 +366,14 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 int sl_process_start(struct sl_processes *set, const struct sl_process_options *options, struct sl_process **ret, struct sl_error *err)
 {
 	assert(options->argv[0] && options->tag[0] && strlen(options->tag) <= 100);
-	struct launch l = {.options = options, .out = {-1, -1, -1}};
+	struct launch l = {.options = options, .out = {-1, -1, -1}, .tell_fd = -1};
 	struct sl_process *p = new_process(set, options, err);
 	if (!p)
 		return SL_E_NO_MEMORY;
 	int rc = prepare(set, p, &l, err);
 	rc = rc ? rc : spawn(&l, &p->pid, err);
+	if (p->watch)
+		sl_sandbox_watch_started(p->watch);
 	for (int i = 0; i < PIPE_COUNT; i++)
 		sl_file_close(&l.out[i]);
 	if (l.env)
@@ -382,6 +410,7 @@ static void describe(struct sl_process *p)
 {
 	struct sl_process_end *e = &p->end;
 	char time[SL_TIME_TEXT];
+	int64_t used = e->user_ms + e->system_ms;
 	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped && !e->out_of_memory;
 	/* A shell tells of a killed child by its status. */
 	bool killed = e->signal == SIGKILL || e->exit_status == 128 + SIGKILL;
@@ -397,6 +426,10 @@ static void describe(struct sl_process *p)
 		snprintf(e->cause, sizeof e->cause, "timed out after %s", sl_duration_format(p->timeout_ms, time));
 	else if (e->stopped)
 		snprintf(e->cause, sizeof e->cause, "cancelled");
+	else if (e->signal == SIGXCPU || (e->signal == SIGKILL && p->limits.cpu_ms && used >= p->limits.cpu_ms))
+		snprintf(e->cause, sizeof e->cause, "%s of processor time used, its limit", sl_duration_format(p->limits.cpu_ms ? p->limits.cpu_ms : used, time));
+	else if (e->signal == SIGXFSZ)
+		snprintf(e->cause, sizeof e->cause, "a file grew beyond %.3g GB, its limit", (double)p->limits.file_bytes / 1e9);
 	else if (e->signal == SIGKILL)
 		snprintf(e->cause, sizeof e->cause, "killed by SIGKILL%s", kills >= 0 ? " (somebody's: the kernel had memory)" :
 			 " (somebody's, or the kernel's when memory ran out)");
@@ -417,6 +450,7 @@ static void finish(struct sl_process *p)
 	}
 	mark_exited(p);
 	p->end.survivors = kill_orphans();
+	sl_sandbox_watch_free(SL_TAKE(p->watch), p->end.refused);
 	for (int i = 0; i < PIPE_COUNT; i++)
 		while (sl_process_read(p, i))
 			;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "os/sandbox_watch.h"
 
 enum {
 	SL_PROCESS_LINE_MAX = 8 << 10,        /* longer lines of output are cut into several */
@@ -37,7 +38,13 @@ enum sl_memory { SL_MEMORY_ENOUGH, SL_MEMORY_OF_CHILD, SL_MEMORY_OF_MACHINE };
 /* Name of the environment variable that marks a child and all below it. */
 #define SL_PROCESS_TAG "SLUICE_PROCESS"
 
-struct sl_sandbox;
+/* Of each process of a child; 0: none of ours. */
+struct sl_limits {
+	int64_t cpu_ms;                 /* processor time, rounded up to seconds: beyond, SIGXCPU, and SIGKILL a second later */
+	uint64_t file_bytes;            /* size of a file that it writes: beyond, SIGXFSZ, or EFBIG for who ignores that */
+	uint64_t open_files;            /* descriptors */
+};
+
 struct sl_processes; /* a set */
 struct sl_process;   /* a child in it */
 
@@ -51,7 +58,8 @@ struct sl_process_options {
 	int64_t timeout_ms;             /* 0: none */
 	uint64_t memory_bytes;          /* of the child and all below it, looked at every SL_PROCESS_MEMORY_MS; beyond, they are killed. 0: none */
 	int64_t grace_ms;               /* 0: SL_PROCESS_GRACE_MS */
-	const struct sl_sandbox *sandbox; /* entered before the program starts; NULL: none */
+	struct sl_limits limits;
+	const struct sl_sandbox *sandbox; /* entered before the program starts; NULL: none. Outlives the process */
 	/* Called inside wait. `stream` is 'o' or 'e'; without the line end. All may be NULL. */
 	void (*on_line)(void *context, char stream, const char *line, size_t len);
 	void (*on_event)(void *context, const char *line, size_t len);
@@ -68,6 +76,7 @@ struct sl_process_end {
 	int64_t user_ms, system_ms;
 	uint64_t peak_bytes;            /* the most that one process of it had resident, or that all had when looked at */
 	enum sl_memory out_of_memory;
+	char refused[SL_REFUSED_MAX];   /* what its sandbox refused it: "reading /data/x.csv and 2 more"; "" nothing */
 	/* In words: "exit status 3", "killed by SIGSEGV", "timed out after 5 s", "killed by the kernel: out of memory at 3.9 of 4.0 GB";
 	 * "" when ok. */
 	char cause[SL_PROCESS_CAUSE_MAX];

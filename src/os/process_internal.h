@@ -33,6 +33,8 @@ struct sl_process {
 	void (*on_line)(void *context, char stream, const char *line, size_t len);
 	void (*on_event)(void *context, const char *line, size_t len);
 	void *context;
+	struct sl_limits limits;
+	struct sl_sandbox_watch *watch; /* NULL: none */
 	struct sl_process_end end;
 	bool exited;
 };

@@ -49,6 +49,7 @@ static const struct sl_row PROJECT_ROWS[] = {
 	{"project", SL_ROW_REF, offsetof(struct sl_project, name), .required = true, .about = "the project's name"},
 	{"params", SL_ROW_OTHER, .read = read_nothing, .schema = "{\"type\":\"object\"}", .about = "name: value; used as $name, overridden as name=value"},
 	{"resources", SL_ROW_OTHER, .read = sl_read_resources, .schema = SL_AMOUNTS_SCHEMA, .about = "what there is of what steps need: gpu, db ..."},
+	{"sandbox", SL_ROW_OTHER, .read = sl_read_project_sandbox, .schema = SL_SWITCH_SCHEMA, .about = "of commands that do not say it themselves: on (when not given) or off"},
 	{"server", SL_ROW_OTHER, .read = sl_read_server, .shape = &sl_shape_server, .about = "how `sluice up` listens; its command line wins"},
 	{"openlineage", SL_ROW_OTHER, .read = sl_read_openlineage, .shape = &sl_shape_openlineage, .about = "where OpenLineage events of runs go"},
 	{"sources", SL_ROW_OTHER, .read = sl_read_sources, .schema = SECTION_SCHEMA("source"), .about = "where data comes from"},
@@ -95,6 +96,7 @@ int sl_project_load(const char *dir, const char *const *overrides, size_t overri
 		return sl_fail_memory(err);
 	}
 	p->arena = arena;
+	p->sandbox = true;
 	p->server = (struct sl_server_spec){.host = "127.0.0.1", .port = 4600, .tls_cert = "", .tls_key = ""};
 	p->openlineage = SL_OPENLINEAGE_NONE;
 	int rc = realpath(dir, absolute) ? 0 : sl_fail_at(err, SL_E_NOT_FOUND, dir, "there is no such folder");

@@ -172,9 +172,13 @@ struct sl_step {
 	struct sl_amount *needs;       /* of the project's resources */
 	size_t need_count;
 	struct sl_retry retry;
-	bool sandbox;                  /* RUN: it reads what it declares and these, writes its outputs and those, and has no network unless asked */
+	bool sandbox;                  /* RUN: it reads what it declares and these, writes its outputs and those, and has no network unless asked. True unless
+					  it, or the project for all, says off */
+	bool sandbox_said;             /* the step says it itself */
 	struct sl_names sandbox_read, sandbox_write; /* further paths: absolute, or relative to the project */
 	bool sandbox_network;
+	int64_t limit_cpu_ms, limit_open_files; /* RUN: of each of its processes; 0: none of ours */
+	uint64_t limit_file_bytes;     /* the size of a file that it writes */
 	const char *when;              /* condition as written; "" = none */
 	bool left_out;                 /* the condition is false */
 	bool finally;                  /* runs when all else has ended ... */
@@ -277,6 +281,7 @@ struct sl_project {
 	const char *name;
 	struct sl_param *params; size_t param_count;
 	struct sl_amount *resources; size_t resource_count;
+	bool sandbox;                  /* of commands that do not say it themselves */
 	struct sl_server_spec server;
 	struct sl_openlineage_spec openlineage;
 	struct sl_source *sources; size_t source_count;

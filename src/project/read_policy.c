@@ -84,7 +84,7 @@ int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *ta
 	return rc;
 }
 
-/* ---- sandbox ----------------------------------------------------------------------------------------------------------- */
+/* ---- sandbox and limits ------------------------------------------------------------------------------------------------ */
 
 static const struct sl_row SANDBOX_ROWS[] = {
 	{"read", SL_ROW_NAMES, offsetof(struct sl_step, sandbox_read), .about = "further files and folders that it may read"},
@@ -93,15 +93,40 @@ static const struct sl_row SANDBOX_ROWS[] = {
 };
 const struct sl_shape sl_shape_sandbox = SL_SHAPE("'sandbox'", SANDBOX_ROWS);
 
+/* true, false, on, off */
+static bool read_switch(const struct sl_yaml *node, bool *ret)
+{
+	bool on = node->kind == SL_YAML_SCALAR && strcmp(node->text, "on") == 0, off = node->kind == SL_YAML_SCALAR && strcmp(node->text, "off") == 0;
+	*ret = on || off ? on : *ret;
+	return on || off || sl_yaml_bool(node, ret);
+}
+
 int sl_read_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *target)
 {
 	struct sl_step *step = target;
 	int rc = sl_load_resolve(loader, node, &node);
-	if (rc || sl_yaml_bool(node, &step->sandbox))
+	step->sandbox_said = true;
+	if (rc || read_switch(node, &step->sandbox))
 		return rc;
 	step->sandbox = true;
 	return sl_shape_read(loader, &sl_shape_sandbox, node, step);
 }
+
+int sl_read_project_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *target)
+{
+	struct sl_project *project = target;
+	int rc = sl_load_resolve(loader, node, &node);
+	return rc || read_switch(node, &project->sandbox) ? rc : sl_load_fail(loader, node->mark, SL_E_INVALID, "'sandbox' of all commands is on or off");
+}
+
+static const struct sl_row LIMITS_ROWS[] = {
+	{"cpu_time", SL_ROW_DURATION, offsetof(struct sl_step, limit_cpu_ms), .about = "processor time that a process may use"},
+	{"file_size", SL_ROW_BYTES, offsetof(struct sl_step, limit_file_bytes), .about = "size of a file that it writes"},
+	{"open_files", SL_ROW_INT, offsetof(struct sl_step, limit_open_files), .min = 16, .max = 1 << 20, .about = "files that a process may have open"},
+};
+const struct sl_shape sl_shape_limits = SL_SHAPE("'limits'", LIMITS_ROWS);
+
+int sl_read_limits(struct sl_loader *loader, const struct sl_yaml *node, void *target) { return sl_shape_read(loader, &sl_shape_limits, node, target); }
 
 /* ---- when and finally --------------------------------------------------------------------------------------------------- */
 
@@ -211,5 +236,8 @@ int sl_project_check_policy(struct sl_loader *loader)
 	int rc = 0;
 	for (size_t i = 0; !rc && i < p->step_count; i++)
 		rc = check_finally(loader, &p->steps[i]);
+	for (size_t i = 0; !rc && i < loader->project->step_count; i++)
+		if (!loader->project->steps[i].sandbox_said)
+			loader->project->steps[i].sandbox = loader->project->steps[i].kind == SL_STEP_RUN && loader->project->sandbox;
 	return rc ? rc : check_needs(loader);
 }

@@ -316,8 +316,9 @@ static const struct sl_row STEP_ROWS[] = {
 	{"params", SL_ROW_OTHER, .read = read_params, .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
 	 .about = "run: parameters it reads from its environment or params.json"},
 	{"env", SL_ROW_OTHER, .read = read_environment, .schema = "{\"type\":\"object\"}", .about = "run: environment variables"},
-	{"sandbox", SL_ROW_OTHER, .read = sl_read_sandbox, .shape = &sl_shape_sandbox, .schema = "{\"type\":[\"boolean\",\"string\"]}",
-	 .about = "run: it may read only what it declares, and has no network: true, or what else it may"},
+	{"sandbox", SL_ROW_OTHER, .read = sl_read_sandbox, .shape = &sl_shape_sandbox, .schema = SL_SWITCH_SCHEMA,
+	 .about = "run: it may read only what it declares, and has no network: on, off, or what else it may"},
+	{"limits", SL_ROW_OTHER, .read = sl_read_limits, .shape = &sl_shape_limits, .about = "run: of each of its processes"},
 	{"timeout", SL_ROW_DURATION, STEP(timeout_ms), .about = "24h when not given"},
 	{"memory", SL_ROW_BYTES, STEP(memory_bytes), .about = "limit: of the engine; of a command with all that it starts"},
 	{"cpu", SL_ROW_NUMBER, STEP(cpu), .min = 0, .max = 4096, .about = "processors that it keeps busy; 1 when not given"},
@@ -334,7 +335,7 @@ static const struct sl_row STEP_ROWS[] = {
 	 .about = "attempts after a failure: a number, or when and how"},
 };
 const struct sl_shape sl_shape_step = SL_SHAPE("a step", STEP_ROWS);
-enum { STEP_KINDS = 5, STEP_RUN_FIRST = 5, STEP_RUN_LAST = 10 }; /* rows: what it is, and what only `run` may have */
+enum { STEP_KINDS = 5, STEP_RUN_FIRST = 5, STEP_RUN_LAST = 11 }; /* rows: what it is, and what only `run` may have */
 
 static int check_step_keys(struct sl_loader *loader, const char *name, const struct sl_yaml *node)
 {
@@ -365,7 +366,7 @@ static int define_step(struct sl_loader *loader, const struct sl_yaml *node, str
 	loader->secrets_allowed = false;
 	if (rc)
 		return rc;
-	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry", "when", "finally", "group", "each", "sandbox"}; /* not what */
+	static const char *const HOW[] = {"timeout", "memory", "cpu", "needs", "priority", "retry", "when", "finally", "group", "each", "sandbox", "limits"}; /* not what */
 	for (size_t i = 0; i < SL_ARRAY_LEN(HOW); i++)
 		yyjson_mut_obj_remove_key(value, HOW[i]);
 	yyjson_mut_val *train = yyjson_mut_obj_get(value, "train");

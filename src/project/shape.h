@@ -83,8 +83,11 @@ enum { SL_EACH_MAX = 10000 };
 struct sl_each_item { const char *label; const struct sl_yaml *value; const char *file; /* of a glob; "" */ };
 struct sl_each { const char *name; struct sl_each_item *items; size_t count; };
 int sl_read_each(struct sl_loader *loader, const struct sl_yaml *node, struct sl_each *ret);
-extern const struct sl_shape sl_shape_sandbox;
+extern const struct sl_shape sl_shape_sandbox, sl_shape_limits;
+#define SL_SWITCH_SCHEMA "{\"type\":[\"boolean\",\"string\"]}"
 int sl_read_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *step);
+int sl_read_project_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *project);
+int sl_read_limits(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_when(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_finally(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 int sl_read_needs(struct sl_loader *loader, const struct sl_yaml *node, void *step);

@@ -59,7 +59,7 @@ def test_ten_gigabytes(said):
 
 def test_follow(project):
     project.sluice("init")
-    project.write("sluice.yaml", "project: x\nsteps:\n  slow: {run: 'echo first; : < gate; echo second; echo last'}\n")
+    project.write("sluice.yaml", "project: x\nsandbox: off\nsteps:\n  slow: {run: 'echo first; : < gate; echo second; echo last'}\n")
     os.mkfifo(project.root / "gate")
     run, _ = project.start("run")
     wait_until(lambda: "first" in project.sluice("log", "slow", status=None).stdout, what="the step's first words")

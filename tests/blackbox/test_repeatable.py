@@ -1,6 +1,7 @@
 """sluice run --check-repeatable: a step runs twice from nothing; what differs is shown, and nothing of it is recorded as made."""
 
 TEXT = """project: x
+sandbox: off
 sources: {raw: raw.csv}
 steps:
   same: {run: 'echo x >> n; printf "a\\nb\\n" > "$SLUICE_OUTPUT_s"; echo "{\\"metric\\":\\"m\\",\\"value\\":1}" >&3', outputs: {s: s.txt}}

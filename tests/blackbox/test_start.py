@@ -5,6 +5,7 @@ from conftest import Project, wait_until
 
 PROJECT = """
 project: start
+sandbox: off
 params: {n: 5}
 sources: {raw: raw.csv}
 steps:

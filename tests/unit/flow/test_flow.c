@@ -249,9 +249,9 @@ static void test_cycle(void **state)
 static void test_order_only(void **state)
 {
 	(void)state;
-	put("sluice.yaml", "project: x\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch made'}\n");
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch made'}\n");
 	ASSERT_RUN("a:ok b:ok");
-	put("sluice.yaml", "project: x\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch  made'}\n");
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps:\n  b: {run: 'test -e made', inputs: [a]}\n  a: {run: 'touch  made'}\n");
 	ASSERT_RUN("a:ok b:fresh");
 }
 
@@ -259,7 +259,7 @@ static void test_parallel(void **state)
 {
 	(void)state;
 	/* Each waits for the other's sign: they end only if both run at once. */
-	put("sluice.yaml", "project: x\nsteps:\n"
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps:\n"
 			   "  left: {run: 'touch l; until test -e r; do sleep 0.01; done', timeout: 20s}\n"
 			   "  right: {run: 'touch r; until test -e l; do sleep 0.01; done', timeout: 20s}\n");
 	assert_int_equal(0, run());
@@ -287,7 +287,7 @@ static void test_cancel(void **state)
 static void test_two_at_once(void **state)
 {
 	(void)state;
-	put("sluice.yaml", "project: x\nsteps: {s: {run: 'touch held; until test -e go; do sleep 0.01; done', timeout: 20s}}\n");
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps: {s: {run: 'touch held; until test -e go; do sleep 0.01; done', timeout: 20s}}\n");
 	pid_t other = fork();
 	if (other == 0) {
 		struct sl_store *own = NULL;
@@ -334,7 +334,7 @@ static int64_t count_rows(const char *sql)
 }
 
 static const char OF_A_KILLED_RUN[] =
-	"project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
+	"project: x\nsandbox: off\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
 	"  second: {run: 'echo 2 >> count; setsid sleep 1000 & echo $! > left.pid; echo \"{\\\"metric\\\":\\\"a\\\",\\\"value\\\":1}\" >&3; touch held; "
 	"until test -e go; do sleep 0.01; done; echo \"{\\\"metric\\\":\\\"b\\\",\\\"value\\\":2}\" >&3; echo 2 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n";
 
@@ -401,7 +401,7 @@ static void test_changed_since(void **state)
 	pid_t left = atoi(get("left.pid"));
 	assert_int_equal(0, run_with((struct sl_flow_options){.names = (const char *const[]){"first"}, .name_count = 1, .force = true}, NULL, 0));
 	assert_int_equal(0, kill(left, 0));
-	put("sluice.yaml", "project: x\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps:\n  first: {run: 'echo 1 >> count; echo 1 > \"$SLUICE_OUTPUT_o\"', outputs: {o: o}}\n"
 			   "  second: {run: 'echo 3 > \"$SLUICE_OUTPUT_p\"', inputs: [o], outputs: {p: p}}\n");
 	ASSERT_RUN("first:fresh second:ok");
 	assert_string_equal("3\n", get("p"));
@@ -415,7 +415,7 @@ static void test_changed_since(void **state)
 static void test_inside_a_git_folder(void **state)
 {
 	(void)state;
-	put("sluice.yaml", "project: x\nsteps:\n  s: {run: 'git init -q . && git -c user.name=n -c user.email=e commit -q --allow-empty -m m', outputs: {}}\n");
+	put("sluice.yaml", "project: x\nsandbox: off\nsteps:\n  s: {run: 'git init -q . && git -c user.name=n -c user.email=e commit -q --allow-empty -m m', outputs: {}}\n");
 	assert_int_equal(0, run());
 	put("sluice.yaml", "project: x\nsteps:\n  a: {run: 'i=0; while test $i -lt 300; do sh -c :; i=$((i+1)); done'}\n  b: {run: 'i=0; while test $i -lt 300; do sh -c :; i=$((i+1)); done'}\n");
 	ASSERT_RUN("a:ok b:ok");
