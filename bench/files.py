@@ -63,7 +63,7 @@ def files(root, count, size):
     bare = timed(BARE, "take", data, os.path.join(root, "bare"))
     project(work, data)
     first = timed(lib.SLUICE, "run", cwd=work)
-    table.row("first version | read, hash, write", show(first), show(bare), first[0] / bare[0], "1.5")
+    table.row("first version; beside it read, hash, write", show(first), show(bare), first[0] / bare[0], "1.5")
     shutil.rmtree(os.path.join(root, "bare"))
     same = min(timed(lib.SLUICE, "run", cwd=work) for _ in range(3))
     table.row("no change", show(same), bar="0.4 s; 4 s for 1,000,000")
@@ -73,7 +73,7 @@ def files(root, count, size):
     table.row("one added", show(added), bar="0.5 s; 5 s for 1,000,000")
     bare = timed(BARE, "copy", data, os.path.join(root, "copied"))
     out = timed(lib.SLUICE, "get", "data", os.path.join(root, "out"), cwd=work)
-    table.row("checkout | copy", show(out), show(bare), out[0] / bare[0], "1.5")
+    table.row("checkout; beside it a copy", show(out), show(bare), out[0] / bare[0], "1.5")
     assert subprocess.run(["diff", "-rq", data, os.path.join(root, "out")]).returncode == 0
     shutil.rmtree(os.path.join(root, "copied"))
     shutil.rmtree(os.path.join(root, "out"))
@@ -120,4 +120,5 @@ def main():
         shutil.rmtree(root)
 
 
-main()
+if __name__ == "__main__":
+    main()

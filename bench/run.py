@@ -6,7 +6,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 NAMES = sorted(f[:-3] for f in os.listdir(os.path.dirname(os.path.abspath(__file__))) if f.endswith(".py") and f not in ("run.py", "lib.py"))
 
-for name in sys.argv[1:] or NAMES:
+wanted, sys.argv[1:] = sys.argv[1:] or NAMES, []  # each one's own arguments have their defaults here
+for name in wanted:
     if name not in NAMES:
         raise SystemExit(f"bench: no benchmark '{name}'; there are: {', '.join(NAMES)}")
     importlib.import_module(name).main()
