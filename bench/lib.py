@@ -1,8 +1,10 @@
 """What every benchmark shares: whole processes timed in turn (A B A B ...), so that a machine that slows down slows both; medians; one table."""
 import os
 import resource
+import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -40,6 +42,18 @@ def in_turn(ours, theirs=None, runs=RUNS, prepare=None):
 
 def median(samples, which=0):
     return statistics.median(s[which] for s in samples)
+
+
+def flights_project(prefix):
+    """A fresh folder with the demo's project file, SQL and its three million rows; the caller removes it."""
+    folder, example = tempfile.mkdtemp(prefix=prefix), os.path.join(ROOT, "examples/flights")
+    shutil.copy(os.path.join(example, "sluice.yaml"), folder)
+    shutil.copytree(os.path.join(example, "sql"), os.path.join(folder, "sql"))
+    os.makedirs(os.path.join(folder, "data/incoming"))
+    shutil.copy(os.path.join(DATA, "flights-3m.parquet"), os.path.join(folder, "data/flights-2001.parquet"))
+    shutil.copy(os.path.join(DATA, "airports.csv"), os.path.join(folder, "data"))
+    once([SLUICE, "init"], cwd=folder)
+    return folder
 
 
 class Table:

@@ -2,7 +2,6 @@
 import os
 import shutil
 import sys
-import tempfile
 
 import lib
 
@@ -22,21 +21,14 @@ for step in ("flights", "features"):
 
 def main():
     table = lib.Table("SQL steps of the demo (whole processes, medians)")
-    folder = tempfile.mkdtemp(prefix="bench-tables-")
-    example = os.path.join(lib.ROOT, "examples/flights")
-    shutil.copy(os.path.join(example, "sluice.yaml"), folder)
-    shutil.copytree(os.path.join(example, "sql"), os.path.join(folder, "sql"))
-    os.makedirs(os.path.join(folder, "data/incoming"))
-    shutil.copy(os.path.join(lib.DATA, "flights-3m.parquet"), os.path.join(folder, "data/flights-2001.parquet"))
-    shutil.copy(os.path.join(lib.DATA, "airports.csv"), os.path.join(folder, "data"))
-    lib.once([lib.SLUICE, "init"], cwd=folder)
+    folder = lib.flights_project("bench-tables-")
     lib.once([lib.SLUICE, "run", "features", "-j", "1"], cwd=folder)
     # The bare side pays for Python's start and imports: measured and taken off.
     imports, _ = lib.in_turn(lambda: lib.once([sys.executable, "-c", "import duckdb; duckdb.connect()"]))
     start = lib.median(imports), lib.median(imports, 1)
     # --force runs ingest and checks too: force the two steps alone, their inputs being up to date.
     ours, theirs = lib.in_turn(lambda: lib.once([lib.SLUICE, "run", "flights", "features", "--force", "-j", "1"], cwd=folder),
-                               lambda: lib.once([sys.executable, "-c", BARE, os.path.join(example, "sql"), lib.DATA], cwd=folder))
+                               lambda: lib.once([sys.executable, "-c", BARE, os.path.join(lib.ROOT, "examples/flights/sql"), lib.DATA], cwd=folder))
     for which, name in ((0, "wall"), (1, "CPU")):
         a, b = lib.median(ours, which), lib.median(theirs, which) - start[which]
         table.row(f"flights and features, {name}", f"{a:.2f} s", f"bare DuckDB {b:.2f} s", a / b, "1.10")
