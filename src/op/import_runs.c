@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "op/context.h"
+#include "op/import_remote.h"
 #include "record/import.h"
 
 static const char ROOT[] = "mlflow-artifacts:/";
@@ -46,6 +48,7 @@ static void put_result(struct sl_call *call, const struct sl_import *import)
 	put_count(&table, "tags", read->tags, there->tags);
 	put_count(&table, "metric points", read->points, there->points);
 	put_count(&table, "artifacts", read->artifacts, there->artifacts);
+	put_count(&table, "logged models", read->logged_models, there->logged_models);
 	put_count(&table, "registered models", read->models, there->models);
 	put_count(&table, "model versions", read->versions, there->versions);
 	snprintf(note, sizeof note, "%" PRId64 " runs are new, %" PRId64 " were complete before", import->runs_new, import->runs_passed);
@@ -55,29 +58,46 @@ static void put_result(struct sl_call *call, const struct sl_import *import)
 	sl_put_int(call, result, "runs_new", import->runs_new);
 	sl_put_int(call, result, "runs_complete_before", import->runs_passed);
 	sl_put_int(call, result, "refused", import->refused);
-	call->failed = there->runs < read->runs || there->params < read->params || there->versions + import->refused < read->versions;
+	call->failed = there->runs < read->runs || there->logged_models < read->logged_models || there->params < read->params || there->versions + import->refused < read->versions;
+}
+
+static bool is_address(const char *text) { return sl_str_starts(text, "http://") || sl_str_starts(text, "https://"); }
+
+static int import_from_server(struct sl_import *import, const char *url, struct sl_store *store, struct sl_error *err)
+{
+	struct sl_remote *remote SL_CLEANUP(sl_remote_closep) = NULL;
+	int rc = sl_remote_open(url, &remote, err);
+	return rc ? rc : sl_import_remote(import, remote, store->tmp_dir, err);
+}
+
+static int import_from(struct sl_call *call, struct sl_import *import, struct sl_store *store, struct sl_error *err)
+{
+	char artifacts[SL_PATH_MAX];
+	int rc = 0;
+	if (is_address(import->source))
+		return import_from_server(import, import->source, store, err);
+	if (strcmp(sl_call_text(call, "format"), "mlflow-files") == 0)
+		return sl_import_mlflow_files(import, import->source, err);
+	if (sl_call_given(call, "artifacts"))
+		rc = sl_call_path(call, sl_call_text(call, "artifacts"), artifacts, err);
+	return rc ? rc : sl_import_mlflow_database(import, import->source, sl_call_given(call, "artifacts") ? artifacts : NULL, err);
 }
 
 int sl_import_runs(struct sl_call *call, struct sl_error *err)
 {
-	bool files = strcmp(sl_call_text(call, "format"), "mlflow-files") == 0;
-	char path[SL_PATH_MAX], artifacts[SL_PATH_MAX];
+	const char *file = sl_call_text(call, "file");
+	char path[SL_PATH_MAX];
 	struct sl_store *store;
-	int rc = sl_call_path(call, sl_call_text(call, "file"), path, err);
-	if (!rc && sl_call_given(call, "artifacts"))
-		rc = sl_call_path(call, sl_call_text(call, "artifacts"), artifacts, err);
+	int rc = is_address(file) ? 0 : sl_call_path(call, file, path, err);
 	if (!rc)
 		rc = sl_call_store(call, &store, err);
 	if (rc)
 		return rc;
 	struct sl_record record = {.meta = store->meta, .ledger = store->ledger, .artifact_root = ROOT};
-	struct sl_import import = {.record = &record, .objects = store->objects, .source = path, .progress = on_run, .news = on_news,
-		.context = call};
+	struct sl_import import = {.record = &record, .objects = store->objects, .source = is_address(file) ? file : path, .progress = on_run,
+		.news = on_news, .context = call};
 	rc = sl_experiments_prepare(&record, err);
-	if (!rc && files)
-		rc = sl_import_mlflow_files(&import, path, err);
-	else if (!rc)
-		rc = sl_import_mlflow_database(&import, path, sl_call_given(call, "artifacts") ? artifacts : NULL, err);
+	rc = rc ? rc : import_from(call, &import, store, err);
 	sl_import_drop(&import);
 	sl_call_advance(call, "import", 1, "");
 	if (!rc)

@@ -32,6 +32,11 @@ static int commit(struct sl_import *import, struct sl_error *err)
 	return sl_meta_commit(import->record->meta, err);
 }
 
+/* The transaction of the run under way. */
+static int enter(struct sl_import *import, struct sl_error *err) { return import->open ? 0 : begin(import, err); }
+
+int sl_import_pause(struct sl_import *import, struct sl_error *err) { return import->open ? commit(import, err) : 0; }
+
 void sl_import_drop(struct sl_import *import)
 {
 	if (import->open)
@@ -182,22 +187,22 @@ int sl_import_metrics(struct sl_import *import, const struct sl_rec_metric *metr
 	struct sl_error *err)
 {
 	struct sl_rec_batch batch = {.metrics = metrics, .metric_count = count};
-	assert(import->open && count <= SL_REC_BATCH_METRICS);
-	int rc = sl_rec_log(import->record, &import->run, &batch, NULL, arena, err);
+	assert(count <= SL_REC_BATCH_METRICS);
+	int rc = enter(import, err);
+	rc = rc ? rc : sl_rec_log(import->record, &import->run, &batch, NULL, arena, err);
 	import->read.points += (int64_t)count;
 	import->pending += (int64_t)count;
 	if (rc || import->pending < SL_IMPORT_POINTS_MAX)
 		return rc;
-	rc = commit(import, err);
-	return rc ? rc : begin(import, err);
+	return commit(import, err);
 }
 
 int sl_import_run_end(struct sl_import *import, const struct sl_import_run *run, struct sl_error *err)
 {
 	struct sl_change change = change_of(import, "logged.import");
 	struct sl_rec_run_update update = {.status = run->status, .ended_ms = run->ended ? &run->ended_ms : NULL};
-	assert(import->open);
-	int rc = sl_rec_run_update(import->record, &import->run, &update, &change, err);
+	int rc = enter(import, err);
+	rc = rc ? rc : sl_rec_run_update(import->record, &import->run, &update, &change, err);
 	if (!rc && run->deleted)
 		rc = sl_rec_run_set_deleted(import->record, &import->run, true, &change, err);
 	rc = end(import, rc, err);
@@ -211,13 +216,15 @@ struct tree {
 	const char *dir, *path; /* over there, and in this store */
 };
 
-static int put_file(struct sl_import *import, const char *file, const char *path, struct sl_error *err)
+static int put_file(struct sl_import *import, const char *file, const char *path, enum sl_put_how how, struct sl_error *err)
 {
 	struct sl_hash hash;
 	uint64_t size;
 	int rc = sl_artifact_check_path(path, err);
 	if (!rc)
-		rc = sl_objects_put_file(import->objects, file, SL_PUT_COPY, &hash, &size, err);
+		rc = sl_objects_put_file(import->objects, file, how, &hash, &size, err);
+	if (!rc)
+		rc = enter(import, err);
 	if (!rc)
 		rc = sl_artifact_put(import->record, path, &hash, size, err);
 	import->read.artifacts++;
@@ -235,9 +242,20 @@ static int put_entry(void *context, const char *name, const struct sl_file_info 
 	if (rc || info->is_link)
 		return rc;
 	if (info->is_regular)
-		return put_file(tree->import, from, to, err);
+		return put_file(tree->import, from, to, SL_PUT_COPY, err);
 	struct tree below = {tree->import, from, to};
 	return info->is_dir ? sl_dir_each(from, put_entry, &below, err) : 0;
+}
+
+int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, struct sl_error *err)
+{
+	char whole[SL_ARTIFACT_PATH_MAX];
+	const char *folder = sl_artifact_path_of(uri);
+	if (!folder)
+		return 0;
+	if (snprintf(whole, sizeof whole, "%s/%s", folder, path) >= (int)sizeof whole)
+		return sl_fail(err, SL_E_TOO_LARGE, "the path of the artifact '%.200s' is longer than %d bytes", path, SL_ARTIFACT_PATH_MAX - 1);
+	return put_file(import, file, whole, SL_PUT_MOVE, err);
 }
 
 int sl_import_artifacts(struct sl_import *import, const char *dir, struct sl_error *err)
@@ -287,11 +305,13 @@ static int make_version(struct sl_import *import, const struct sl_import_version
 		.run = *version->run ? id : NULL, .tags = version->tags, .tag_count = version->tag_count};
 	if (!new.source)
 		return sl_fail_memory(err);
+	if (sl_str_starts(new.source, "models:/m-"))
+		new.logged_model = new.source + 8;
 	int rc = sl_reg_model_get(import->record, version->model, arena, &model, err);
 	if (!rc)
 		rc = sl_reg_version_create(import->record, &model, &new, &change, arena, &made, err);
-	/* Numbers of versions that were deleted over there stay free: those that come rise. */
-	if (!rc && made.version < version->version) {
+	/* The number that it has there: those of versions that were deleted stay free, and one that could not be taken before comes in its place. */
+	if (!rc && made.version != version->version) {
 		rc = from_rows(sl_meta_exec(import->record->meta, err, "UPDATE reg_version SET version = ?2 WHERE num = ?1", "ii", made.num,
 			version->version));
 		made.version = version->version;

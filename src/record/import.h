@@ -16,7 +16,7 @@
 enum { SL_IMPORT_POINTS_MAX = 200000 }; /* in one commit */
 
 /* How much of each there is: what was read, and what of it is in this store now. Points that the source has twice are there once. */
-struct sl_import_count { int64_t experiments, runs, points, params, tags, artifacts, models, versions; };
+struct sl_import_count { int64_t experiments, runs, points, params, tags, artifacts, logged_models, models, versions; };
 
 struct sl_import {
 	struct sl_record *record;
@@ -55,6 +55,10 @@ int sl_import_metrics(struct sl_import *import, const struct sl_rec_metric *metr
 	struct sl_error *err);
 /* All regular files below the folder `dir`; symbolic links are not followed. No such folder: nothing. */
 int sl_import_artifacts(struct sl_import *import, const char *dir, struct sl_error *err);
+/* One file, which is moved away, at `path` below the artifact location `uri` of this store; nothing when that is kept elsewhere. */
+int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, struct sl_error *err);
+/* Commits what came so far, for a reader that waits for something: nobody else's writing is held up meanwhile. */
+int sl_import_pause(struct sl_import *import, struct sl_error *err);
 int sl_import_run_end(struct sl_import *import, const struct sl_import_run *run, struct sl_error *err);
 /* Takes back what is under way; for a reader that fails between begin and end. */
 void sl_import_drop(struct sl_import *import);

@@ -106,7 +106,10 @@ int sl_logged_model_create(struct sl_record *record, const struct sl_experiment 
 		return sl_fail(err, SL_E_INVALID, "The experiment %" PRId64 " must be in the 'active' state. Current state is deleted.",
 			experiment->id);
 	int rc = start->name ? check_name(start->name, err) : 0;
-	rc = rc ? rc : sl_id_new(&id, err);
+	if (!rc && start->id && (strncmp(start->id, "m-", 2) != 0 || !sl_id_parse_hex(start->id + 2, &id)))
+		rc = sl_fail(err, SL_E_INVALID, "'%.64s' is not the id of a logged model", start->id);
+	else if (!rc && !start->id)
+		rc = sl_id_new(&id, err);
 	if (rc)
 		return rc;
 	sl_id_hex(&id, hex);

@@ -15,6 +15,7 @@ struct sl_logged_model {
 };
 
 struct sl_logged_model_start {
+	const char *id;           /* "m-" and 32 hex digits, which nothing here has yet; NULL: a new one */
 	const char *name;         /* NULL: one is made */
 	const char *model_type, *run; /* NULL: none */
 	const struct sl_pair *tags, *params;
