@@ -9,6 +9,7 @@
 #include <onnxruntime/onnxruntime_c_api.h>
 
 #include "backend/onnx_check.h"
+#include "backend/onnx_rows.h"
 #include "backend/onnx_value.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -297,6 +298,7 @@ int sl_graph_load(const void *data, size_t len, struct sl_graph **ret, struct sl
 	}
 	size_t after = allocated_bytes(); /* of the whole process: other threads may be in it, so at least the file */
 	graph->info.memory_bytes = after > before + len ? after - before : len;
+	graph->info.by_rows = sl_onnx_by_rows(data, len);
 	*ret = graph;
 	return 0;
 }
@@ -315,6 +317,49 @@ const struct sl_graph_info *sl_graph_info(const struct sl_graph *graph) { return
 
 /* ---- running ---- */
 
+struct sl_graph_brake {
+	OrtRunOptions *options;
+	bool pulled;
+};
+
+int sl_graph_brake_new(struct sl_graph_brake **ret, struct sl_error *err)
+{
+	struct sl_graph_brake *brake = sl_alloc(sizeof *brake, err);
+	if (!brake)
+		return SL_E_NO_MEMORY;
+	OrtStatus *status = ort.api->CreateRunOptions(&brake->options);
+	if (status) {
+		sl_free(brake);
+		return sl_ort_fail(status, SL_E_NO_MEMORY, "ONNX Runtime gives no run options", err);
+	}
+	*ret = brake;
+	return 0;
+}
+
+void sl_graph_brake_free(struct sl_graph_brake *brake)
+{
+	if (!brake)
+		return;
+	ort.api->ReleaseRunOptions(brake->options);
+	sl_free(brake);
+}
+
+void sl_graph_brake_pull(struct sl_graph_brake *brake)
+{
+	__atomic_store_n(&brake->pulled, true, __ATOMIC_RELAXED);
+	OrtStatus *status = ort.api->RunOptionsSetTerminate(brake->options);
+	if (status)
+		ort.api->ReleaseStatus(status);
+}
+
+void sl_graph_brake_release(struct sl_graph_brake *brake)
+{
+	OrtStatus *status = brake->pulled ? ort.api->RunOptionsUnsetTerminate(brake->options) : NULL;
+	brake->pulled = false;
+	if (status)
+		ort.api->ReleaseStatus(status);
+}
+
 struct run {
 	OrtValue **inputs, **outputs;
 	const char **names;
@@ -322,21 +367,25 @@ struct run {
 	size_t count;
 };
 
-static int run_session(const struct sl_graph *graph, struct run *run, struct sl_error *err)
+static int run_session(const struct sl_graph *graph, struct run *run, struct sl_graph_brake *brake, struct sl_error *err)
 {
-	OrtStatus *status = ort.api->Run(graph->session, NULL, graph->input_names, (const OrtValue *const *)run->inputs, graph->info.input_count,
+	OrtStatus *status = ort.api->Run(graph->session, brake ? brake->options : NULL, graph->input_names, (const OrtValue *const *)run->inputs, graph->info.input_count,
 					 run->names, run->count, run->outputs);
+	if (status && brake && __atomic_load_n(&brake->pulled, __ATOMIC_RELAXED)) {
+		ort.api->ReleaseStatus(status);
+		return sl_fail(err, SL_E_CANCELLED, "the run was stopped");
+	}
 	return status ? sl_ort_fail(status, SL_E_FAILED, "the model cannot compute this", err) : 0;
 }
 
 static int run_in(const struct sl_graph *graph, const struct sl_graph_value *inputs, struct run *run, struct sl_arena *arena,
-		  struct sl_graph_value *outputs, struct sl_error *err)
+		  struct sl_graph_value *outputs, struct sl_graph_brake *brake, struct sl_error *err)
 {
 	int rc = 0;
 	for (size_t i = 0; !rc && i < graph->info.input_count; i++)
 		rc = sl_ort_from(ort.memory, &inputs[i], &run->inputs[i], err);
 	if (!rc)
-		rc = run_session(graph, run, err);
+		rc = run_session(graph, run, brake, err);
 	for (size_t i = 0; !rc && i < run->count; i++) {
 		const struct sl_graph_port *port = &graph->outputs[run->ports[i]];
 		rc = sl_ort_to(run->outputs[i], port, arena, &outputs[run->ports[i]], err);
@@ -353,7 +402,7 @@ static int run_in(const struct sl_graph *graph, const struct sl_graph_value *inp
 }
 
 int sl_graph_run(const struct sl_graph *graph, const struct sl_graph_value *inputs, const unsigned char *wanted, struct sl_arena *arena,
-		 struct sl_graph_value *outputs, struct sl_error *err)
+		 struct sl_graph_value *outputs, struct sl_graph_brake *brake, struct sl_error *err)
 {
 	size_t count = graph->info.output_count;
 	struct run run = {
@@ -369,5 +418,5 @@ int sl_graph_run(const struct sl_graph *graph, const struct sl_graph_value *inpu
 			run.ports[run.count] = i;
 			run.names[run.count++] = graph->output_names[i];
 		}
-	return run_in(graph, inputs, &run, arena, outputs, err);
+	return run_in(graph, inputs, &run, arena, outputs, brake, err);
 }

@@ -28,7 +28,7 @@ struct sl_grpc_call {
 	struct sl_buf in;               /* a message that has not ended yet, with its prefix */
 	size_t need;                    /* its whole length; 0: not known yet */
 	size_t messages;
-	bool gzip, responded, in_message;
+	bool gzip, responded, in_message, ended;
 	int64_t deadline_ms;            /* 0: none */
 	void *kept;                     /* the method's; NULL: nothing */
 	struct sl_grpc_call *prev, *next;
@@ -87,6 +87,14 @@ static void leave_deadlines(struct sl_grpc_call *call)
 }
 
 void sl_grpc_keep(struct sl_grpc_call *call, void *kept) { call->kept = kept; }
+void *sl_grpc_kept(const struct sl_grpc_call *call) { return call->kept; }
+bool sl_grpc_ended(const struct sl_grpc_call *call) { return call->ended; }
+
+int64_t sl_grpc_left_ms(const struct sl_grpc_call *call)
+{
+	int64_t left_ms = call->deadline_ms - sl_loop_now_ms(call->server->loop);
+	return !call->deadline_ms ? -1 : left_ms < 0 ? 0 : left_ms;
+}
 
 static void release_kept(struct sl_grpc_call *call)
 {
@@ -213,7 +221,7 @@ static void on_expiry(void *context)
 	for (struct sl_grpc_call *call = server->deadlines, *next; call; call = next) {
 		next = call->next;
 		if (call->deadline_ms <= now)
-			sl_grpc_finish(call, SL_GRPC_DEADLINE_EXCEEDED, "the deadline passed before the request was there");
+			sl_grpc_finish(call, SL_GRPC_DEADLINE_EXCEEDED, "the deadline passed");
 	}
 }
 
@@ -387,6 +395,12 @@ static void on_data(void *context, struct sl_h2_stream *stream, const void *data
 		drop(call);
 }
 
+static void end_messages(struct sl_grpc_call *call)
+{
+	call->ended = true;
+	call->method->ended(call->server->config.context, call);
+}
+
 static void on_end(void *context, struct sl_h2_stream *stream)
 {
 	struct sl_grpc_call *call = sl_h2_user(stream);
@@ -395,6 +409,8 @@ static void on_end(void *context, struct sl_h2_stream *stream)
 		return;
 	if (call->in.len)
 		sl_grpc_finish(call, SL_GRPC_INVALID_ARGUMENT, "the last message is not complete");
+	else if (call->method->ended)
+		end_messages(call);
 	else if (call->method->streams)
 		sl_grpc_finish(call, SL_GRPC_OK, NULL);
 	else if (!call->messages)

@@ -28,6 +28,7 @@ struct sl_grpc_method {
 	const char *path; /* "/inference.GRPCInferenceService/ModelInfer" */
 	bool streams;     /* takes any number of messages, each of which may be answered; ended by the client's end */
 	void (*message)(void *context, struct sl_grpc_call *call, const void *data, size_t len);
+	void (*ended)(void *context, struct sl_grpc_call *call); /* of streams: the client has sent its last message; NULL: that ends the call */
 };
 
 struct sl_grpc_server;
@@ -47,6 +48,11 @@ void sl_grpc_server_free(struct sl_grpc_server *server); /* NULL is fine */
 /* For a method that goes on answering: keeps something beside the call, which config.gone gets once when the call has ended, whoever
  * ended it. Until then the call may be sent to. */
 void sl_grpc_keep(struct sl_grpc_call *call, void *kept);
+void *sl_grpc_kept(const struct sl_grpc_call *call);
+/* Whether a stream's client has sent its last message. */
+bool sl_grpc_ended(const struct sl_grpc_call *call);
+/* How long the client still waits; -1: it does not say. */
+int64_t sl_grpc_left_ms(const struct sl_grpc_call *call);
 /* One message of the answer; copied. False: the client is gone or takes nothing, the call is over. */
 bool sl_grpc_send(struct sl_grpc_call *call, const void *data, size_t len);
 /* Ends the call; it may not be touched after that. `message` may be NULL. */

@@ -6,7 +6,7 @@
 #include "oip/graph.h"
 
 /* What the tree engine gives, apart: values are rows x margins x columns, bases rows x margins. */
-struct explained {
+struct oip_explained {
 	float *values, *bases;
 	size_t margins, columns;
 };
@@ -29,25 +29,33 @@ static int check_rows(const struct sl_inputs *rows, struct sl_error *err)
 								 rows->count, OIP_EXPLAIN_ROWS_MAX);
 }
 
-static int explain(const struct sl_inputs *rows, struct explained *ret, struct sl_error *err)
+static int no_memory(struct sl_error *err)
 {
+	return sl_fail(err, SL_E_TOO_LARGE, "the explanation takes more memory than a request may have");
+}
+
+/* `more` of both protocols: on a thread of the pool. */
+static int explain(struct oip_prediction *p, struct sl_error *err)
+{
+	const struct sl_inputs *rows = &p->desk->rows;
 	struct sl_infer_info info;
 	sl_infer_info(rows->served->infer, &info);
 	size_t sums = rows->count * info.margins, width = info.features + 1;
 	float *all = sl_arena_array(rows->arena, sums * width, sizeof *all);
-	*ret = (struct explained){.values = sl_arena_array(rows->arena, sums * width, sizeof *all),
-				  .bases = sl_arena_array(rows->arena, sums, sizeof *all), .margins = info.margins, .columns = info.features};
-	if (!all || !ret->values || !ret->bases)
-		return sl_fail(err, SL_E_TOO_LARGE, "the explanation takes more memory than a request may have");
+	struct oip_explained *explained = p->explained = sl_arena_alloc(rows->arena, sizeof *explained);
+	if (!all || !explained)
+		return no_memory(err);
+	*explained = (struct oip_explained){.values = sl_arena_array(rows->arena, sums * width, sizeof *all),
+					    .bases = sl_arena_array(rows->arena, sums, sizeof *all), .margins = info.margins, .columns = info.features};
+	if (!explained->values || !explained->bases)
+		return no_memory(err);
 	int rc = sl_infer_explain(rows->served->infer, rows->features, rows->count, NULL, 0, all, err);
 	for (size_t i = 0; !rc && i < sums; i++) {
-		memcpy(ret->values + i * info.features, all + i * width, info.features * sizeof *all);
-		ret->bases[i] = all[i * width + info.features];
+		memcpy(explained->values + i * info.features, all + i * width, info.features * sizeof *all);
+		explained->bases[i] = all[i * width + info.features];
 	}
 	return rc;
 }
-
-static void refuse(struct oip_prediction *p, const struct sl_error *err) { oip_refuse(p->served->endpoint, p->request, err); }
 
 /* ---- V2 ---- */
 
@@ -74,16 +82,11 @@ static void answer_v2(struct oip_prediction *p, const struct sl_id *id)
 	struct sl_inputs *rows = &p->desk->rows;
 	const struct sl_package *package = &rows->served->package;
 	struct sl_buf *out = &p->desk->out;
-	struct explained explained;
-	struct sl_error err = {0};
-	if (explain(rows, &explained, &err)) {
-		refuse(p, &err);
-		return;
-	}
+	const struct oip_explained *explained = p->explained;
 	const char *names[OUTPUTS] = {package->output, "shap_values", "base_values"};
 	struct sl_graph_value values[OUTPUTS] = {tensor_of(rows->outputs, rows->count, 1, package->output_count),
-						 tensor_of(explained.values, rows->count, explained.margins, explained.columns),
-						 tensor_of(explained.bases, rows->count, explained.margins, 1)};
+						 tensor_of(explained->values, rows->count, explained->margins, explained->columns),
+						 tensor_of(explained->bases, rows->count, explained->margins, 1)};
 	sl_v2_write_head(&p->v2, rows, id, out);
 	for (size_t i = 0; i < OUTPUTS; i++)
 		sl_graph_write_output(out, i, names[i], &values[i], p->v2.binary_output);
@@ -96,7 +99,8 @@ static void answer_v2(struct oip_prediction *p, const struct sl_id *id)
 
 void oip_explain_v2(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint, const char *version, size_t len)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v2, .answer = answer_v2};
+	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v2, .more = explain, .answer = answer_v2,
+				   .refuse = oip_refuse_http};
 	struct sl_error err = {0};
 	if (!oip_is_method(request, SL_HTTP_POST) || !(p.served = oip_take(endpoint, version, len, request)))
 		return;
@@ -127,7 +131,7 @@ static void write_margins(struct sl_buf *out, const float *values, size_t margin
 		sl_buf_char(out, ']');
 }
 
-static void write_explanation(struct sl_buf *out, const struct sl_package *package, const struct explained *e, size_t row)
+static void write_explanation(struct sl_buf *out, const struct sl_package *package, const struct oip_explained *e, size_t row)
 {
 	const float *values = e->values + row * e->margins * e->columns;
 	sl_buf_str(out, row ? ",{\"base_value\":" : "{\"base_value\":");
@@ -148,24 +152,20 @@ static void answer_v1(struct oip_prediction *p, const struct sl_id *id)
 	struct sl_inputs *rows = &p->desk->rows;
 	const struct sl_package *package = &rows->served->package;
 	struct sl_buf *out = &p->desk->out;
-	struct explained explained;
-	struct sl_error err = {0};
-	if (explain(rows, &explained, &err)) {
-		refuse(p, &err);
-		return;
-	}
+	const struct oip_explained *explained = p->explained;
 	sl_buf_str(out, "{\"predictions\":");
 	sl_answer_floats(out, rows->outputs, rows->count, package->output_count, package->output_count > 1);
 	sl_buf_str(out, ",\"explanations\":[");
 	for (size_t row = 0; row < rows->count; row++)
-		write_explanation(out, package, &explained, row);
+		write_explanation(out, package, explained, row);
 	sl_buf_str(out, "]}");
 	oip_answer_tensors(p, id, out->len);
 }
 
 void oip_explain_v1(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v1, .answer = answer_v1};
+	struct oip_prediction p = {.oip = oip, .request = request, .read = read_v1, .more = explain, .answer = answer_v1,
+				   .refuse = oip_refuse_http};
 	struct sl_error err = {0};
 	if (!oip_is_method(request, SL_HTTP_POST) || !(p.served = oip_take(endpoint, NULL, 0, request)))
 		return;

@@ -6,6 +6,7 @@
 #include "oip/grpc_health.h"
 #include "oip/grpc_infer.h"
 #include "oip/grpc_reflect.h"
+#include "oip/grpc_stream.h"
 #include "oip/v2.h"
 #include "op/access.h"
 #include "op/refusal.h"
@@ -188,61 +189,57 @@ static void model_metadata(void *context, struct sl_grpc_call *call, const void 
 
 /* ---- inference ---- */
 
-/* Fills oip->desk.out with the answer. */
-static int infer(struct sl_oip *oip, const void *data, size_t len, struct sl_error *err)
+int oip_grpc_take(struct sl_oip *oip, const struct sl_infer_message *head, struct sl_served **ret, struct sl_error *err)
 {
-	int64_t started_ns = sl_monotonic_ns();
-	struct sl_infer_message head;
-	struct sl_served *served;
-	struct sl_id id;
-	int rc = sl_infer_message_head(data, len, &head, err);
-	if (!rc)
-		rc = take(oip, head.model, head.model_len, head.version, head.version_len, &served, err);
-	if (!rc && (rc = oip_want_room(oip, served->spec, started_ns, err)))
-		sl_endpoint_refused(served->endpoint, sl_code_http_status(rc));
-	if (rc)
-		return rc;
-	sl_arena_reset(oip->arena);
-	sl_buf_clear(&oip->desk.out);
-	rc = sl_infer_message_read(data, len, &head, served, oip->arena, &oip->desk.rows, err);
-	if (!rc)
-		rc = sl_predict_compute(&oip->desk.rows, err);
-	if (!rc)
-		rc = sl_predict_commit(&oip->desk.rows, started_ns, &id, err);
-	if (!rc) {
-		sl_infer_message_write(&head, &oip->desk.rows, &id, &oip->desk.out);
-		oip_shadow(oip, &oip->desk.rows, &id);
-	} else {
-		sl_endpoint_refused(served->endpoint, sl_code_http_status(rc));
-	}
-	sl_inputs_end(&oip->desk.rows);
-	return rc;
+	return take(oip, head->model, head->model_len, head->version, head->version_len, ret, err);
+}
+
+int oip_read_message(struct oip_prediction *p, struct sl_error *err)
+{
+	struct sl_arena *arena = p->work ? p->work->arena : p->oip->arena;
+	sl_arena_reset(arena);
+	sl_v2_set_priority(&p->v2, p->head.priority);
+	sl_v2_set_timeout(&p->v2, p->head.timeout_us);
+	return sl_infer_message_read(p->message, p->len, &p->head, p->served, arena, &p->desk->rows, err);
+}
+
+static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
+{
+	struct sl_error err = {0};
+	const struct sl_buf *out = &p->desk->out;
+	if (!p->call)
+		return;
+	sl_grpc_keep(p->call, NULL);
+	sl_infer_message_write(&p->head, &p->desk->rows, id, &p->desk->out);
+	if (sl_buf_check(out, "the answer", &err))
+		sl_grpc_fail(p->call, &err);
+	else if (sl_grpc_send(p->call, out->data, out->len))
+		sl_grpc_finish(p->call, SL_GRPC_OK, NULL);
+	else
+		sl_grpc_finish(p->call, SL_GRPC_RESOURCE_EXHAUSTED, NULL);
+}
+
+static void refuse_infer(struct oip_prediction *p, const struct sl_error *err)
+{
+	sl_endpoint_refused(p->served->endpoint, sl_code_http_status(err->code));
+	if (!p->call)
+		return;
+	sl_grpc_keep(p->call, NULL);
+	sl_grpc_fail(p->call, err);
 }
 
 static void model_infer(void *context, struct sl_grpc_call *call, const void *data, size_t len)
 {
+	struct oip_prediction p = {.oip = context, .call = call, .message = data, .len = len, .read = oip_read_message, .answer = answer_infer,
+				   .refuse = refuse_infer};
 	struct sl_error err = {0};
-	if (infer(context, data, len, &err))
+	int rc = sl_infer_message_head(data, len, &p.head, &err);
+	if (!rc)
+		rc = oip_grpc_take(p.oip, &p.head, &p.served, &err);
+	if (rc)
 		sl_grpc_fail(call, &err);
 	else
-		reply(context, call);
-}
-
-/* Triton's stream: every request has its answer or its error, and the stream goes on. */
-static void model_stream_infer(void *context, struct sl_grpc_call *call, const void *data, size_t len)
-{
-	enum { ERROR_MESSAGE = 1, INFER_RESPONSE = 2 };
-	struct sl_oip *oip = context;
-	struct sl_error err = {0};
-	struct sl_buf answer SL_AUTO_BUF = SL_BUF_INIT(SL_GRPC_MESSAGE_MAX);
-	if (infer(oip, data, len, &err))
-		sl_proto_put_text(&answer, ERROR_MESSAGE, err.message);
-	else
-		sl_proto_put_bytes(&answer, INFER_RESPONSE, oip->desk.out.data, oip->desk.out.len);
-	if (sl_buf_check(&answer, "the answer", &err))
-		sl_grpc_fail(call, &err);
-	else if (!sl_grpc_send(call, answer.data, answer.len))
-		sl_grpc_finish(call, SL_GRPC_RESOURCE_EXHAUSTED, NULL);
+		oip_predict(&p);
 }
 
 /* ---- the repository and statistics ---- */
@@ -320,11 +317,11 @@ static void put_statistics(struct sl_buf *out, struct sl_endpoint_state *endpoin
 	sl_proto_put_text(out, 2, version);
 	sl_proto_put_int(out, 3, (uint64_t)stats->last_ms);
 	sl_proto_put_int(out, 4, stats->rows);
-	sl_proto_put_int(out, 5, stats->requests);
+	sl_proto_put_int(out, 5, stats->requests - stats->joined);
 	size_t inference = sl_proto_open(out, 6);
 	put_duration(out, SUCCESS, stats->requests, stats->latency_us * 1000);
 	put_duration(out, FAIL, stats->refused + stats->failed, 0);
-	put_duration(out, QUEUE, stats->requests, 0);
+	put_duration(out, QUEUE, stats->requests, stats->queue_us * 1000);
 	put_duration(out, INPUT, stats->requests, 0);
 	put_duration(out, INFER, stats->requests, stats->latency_us * 1000);
 	put_duration(out, OUTPUT, stats->requests, 0);
@@ -361,21 +358,21 @@ static void model_statistics(void *context, struct sl_grpc_call *call, const voi
 /* ---- the server ---- */
 
 static const struct sl_grpc_method METHODS[] = {
-	{SERVICE "ModelInfer", false, model_infer},
-	{SERVICE "ModelStreamInfer", true, model_stream_infer},
-	{SERVICE "ModelReady", false, model_ready},
-	{SERVICE "ModelMetadata", false, model_metadata},
-	{SERVICE "ServerLive", false, server_live},
-	{SERVICE "ServerReady", false, server_ready},
-	{SERVICE "ServerMetadata", false, server_metadata},
-	{SERVICE "ModelStatistics", false, model_statistics},
-	{SERVICE "RepositoryIndex", false, repository_index},
-	{SERVICE "RepositoryModelLoad", false, repository_load},
-	{SERVICE "RepositoryModelUnload", false, repository_unload},
-	{"/grpc.health.v1.Health/Check", false, oip_health_check},
-	{"/grpc.health.v1.Health/Watch", false, oip_health_watch},
-	{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, oip_reflect},
-	{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, oip_reflect},
+	{SERVICE "ModelInfer", false, model_infer, NULL},
+	{SERVICE "ModelStreamInfer", true, oip_stream_message, oip_stream_ended},
+	{SERVICE "ModelReady", false, model_ready, NULL},
+	{SERVICE "ModelMetadata", false, model_metadata, NULL},
+	{SERVICE "ServerLive", false, server_live, NULL},
+	{SERVICE "ServerReady", false, server_ready, NULL},
+	{SERVICE "ServerMetadata", false, server_metadata, NULL},
+	{SERVICE "ModelStatistics", false, model_statistics, NULL},
+	{SERVICE "RepositoryIndex", false, repository_index, NULL},
+	{SERVICE "RepositoryModelLoad", false, repository_load, NULL},
+	{SERVICE "RepositoryModelUnload", false, repository_unload, NULL},
+	{"/grpc.health.v1.Health/Check", false, oip_health_check, NULL},
+	{"/grpc.health.v1.Health/Watch", false, oip_health_watch, NULL},
+	{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, oip_reflect, NULL},
+	{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, oip_reflect, NULL},
 };
 
 static int permit(void *context, const char *path, const char *authorization, struct sl_error *err)
@@ -390,10 +387,17 @@ static int permit(void *context, const char *path, const char *authorization, st
 	return SL_E_DENIED;
 }
 
+/* Of whatever kind: each begins with its own function. */
+static void on_gone(void *context, void *kept)
+{
+	(void)context;
+	((struct oip_kept *)kept)->gone(kept);
+}
+
 int oip_grpc_open(struct sl_oip *oip, struct sl_grpc_server **ret, struct sl_error *err)
 {
 	struct sl_grpc_config config = {.context = oip, .methods = METHODS, .method_count = SL_ARRAY_LEN(METHODS), .permit = permit,
-					 .gone = oip_health_gone};
+					 .gone = on_gone};
 	oip->arena = sl_arena_new(0, err);
 	int rc = oip->arena ? oip_health_new(oip, &oip->health, err) : SL_E_NO_MEMORY;
 	return rc ? rc : sl_grpc_server_new(oip->loop, &config, ret, err);

@@ -4,11 +4,13 @@
 
 #include "base/proto.h"
 #include "base/str.h"
-#include "oip/internal.h"
+#include "oip/work.h"
 
 enum status { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
 
 struct watcher {
+	struct oip_kept kept;
+	struct oip_health *health;
 	struct sl_grpc_call *call;
 	enum status told;
 	struct watcher *prev, *next;
@@ -84,10 +86,10 @@ static void look(void *context)
 	}
 }
 
-void oip_health_gone(void *context, void *watcher)
+static void on_gone(struct oip_kept *kept)
 {
-	struct oip_health *health = ((struct sl_oip *)context)->health;
-	struct watcher *w = watcher;
+	struct watcher *w = (struct watcher *)(void *)kept;
+	struct oip_health *health = w->health;
 	*(w->prev ? &w->prev->next : &health->watchers) = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
@@ -98,6 +100,8 @@ void oip_health_gone(void *context, void *watcher)
 
 static void add_watcher(struct oip_health *health, struct watcher *w, struct sl_grpc_call *call)
 {
+	w->kept.gone = on_gone;
+	w->health = health;
 	w->call = call;
 	w->next = health->watchers;
 	if (w->next)
@@ -105,7 +109,7 @@ static void add_watcher(struct oip_health *health, struct watcher *w, struct sl_
 	health->watchers = w;
 	if (health->count++ == 0)
 		sl_timer_start(health->timer, OIP_HEALTH_EVERY_MS, OIP_HEALTH_EVERY_MS);
-	sl_grpc_keep(call, w);
+	sl_grpc_keep(call, &w->kept);
 }
 
 void oip_health_watch(void *context, struct sl_grpc_call *call, const void *data, size_t len)

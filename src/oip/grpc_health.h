@@ -17,8 +17,6 @@ void oip_health_free(struct oip_health *health); /* NULL is fine */
 void oip_health_check(void *context, struct sl_grpc_call *call, const void *data, size_t len);
 /* Sends the status now and whenever it changes. A service that is not known may become known. */
 void oip_health_watch(void *context, struct sl_grpc_call *call, const void *data, size_t len);
-/* A watching call has ended (sl_grpc_keep). */
-void oip_health_gone(void *context, void *watcher);
 /* Ends every watching call: the server goes. */
 void oip_health_stop(struct oip_health *health);
 

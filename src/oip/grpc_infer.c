@@ -7,6 +7,26 @@
 
 static int not_a_message(struct sl_error *err) { return sl_fail(err, SL_E_INVALID, "the message is no ModelInferRequest"); }
 
+/* An entry of map<string, InferParameter>. */
+static void read_parameter(const struct sl_proto_field *entry, struct sl_infer_message *ret)
+{
+	enum { KEY = 1, VALUE };
+	struct sl_proto in = sl_proto_of(entry->data, entry->len), value;
+	struct sl_proto_field field;
+	uint64_t *number = NULL;
+	while (sl_proto_next(&in, &field)) {
+		if (field.number == KEY && field.len == strlen("priority") && memcmp(field.data, "priority", field.len) == 0)
+			number = &ret->priority;
+		else if (field.number == KEY && field.len == strlen("timeout") && memcmp(field.data, "timeout", field.len) == 0)
+			number = &ret->timeout_us;
+		if (field.number != VALUE || !number)
+			continue;
+		for (value = sl_proto_of(field.data, field.len); sl_proto_next(&value, &field);)
+			if (field.wire == SL_PROTO_VARINT && (field.number == PARAMETER_INT || field.number == PARAMETER_UINT))
+				*number = (int64_t)field.value < 0 ? 0 : field.value;
+	}
+}
+
 int sl_infer_message_head(const void *data, size_t len, struct sl_infer_message *ret, struct sl_error *err)
 {
 	struct sl_proto in = sl_proto_of(data, len);
@@ -29,6 +49,8 @@ int sl_infer_message_head(const void *data, size_t len, struct sl_infer_message 
 			ret->id = text;
 			ret->id_len = field.len;
 		}
+		if (field.number == REQUEST_PARAMETERS)
+			read_parameter(&field, ret);
 		ret->input_count += field.number == REQUEST_INPUTS;
 		ret->raw_count += field.number == REQUEST_RAW;
 	}

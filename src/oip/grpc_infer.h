@@ -13,12 +13,13 @@ enum { REQUEST_MODEL = 1, REQUEST_VERSION, REQUEST_ID, REQUEST_PARAMETERS, REQUE
 enum { TENSOR_NAME = 1, TENSOR_DATATYPE, TENSOR_SHAPE, TENSOR_PARAMETERS, TENSOR_CONTENTS };
 enum { CONTENTS_BOOL = 1, CONTENTS_INT, CONTENTS_INT64, CONTENTS_UINT, CONTENTS_UINT64, CONTENTS_FP32, CONTENTS_FP64, CONTENTS_BYTES };
 enum { ANSWER_MODEL = 1, ANSWER_VERSION, ANSWER_ID, ANSWER_PARAMETERS, ANSWER_OUTPUTS, ANSWER_RAW };
-enum { PARAMETER_STRING = 3 };
+enum { PARAMETER_INT = 2, PARAMETER_STRING, PARAMETER_UINT = 5 };
 
 struct sl_infer_message {
 	const char *model, *version, *id; /* not NUL-terminated; into the message */
 	size_t model_len, version_len, id_len;
 	size_t input_count, raw_count;
+	uint64_t priority, timeout_us; /* the parameters; 0: none */
 };
 
 /* The names that say who answers; counts what follows. SL_E_INVALID for what is no such message. */

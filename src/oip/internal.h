@@ -6,8 +6,13 @@
 #include "oip/body.h"
 #include "oip/server.h"
 #include "oip/v2.h"
+#include "net/grpc_server.h"
+#include "oip/grpc_infer.h"
 #include "serve/predict.h"
 
+struct oip_work;
+struct oip_stream;
+struct oip_explained;
 struct sl_access;
 struct sl_refusals;
 struct sl_grpc_server;
@@ -33,7 +38,11 @@ struct sl_oip {
 	int bell_fd;
 	struct oip_desk desk;          /* kept from request to request */
 	struct oip_admission admission;
-	size_t fat_count;              /* requests on other threads */
+	struct sl_pool *pool;          /* work.c: what is not answered at once */
+	struct sl_wakeup *ended;
+	struct sl_timer *tick;
+	struct oip_work *spare;
+	size_t spare_count;
 	struct sl_grpc_server *grpc;   /* NULL: not served */
 	struct sl_arena *arena;        /* of one gRPC message */
 	struct oip_health *health;     /* those who watch over gRPC */
@@ -46,24 +55,36 @@ struct sl_oip {
 /* One request's prediction. */
 struct oip_prediction {
 	struct sl_oip *oip;
-	struct sl_http_request *request;
+	struct sl_http_request *request; /* of HTTP, or */
+	struct sl_grpc_call *call;       /* of gRPC: NULL when the client has gone; with a message of its stream, which is NULL for other calls */
+	struct oip_stream *stream;
+	const void *message;
+	size_t len;                      /* of the message or the body */
+	struct sl_infer_message head;
 	struct sl_served *served;
 	/* Of the protocol. `read` fills desk->rows; it may run on another thread and touches only the desk, the request's own memory, the
-	 * served version and this struct. `answer` is called on the loop. */
+	 * served version and this struct. So does `more` (NULL: nothing) after the rows were computed. `answer` and `refuse` are called on
+	 * the loop. */
 	int (*read)(struct oip_prediction *p, struct sl_error *err);
+	int (*more)(struct oip_prediction *p, struct sl_error *err);
 	void (*answer)(struct oip_prediction *p, const struct sl_id *id);
+	void (*refuse)(struct oip_prediction *p, const struct sl_error *err);
 	struct sl_v2_request v2;
 	yyjson_doc *doc;
+	struct oip_explained *explained; /* by `more` */
 	bool is_csv;
 	/* Filled by oip_predict. */
 	struct oip_desk *desk;
+	struct oip_work *work;           /* NULL: it is answered at once */
 	int64_t started_ns;
-	int64_t deadline_ns; /* of a large one: it is not begun after that; 0: none */
+	int64_t deadline_ns;             /* 0: none */
 };
-/* SL_E_BUSY when there are more requests than can be answered. */
-int oip_want_room(struct sl_oip *oip, const struct sl_endpoint *endpoint, int64_t now_ns, struct sl_error *err);
 /* Reads, predicts, logs and answers, at once or later; or refuses. */
 void oip_predict(struct oip_prediction *p);
+/* Logs and answers what was computed, or refuses it; `rc` and `err`: how that went. Ends the rows. */
+void oip_finish(struct oip_prediction *p, int rc, struct sl_error *err);
+/* `refuse` of a request of HTTP. */
+void oip_refuse_http(struct oip_prediction *p, const struct sl_error *err);
 /* shadow.c: shows the answered request to the endpoint's shadows, later. */
 void oip_shadow(struct sl_oip *oip, const struct sl_inputs *rows, const struct sl_id *id);
 /* rest.c, scoring.c: `read` of an inference request, of KServe's V1. */

@@ -57,7 +57,8 @@ static void answer_infer(struct oip_prediction *p, const struct sl_id *id)
 
 static void infer(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = oip_read_infer, .answer = answer_infer};
+	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = oip_read_infer, .answer = answer_infer,
+				   .refuse = oip_refuse_http};
 	if (oip_is_method(request, SL_HTTP_POST))
 		oip_predict(&p);
 }

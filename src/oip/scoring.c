@@ -49,7 +49,8 @@ static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct s
 {
 	struct sl_error err = {0};
 	enum media media = MEDIA_JSON;
-	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = read_invocation, .answer = answer_invocation};
+	struct oip_prediction p = {.oip = oip, .request = request, .served = served, .read = read_invocation, .answer = answer_invocation,
+				   .refuse = oip_refuse_http};
 	if (!oip_is_method(request, SL_HTTP_POST))
 		return;
 	if (media_of(request, &media, &err)) {
@@ -117,7 +118,8 @@ int oip_read_v1(struct oip_prediction *p, struct sl_error *err)
 
 static void v1_predict(struct sl_oip *oip, struct sl_http_request *request, struct sl_endpoint_state *endpoint)
 {
-	struct oip_prediction p = {.oip = oip, .request = request, .read = oip_read_v1, .answer = answer_invocation};
+	struct oip_prediction p = {.oip = oip, .request = request, .read = oip_read_v1, .answer = answer_invocation,
+				   .refuse = oip_refuse_http};
 	if (!oip_is_method(request, SL_HTTP_POST) || !(p.served = oip_take(endpoint, NULL, 0, request)))
 		return;
 	oip_predict(&p);

@@ -7,7 +7,7 @@
 #include "oip/grpc.h"
 #include "oip/grpc_health.h"
 #include "oip/grpc_reflect.h"
-#include "oip/internal.h"
+#include "oip/work.h"
 #include "op/access.h"
 #include "op/refusal.h"
 #include "serve/endpoint.h"
@@ -213,6 +213,8 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 		rc = options->files ? sl_serving_open_files(options->files, &oip->serving, err)
 				    : sl_serving_open(options->store, options->project, &oip->serving, err);
 	if (!rc)
+		rc = oip_pool_open(oip, err);
+	if (!rc)
 		rc = open_grpc(oip, err);
 	if (!rc)
 		rc = open_http(oip, err);
@@ -247,6 +249,7 @@ void sl_oip_free(struct sl_oip *oip)
 {
 	if (!oip)
 		return;
+	oip_pool_stop(oip);
 	sl_http_server_free(oip->server);
 	sl_grpc_server_free(oip->grpc);
 	oip_health_free(oip->health);
@@ -255,6 +258,7 @@ void sl_oip_free(struct sl_oip *oip)
 	sl_watch_free(oip->bell);
 	sl_timer_free(oip->timer);
 	sl_file_close(&oip->bell_fd);
+	oip_pool_free(oip);
 	oip_desk_done(&oip->desk);
 	sl_serving_close(oip->serving);
 	sl_refusals_close(oip->refusals);

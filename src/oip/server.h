@@ -3,9 +3,9 @@
  *
  *   request --> endpoint, version --> rows --> sl_predict (encode, trees, log) --> answer
  *
- * On the loop's thread, one after the other; a body of 128 KiB or more is read and computed on another thread (at most 8 at once, then
- * 503), so that small requests do not wait for it. Each request holds the one version that answers it, so a promotion meanwhile cannot
- * mix into an answer.
+ * On the loop's thread, one after the other; but a body of 128 KiB or more is read and computed by a pool of threads, and so are graphs,
+ * unless they are known to be quick, and explanations, so that small requests do not wait for them (oip/work.h). Each request holds the one
+ * version that answers it, so a promotion meanwhile cannot mix into an answer.
  * Other paths are handed over, with their connection, to the role `api`.
  *
  * Limits: body 64 MiB, JSON 100 deep and 256 MiB in memory, 100,000 rows and 4 million values per request.

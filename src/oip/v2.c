@@ -194,7 +194,25 @@ int sl_v2_take_head(yyjson_val *id, yyjson_val *parameters, struct sl_v2_request
 	if (parameters && !yyjson_is_obj(parameters))
 		return sl_fail(err, SL_E_INVALID, "'parameters' is %s, expected an object", sl_body_kind(parameters));
 	ret->binary_output = yyjson_get_bool(yyjson_obj_get(parameters, "binary_data_output"));
+	yyjson_val *priority = yyjson_obj_get(parameters, "priority"), *timeout = yyjson_obj_get(parameters, "timeout");
+	if (priority && !yyjson_is_uint(priority))
+		return sl_fail(err, SL_E_INVALID, "the parameter 'priority' is %s, expected a whole number from 1", sl_body_kind(priority));
+	if (timeout && !yyjson_is_uint(timeout))
+		return sl_fail(err, SL_E_INVALID, "the parameter 'timeout' is %s, expected microseconds", sl_body_kind(timeout));
+	sl_v2_set_priority(ret, yyjson_get_uint(priority));
+	sl_v2_set_timeout(ret, yyjson_get_uint(timeout));
 	return 0;
+}
+
+void sl_v2_set_priority(struct sl_v2_request *request, uint64_t priority)
+{
+	request->priority = priority > SL_POOL_PRIORITIES ? SL_POOL_PRIORITIES : (unsigned)priority;
+}
+
+void sl_v2_set_timeout(struct sl_v2_request *request, uint64_t timeout_us)
+{
+	const uint64_t day_us = UINT64_C(86400) * 1000000;
+	request->timeout_ns = (int64_t)(timeout_us > day_us ? day_us : timeout_us) * 1000;
 }
 
 static int take_request(struct reading *reading, yyjson_val *root, struct sl_arena *arena, struct sl_v2_request *ret,
@@ -413,23 +431,25 @@ static void write_duration(struct sl_buf *out, const char *name, uint64_t count,
 void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out)
 {
 	const struct sl_endpoint_stats *stats = sl_endpoint_stats(endpoint);
-	uint64_t ns = stats->latency_us * 1000;
+	uint64_t ns = stats->latency_us * 1000, queue_ns = stats->queue_us * 1000;
 	sl_buf_printf(out,
 		      "{\"name\":\"%s\",\"version\":\"%s\",\"last_inference\":%lld,\"inference_count\":%llu,\"execution_count\":%llu,"
 		      "\"inference_stats\":{",
 		      sl_endpoint_spec(endpoint)->name, version, (long long)stats->last_ms, (unsigned long long)stats->rows,
-		      (unsigned long long)stats->requests);
+		      (unsigned long long)(stats->requests - stats->joined));
 	write_duration(out, "success", stats->requests, ns);
 	sl_buf_char(out, ',');
 	write_duration(out, "fail", stats->refused + stats->failed, 0);
-	static const char *const idle[] = {"queue", "compute_input", "compute_output", "cache_hit", "cache_miss"};
+	static const char *const idle[] = {"compute_input", "compute_output", "cache_hit", "cache_miss"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(idle); i++) {
 		sl_buf_char(out, ',');
-		write_duration(out, idle[i], i < 3 ? stats->requests : 0, 0);
+		write_duration(out, idle[i], i < 2 ? stats->requests : 0, 0);
 	}
 	sl_buf_char(out, ',');
-	write_duration(out, "compute_infer", stats->requests, ns);
-	sl_buf_str(out, "},\"batch_stats\":[],\"memory_usage\":[]}");
+	write_duration(out, "queue", stats->requests, queue_ns);
+	sl_buf_char(out, ',');
+	write_duration(out, "compute_infer", stats->requests, ns > queue_ns ? ns - queue_ns : 0);
+	sl_buf_printf(out, "},\"batch_stats\":[],\"memory_usage\":[],\"pending_count\":%llu}", (unsigned long long)stats->pending);
 }
 
 /* One input [rows, columns]: of a model whose columns have no names. */

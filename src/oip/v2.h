@@ -18,7 +18,12 @@ struct sl_v2_request {
 	const char *id;          /* NULL: none */
 	size_t id_len;
 	bool binary_output;
+	unsigned priority;       /* the parameter of that name: 1 goes first; 0: it does not say */
+	int64_t timeout_ns;      /* "timeout", which is in microseconds; 0: none */
 };
+/* Of a parameter "priority" or "timeout", as Triton's extension "schedule policy" has them. A priority beyond the last is the last. */
+void sl_v2_set_priority(struct sl_v2_request *request, uint64_t priority);
+void sl_v2_set_timeout(struct sl_v2_request *request, uint64_t timeout_us);
 
 /* Fills `rows` (begun here, for `served`) out of a body whose first `json_len` bytes are JSON and whose rest are raw tensors.
  * SL_E_INVALID and SL_E_TOO_LARGE name the tensor; rows must be ended and the request given to sl_v2_end in every case. */
@@ -37,8 +42,8 @@ void sl_v2_write(const struct sl_v2_request *request, struct sl_inputs *rows, co
 		 size_t *ret_json_len);
 /* Appends it up to its first output. */
 void sl_v2_write_head(const struct sl_v2_request *request, struct sl_inputs *rows, const struct sl_id *id, struct sl_buf *out);
-/* Appends the counters of an endpoint in Triton's form (its extension "statistics"). Requests are answered at once and alone: what
- * they waited is 0, and an execution is a request. */
+/* Appends the counters of an endpoint in Triton's form (its extension "statistics"). An execution is
+ * a request, or several that ran together; "pending_count", which Triton has among its metrics, those that wait or run now. */
 void sl_v2_statistics(struct sl_endpoint_state *endpoint, const char *version, struct sl_buf *out);
 /* The datatype that the metadata shows for a column. */
 const char *sl_v2_datatype(const struct sl_feature *feature);

@@ -40,6 +40,9 @@ struct sl_graph_info {
 	const struct sl_graph_port *inputs, *outputs;
 	size_t input_count, output_count;
 	size_t memory_bytes; /* that the loaded graph takes, about */
+	bool by_rows; /* proven of its operators: the first size of every tensor in and out counts rows, none of which has to do with another, and
+			 what a run costs follows from the shapes alone. Runs may be put together, and split by rows (in float32 a sum may then
+			 differ in its last bits, as the library chooses its kernels by the shape) */
 };
 
 struct sl_graph_value {
@@ -57,10 +60,19 @@ int sl_graph_load(const void *data, size_t len, struct sl_graph **ret, struct sl
 void sl_graph_free(struct sl_graph *graph); /* NULL is fine */
 const struct sl_graph_info *sl_graph_info(const struct sl_graph *graph);
 
+/* Ends a run that nobody waits for any more. */
+struct sl_graph_brake;
+int sl_graph_brake_new(struct sl_graph_brake **ret, struct sl_error *err);
+void sl_graph_brake_free(struct sl_graph_brake *brake); /* NULL is fine; not while a run has it */
+/* The run that has it, or gets it next, fails at its next node with SL_E_CANCELLED. Any thread. */
+void sl_graph_brake_pull(struct sl_graph_brake *brake);
+void sl_graph_brake_release(struct sl_graph_brake *brake); /* for the next run */
+
 /* `inputs`: input_count values of the ports' elements and shapes. `outputs`: output_count; those with `wanted[i]` are filled, their data
- * in `arena`. SL_E_INVALID: the graph refuses these values; SL_E_FAILED: it fails on them; SL_E_TOO_LARGE: an output is beyond the limits. */
+ * in `arena`. SL_E_INVALID: the graph refuses these values; SL_E_FAILED: it fails on them; SL_E_TOO_LARGE: an output is beyond the limits.
+ * `brake` may be NULL. */
 int sl_graph_run(const struct sl_graph *graph, const struct sl_graph_value *inputs, const unsigned char *wanted, struct sl_arena *arena,
-		 struct sl_graph_value *outputs, struct sl_error *err);
+		 struct sl_graph_value *outputs, struct sl_graph_brake *brake, struct sl_error *err);
 
 /* As the Open Inference Protocol calls it: "FP32", "BYTES". */
 static inline const char *sl_element_name(enum sl_element element)

@@ -201,7 +201,7 @@ struct sl_model {
 };
 
 struct sl_traffic;
-enum { SL_MAX_WAIT_MS = 50 };
+enum { SL_MAX_WAIT_MS = 50, SL_TIMEOUT_MS = 60000 };
 /* Which of the lookups that a model was trained with its requests get. */
 struct sl_endpoint_features { const char *from; struct sl_names key; };
 struct sl_endpoint {
@@ -212,6 +212,7 @@ struct sl_endpoint {
 	struct sl_names log_hash, log_drop; /* columns logged as a hash, or left out */
 	bool ignore_extra;             /* extra: ignore | refuse */
 	int64_t max_wait_ms;           /* under lasting load a request waits at most so long for its turn, else it is refused; 0: for ever */
+	int64_t timeout_ms;            /* a request that is not answered at once is given up after that, unless it says otherwise itself; 0: never */
 	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
 	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
 	bool explain;                  /* gives explanations to who asks */

@@ -103,6 +103,7 @@ static const struct sl_row ENDPOINT_ROWS[] = {
 	{"traffic", SL_ROW_OTHER, .read = read_traffic, .schema = SL_TRAFFIC_SCHEMA,
 	 .about = "which models answer which requests: weights, sticky, segments, shadow, fallback"},
 	{"max_wait", SL_ROW_DURATION, ENDPOINT(max_wait_ms), .about = "under lasting load a request that waits longer for its turn is refused (503); 50ms when not given, 0s: never"},
+	{"timeout", SL_ROW_DURATION, ENDPOINT(timeout_ms), .about = "after so long a request that threads work on is given up, unless it says itself how long it waits; 60s, 0s: never"},
 	{"log", SL_ROW_CHOICE, offsetof(struct endpoint_read, log), .choices = LOG, .about = "which predictions are kept"},
 	{"key", SL_ROW_TEXT, ENDPOINT(key), .about = "request column that labels will come back by"},
 	{"time", SL_ROW_TEXT, ENDPOINT(time), .about = "request column with the event's time; the time of the request when not given"},
@@ -120,7 +121,7 @@ static int read_endpoint(struct sl_loader *loader, const char *name, const struc
 {
 	struct endpoint_read read = {
 		.log = LOG[0], .extra = EXTRA[0], .model = "",
-		.endpoint = {.name = name, .key = "", .time = "", .traffic = "", .max_wait_ms = SL_MAX_WAIT_MS, .alias = "champion",
+		.endpoint = {.name = name, .key = "", .time = "", .traffic = "", .max_wait_ms = SL_MAX_WAIT_MS, .timeout_ms = SL_TIMEOUT_MS, .alias = "champion",
 			.retain_bytes = (uint64_t)64 << 30, .mark = node->mark},
 	};
 	int rc = sl_shape_read(loader, &sl_shape_endpoint, node, &read);

@@ -27,6 +27,7 @@ void sl_served_unref(struct sl_served *served)
 	assert(before > 0);
 	if (before > 1)
 		return;
+	struct sl_endpoint_state *endpoint = served->endpoint;
 	if (served->plan)
 		sl_plan_release(served->plan); /* the engine and the lookups are those of one of its versions */
 	else
@@ -36,6 +37,8 @@ void sl_served_unref(struct sl_served *served)
 	sl_graph_free(served->graph);
 	sl_map_free(served->by_name);
 	sl_arena_free(served->arena); /* `served` itself lives in it */
+	if (endpoint && endpoint->files)
+		shelf_endpoint_unref(endpoint);
 }
 
 static size_t add_slot(struct sl_served *served, const char *name)
@@ -106,10 +109,20 @@ static int add_columns(struct sl_served *served, struct sl_error *err)
 	return rc;
 }
 
+/* What a model's configuration says about its lane stays. */
+static void make_lanes(struct sl_served *served)
+{
+	int64_t max_wait_ns = served->spec->max_wait_ms * 1000000;
+	served->fat_lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = SL_FAT_QUEUE_MAX, .slow = true};
+	served->lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = served->lane.queue_max, .batch_rows = served->lane.batch_rows,
+					.delay_ns = served->lane.delay_ns};
+}
+
 int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err)
 {
 	const struct sl_endpoint *spec = served->spec;
 	size_t features = served->package.feature_count, most = features + 2 + more_count + served->lookup_count * SL_LOOKUP_KEYS_MAX;
+	make_lanes(served);
 	served->slot_count = 0;
 	served->slots = sl_arena_array(served->arena, most, sizeof *served->slots);
 	served->slot_lens = sl_arena_array(served->arena, most, sizeof *served->slot_lens);

@@ -15,8 +15,11 @@
 #include "port/graph.h"
 #include "project/project.h"
 #include "serve/lookup.h"
+#include "serve/pool.h"
 #include "serve/stats.h"
 #include "track/store.h"
+
+enum { SL_FAT_QUEUE_MAX = 32 }; /* large requests of a version that wait */
 
 /* A lookup that a version answers with: the features that it brings. */
 struct sl_served_lookup {
@@ -52,13 +55,14 @@ struct sl_served {
 	struct sl_map *by_name;
 	const struct sl_plan *plan; /* a front: the endpoint's rules say which version answers (serve/plan.h); NULL: this one does */
 	struct sl_stats_series *series; /* counts its answers for /metrics; NULL: nobody asks */
+	struct sl_lane lane, fat_lane; /* its requests that are not answered at once: as they are, and large ones */
 	struct sl_arena *arena;
 	unsigned references;
 };
 void sl_served_ref(struct sl_served *served);
 void sl_served_unref(struct sl_served *served); /* NULL is fine */
 
-/* Fills slots, slot_lens, slot_count, key_slot, time_slot and by_name from package, spec and further names (borrowed); in the arena. */
+/* Fills the lanes, slots, slot_lens, slot_count, key_slot, time_slot and by_name from package, spec and further names (borrowed); in the arena. */
 int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err);
 
 enum { SL_SLOT_NONE = -1 };
@@ -73,6 +77,8 @@ const char *sl_served_nearest(const struct sl_served *served, const char *name);
 struct sl_endpoint_stats {
 	uint64_t requests, rows, refused, failed; /* answered; their rows; 4xx; 5xx */
 	uint64_t latency_us;                      /* sum over the answered */
+	uint64_t queue_us, joined;                /* of those that threads worked on: they waited so long; went along in another one's run */
+	uint64_t pending;                         /* that wait or are worked on now */
 	uint64_t unseen;                          /* category values that training did not have */
 	int64_t last_ms;                          /* when the last one was answered; 0: never */
 };
@@ -102,7 +108,8 @@ int sl_serving_open_files(const struct sl_serving_files *files, struct sl_servin
 
 void sl_serving_close(struct sl_serving *serving); /* every sl_served must have been given back */
 /* Looks at the aliases (about 20 us each), or at the disk, and swaps what moved. Returns how many were swapped; never fails: what
- * went wrong is sl_endpoint_problem. Endpoints of files that are gone are gone, so no endpoint may be held over it. */
+ * went wrong is sl_endpoint_problem. Endpoints of files that are gone are gone, so none may be held over it, but a served version that a request has
+ * keeps its own. */
 int sl_serving_refresh(struct sl_serving *serving);
 /* Copies of answered requests that wait for shadows (serve/shadow.h); NULL when files are served. */
 struct sl_shadow *sl_serving_shadow(const struct sl_serving *serving);

@@ -52,6 +52,7 @@ struct sl_endpoint_state {
 	struct sl_shadow_stats shadow;
 	struct sl_stats_series *unanswered; /* counts what came while no version was there */
 	struct shelf_model *files;   /* NULL: follows the registry */
+	unsigned references;         /* of files: the shelf's, and each loaded version's, which may outlive it while a request has it */
 };
 
 struct sl_serving {
@@ -78,5 +79,6 @@ int shelf_take(struct sl_endpoint_state *endpoint, const char *version, size_t l
 bool shelf_ready(const struct sl_endpoint_state *endpoint);
 int shelf_load(struct sl_serving *serving, const char *name, size_t len, struct sl_error *err);
 void shelf_unload(struct sl_endpoint_state *endpoint);
+void shelf_endpoint_unref(struct sl_endpoint_state *endpoint);
 
 #endif

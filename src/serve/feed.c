@@ -297,11 +297,15 @@ static int check_inputs(const struct sl_inputs *rows, const struct sl_graph_info
 	return 0;
 }
 
+int sl_feed_prepare(struct sl_inputs *rows, struct sl_error *err)
+{
+	int rc = rows->feed.inputs ? 0 : take_columns(rows, err);
+	return rc ? rc : check_inputs(rows, sl_graph_info(rows->served->graph), err);
+}
+
 int sl_feed_compute(struct sl_inputs *rows, struct sl_error *err)
 {
-	const struct sl_graph_info *info = sl_graph_info(rows->served->graph);
-	int rc = rows->feed.inputs ? 0 : take_columns(rows, err);
-	if (!rc)
-		rc = check_inputs(rows, info, err);
-	return rc ? rc : sl_graph_run(rows->served->graph, rows->feed.inputs, rows->feed.wanted, rows->arena, rows->feed.outputs, err);
+	struct sl_feed *feed = &rows->feed;
+	int rc = sl_feed_prepare(rows, err);
+	return rc ? rc : sl_graph_run(rows->served->graph, feed->inputs, feed->wanted, rows->arena, feed->outputs, feed->brake, err);
 }

@@ -21,7 +21,9 @@ int sl_feed_set(struct sl_graph_value *value, size_t index, const struct sl_cell
 /* Wants this output; who names some sets all of feed.wanted to 0 first. SL_E_INVALID: there is none. */
 int sl_feed_want(struct sl_inputs *rows, const char *name, size_t len, size_t *ret, struct sl_error *err);
 
-/* For sl_predict_compute: makes tensors of the cells when there are no others, and runs the graph. */
+/* Makes tensors of the cells when there are no others, and looks whether each input is there. */
+int sl_feed_prepare(struct sl_inputs *rows, struct sl_error *err);
+/* For sl_predict_compute: prepares what is not, and runs the graph. */
 int sl_feed_compute(struct sl_inputs *rows, struct sl_error *err);
 
 /* A real number of FP16, BF16, FP32 or FP64, exactly. */

@@ -351,11 +351,18 @@ static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 	sl_stats_time(series, SL_STATS_REQUEST, logged_ns - started_ns);
 }
 
+int sl_predict_prepare(struct sl_inputs *rows, struct sl_error *err)
+{
+	struct group all = {.rows = rows, .served = rows->served, .count = rows->count};
+	int rc = rows->feed.inputs ? 0 : check_given(&all, err);
+	return rc ? rc : sl_feed_prepare(rows, err);
+}
+
 static int compute_all(struct sl_inputs *rows, struct sl_error *err)
 {
 	struct group all = {.rows = rows, .served = rows->served, .slots = rows->served->feature_slots, .count = rows->count};
 	if (rows->served->graph) {
-		int rc = rows->feed.inputs ? 0 : check_given(&all, err);
+		int rc = sl_predict_prepare(rows, err);
 		return rc ? rc : sl_feed_compute(rows, err);
 	}
 	if (!rows->served->plan)

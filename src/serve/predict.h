@@ -24,6 +24,7 @@ enum { SL_FEED_WANTED = 1, SL_FEED_BINARY = 2 };
 struct sl_feed {
 	struct sl_graph_value *inputs, *outputs; /* per port; `data` NULL: not given, not wanted. NULL before sl_feed_begin */
 	unsigned char *wanted;                   /* per output: 0, or SL_FEED_WANTED and what the face makes of it */
+	struct sl_graph_brake *brake;            /* borrowed; NULL: nothing stops the run */
 };
 
 enum { SL_GIVEN = 1, SL_LOOKED_UP = 2 };
@@ -51,6 +52,8 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 void sl_inputs_end(struct sl_inputs *rows);
 void sl_inputs_done(struct sl_inputs *rows); /* frees the memory */
 
+/* Of a graph's request: what is missing in it is told, and its tensors are there (serve/batch.h looks at them). Done by sl_predict_compute too. */
+int sl_predict_prepare(struct sl_inputs *rows, struct sl_error *err);
 /* Chooses who answers, encodes and answers: rows->outputs, or the feed's, are filled. May run on any thread. SL_E_INVALID names the column and
  * the row. */
 int sl_predict_compute(struct sl_inputs *rows, struct sl_error *err);

@@ -154,13 +154,21 @@ static void set_endpoint_problem(struct sl_endpoint_state *endpoint, const char 
 
 /* ---- endpoints out of what was found ---- */
 
-static void free_endpoint(struct sl_endpoint_state *endpoint)
+void shelf_endpoint_unref(struct sl_endpoint_state *endpoint)
+{
+	assert(endpoint->references > 0);
+	if (--endpoint->references)
+		return;
+	sl_arena_free(endpoint->files->arena);
+	sl_free(endpoint);
+}
+
+static void drop_endpoint(struct sl_endpoint_state *endpoint)
 {
 	struct shelf_model *model = endpoint->files;
 	for (size_t i = 0; i < model->version_count; i++)
 		let_go(model->shelf, &model->versions[i]);
-	sl_arena_free(model->arena);
-	sl_free(endpoint);
+	shelf_endpoint_unref(endpoint);
 }
 
 static bool same_file(const struct sl_model_file *a, const struct sl_model_file *b)
@@ -190,9 +198,11 @@ static int make_endpoint(struct shelf *shelf, const struct sl_model_found *found
 		return sl_fail_memory(err);
 	}
 	*model = (struct shelf_model){.shelf = shelf, .arena = arena};
-	model->spec = (struct sl_endpoint){.name = name, .model = name, .alias = "", .key = "", .time = "", .max_wait_ms = SL_MAX_WAIT_MS};
+	model->spec = (struct sl_endpoint){.name = name, .model = name, .alias = "", .key = "", .time = "", .max_wait_ms = SL_MAX_WAIT_MS,
+					   .timeout_ms = SL_TIMEOUT_MS};
 	endpoint->spec = &model->spec;
 	endpoint->files = model;
+	endpoint->references = 1;
 	model->config_mtime_ns = found->config_mtime_ns;
 	model->config = found->config ? sl_arena_strdup(arena, found->config) : NULL;
 	model->versions = sl_arena_array(arena, found->version_count + 1, sizeof *model->versions);
@@ -200,7 +210,7 @@ static int make_endpoint(struct shelf *shelf, const struct sl_model_found *found
 	for (; !rc && model->version_count < found->version_count; model->version_count++)
 		rc = copy_version(model, &model->versions[model->version_count], &found->versions[model->version_count], err);
 	if (rc) {
-		free_endpoint(endpoint);
+		drop_endpoint(endpoint);
 		return rc;
 	}
 	*ret = endpoint;
@@ -219,19 +229,22 @@ static bool is_same(const struct sl_endpoint_state *endpoint, const struct sl_mo
 	return true;
 }
 
-/* Versions whose file did not change stay loaded. The old endpoint's counters go on in the new one. */
+/* Versions whose file did not change stay loaded, but for those that a request has: they are loaded again when they are asked. The old endpoint's counters go on in the new one. */
 static void take_over(struct sl_endpoint_state *old, struct sl_endpoint_state *fresh)
 {
 	struct shelf_model *from = old->files, *to = fresh->files;
 	for (size_t i = 0; i < to->version_count; i++) {
 		struct shelf_version *have = find_version(from, to->versions[i].file.version, strlen(to->versions[i].file.version));
-		if (!have || !have->served || !same_file(&have->file, &to->versions[i].file))
+		bool alone = have && have->served && __atomic_load_n(&have->served->references, __ATOMIC_ACQUIRE) == 1;
+		if (!alone || !same_file(&have->file, &to->versions[i].file)) /* a thread may be looking at what a request has */
 			continue;
 		struct sl_served *served = have->served;
 		sl_served_ref(served);
 		let_go(from->shelf, have);
 		served->endpoint = fresh;
 		served->spec = fresh->spec;
+		fresh->references++;
+		shelf_endpoint_unref(old);
 		to->versions[i].served = served;
 		to->shelf->used_bytes += sl_model_memory(served);
 		link_newest(to->shelf, &to->versions[i]);
@@ -264,7 +277,7 @@ static int refresh_one(struct sl_endpoint_state *old, struct shelf *shelf, const
 	set_endpoint_problem(fresh, found->problem);
 	if (old && !may_replace(old, fresh)) {
 		old->problem = fresh->problem;
-		free_endpoint(fresh);
+		drop_endpoint(fresh);
 		return 0;
 	}
 	*ret = fresh;
@@ -293,7 +306,7 @@ static int follow(struct sl_serving *serving, const struct sl_models_found *foun
 	for (size_t i = 0; i < drop->count; i++) {
 		if (find(keep, drop->endpoints[i]->spec->name) == drop->endpoints[i])
 			continue;
-		free_endpoint(drop->endpoints[i]);
+		drop_endpoint(drop->endpoints[i]);
 	}
 	*ret_changed += rc >= 0 && before.count > after.count;
 	sl_free(drop->endpoints);
@@ -356,7 +369,7 @@ void shelf_close(struct sl_serving *serving)
 {
 	struct shelf *shelf = serving->shelf;
 	for (size_t i = 0; i < serving->count; i++)
-		free_endpoint(serving->endpoints[i]);
+		drop_endpoint(serving->endpoints[i]);
 	for (size_t i = 0; shelf->files && i < shelf->options.file_count; i++)
 		sl_free(shelf->files[i]);
 	sl_free(shelf->files);
@@ -398,7 +411,7 @@ static int load_found(struct sl_serving *serving, const struct sl_model_found *f
 	for (size_t i = 0; i < serving->count && old; i++)
 		if (serving->endpoints[i] == old) {
 			serving->endpoints[i] = fresh;
-			free_endpoint(old);
+			drop_endpoint(old);
 			return rc;
 		}
 	return insert(serving, fresh, err) ? SL_E_NO_MEMORY : rc;
