@@ -76,6 +76,7 @@ int sl_op_mlflow(struct sl_call *call, struct sl_error *err)
 		.project_dir = dir, .listen_fd = -1,
 		.artifact_root = sl_call_text(call, "default-artifact-root"),
 		.artifacts_destination = sl_call_text(call, "artifacts-destination"),
+		.send_webhooks = true, .webhooks = sl_ml_webhook_policy_of_environment(),
 	};
 	if (!rc)
 		rc = sl_mlflow_new(serving.loop, &options, &serving.mlflow, err);

@@ -21,6 +21,7 @@ int sl_role_mlflow(struct sl_role *role, struct sl_error *err)
 		.hosts = role->access.hosts, .host_count = role->access.host_count,
 		.project_dir = role->project->dir, .listen_fd = -1, .adopt_socket = SL_ROLE_MLFLOW_SOCKET,
 		.api_socket = SL_ROLE_API_SOCKET,
+		.send_webhooks = true, .webhooks = sl_ml_webhook_policy_of_environment(),
 	};
 	sl_role_drop_socket(SL_ROLE_MLFLOW_SOCKET);
 	int rc = sl_mlflow_new(role->loop, &options, &self.mlflow, err);

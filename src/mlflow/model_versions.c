@@ -6,6 +6,7 @@
 #include "mlflow/adopt.h"
 #include "mlflow/registry.h"
 #include "mlflow/route.h"
+#include "mlflow/webhook_events.h"
 #include "mlflow/server.h"
 
 enum { VERSIONS_PAGE = 10000 };
@@ -116,6 +117,7 @@ static int create(struct sl_ml_call *call, struct sl_error *err)
 		return rc;
 	new.tags = tags;
 	rc = sl_reg_version_create(&call->record, &model, &new, &change, call->arena, &version, err);
+	rc = rc ? rc : sl_ml_tell_version_created(call, &version, tags, new.tag_count, err);
 	if (!rc)
 		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, version.version);
 	return rc ? rc : sl_ml_answer_version(call, &version, err);
@@ -180,7 +182,8 @@ static int set_tag(struct sl_ml_call *call, struct sl_error *err)
 	int rc = sl_ml_named_version(call, &version, err);
 	rc = rc ? rc : sl_ml_need(call, "key", &key, err);
 	rc = rc ? rc : sl_ml_text(call, "value", &value, err);
-	return rc ? rc : sl_reg_version_set_tag(&call->record, &version, key, value ? value : "", &change, err);
+	rc = rc ? rc : sl_reg_version_set_tag(&call->record, &version, key, value ? value : "", &change, err);
+	return rc ? rc : sl_ml_tell_version_tag(call, &version, key, value ? value : "", err);
 }
 
 static int delete_tag(struct sl_ml_call *call, struct sl_error *err)
@@ -190,7 +193,8 @@ static int delete_tag(struct sl_ml_call *call, struct sl_error *err)
 	const struct sl_change change = sl_ml_change(call, "registered.untag");
 	int rc = sl_ml_named_version(call, &version, err);
 	rc = rc ? rc : sl_ml_need(call, "key", &key, err);
-	return rc ? rc : sl_reg_version_set_tag(&call->record, &version, key, NULL, &change, err);
+	rc = rc ? rc : sl_reg_version_set_tag(&call->record, &version, key, NULL, &change, err);
+	return rc ? rc : sl_ml_tell_version_tag(call, &version, key, NULL, err);
 }
 
 static int search(struct sl_ml_call *call, struct sl_error *err)

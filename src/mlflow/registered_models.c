@@ -5,6 +5,7 @@
 #include "mlflow/adopt.h"
 #include "mlflow/registry.h"
 #include "mlflow/route.h"
+#include "mlflow/webhook_events.h"
 #include "mlflow/server.h"
 
 enum { MODELS_PAGE = 100 };
@@ -96,6 +97,7 @@ static int create(struct sl_ml_call *call, struct sl_error *err)
 	rc = rc ? rc : sl_ml_text(call, "description", &description, err);
 	rc = rc ? rc : sl_ml_pairs(call, "tags", &tags, &count, err);
 	rc = rc ? rc : sl_reg_model_create(&call->record, name, description, tags, count, &change, call->arena, &model, err);
+	rc = rc ? rc : sl_ml_tell_model_created(call, &model, tags, count, err);
 	return rc ? rc : answer_model(call, &model, err);
 }
 
@@ -144,7 +146,8 @@ static int set_tag(struct sl_ml_call *call, struct sl_error *err)
 	int rc = sl_ml_named_model(call, &model, err);
 	rc = rc ? rc : sl_ml_need(call, "key", &key, err);
 	rc = rc ? rc : sl_ml_text(call, "value", &value, err);
-	return rc ? rc : sl_reg_model_set_tag(&call->record, &model, key, value ? value : "", &change, err);
+	rc = rc ? rc : sl_reg_model_set_tag(&call->record, &model, key, value ? value : "", &change, err);
+	return rc ? rc : sl_ml_tell_model_tag(call, &model, key, value ? value : "", err);
 }
 
 static int delete_tag(struct sl_ml_call *call, struct sl_error *err)
@@ -154,7 +157,8 @@ static int delete_tag(struct sl_ml_call *call, struct sl_error *err)
 	const struct sl_change change = sl_ml_change(call, "registered.untag");
 	int rc = sl_ml_named_model(call, &model, err);
 	rc = rc ? rc : sl_ml_need(call, "key", &key, err);
-	return rc ? rc : sl_reg_model_set_tag(&call->record, &model, key, NULL, &change, err);
+	rc = rc ? rc : sl_reg_model_set_tag(&call->record, &model, key, NULL, &change, err);
+	return rc ? rc : sl_ml_tell_model_tag(call, &model, key, NULL, err);
 }
 
 static int latest(struct sl_ml_call *call, struct sl_error *err)
@@ -234,6 +238,7 @@ static int set_alias(struct sl_ml_call *call, struct sl_error *err)
 	rc = rc ? rc : sl_ml_named_version(call, &version, err);
 	rc = rc ? rc : check_gate(call, &model, version.version, err);
 	rc = rc ? rc : sl_reg_alias_set(&call->record, &model, alias, &version, &change, err);
+	rc = rc ? rc : sl_ml_tell_alias(call, &model, alias, &version, err);
 	if (!rc)
 		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, version.version);
 	return rc;
@@ -247,6 +252,7 @@ static int delete_alias(struct sl_ml_call *call, struct sl_error *err)
 	int rc = sl_ml_named_model(call, &model, err);
 	rc = rc ? rc : sl_ml_need(call, "alias", &alias, err);
 	rc = rc ? rc : sl_reg_alias_set(&call->record, &model, alias, NULL, &change, err);
+	rc = rc ? rc : sl_ml_tell_alias(call, &model, alias, NULL, err);
 	if (!rc)
 		sl_ml_adopt_later(sl_mlflow_adopter(call->server), model.name, 0);
 	return rc;

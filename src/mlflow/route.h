@@ -19,8 +19,9 @@
  *   SLOW   likewise on a pool thread: what walks
  *   WRITE  on the loop in the transaction that all writes of this turn share; answered when that is on disk
  *   RAW    as WRITE, with a body of any type, which the handler reads itself
+ *   LATER  as OWN, begun with the whole body, which `start` reads with sl_ml_call_read
  *   OWN    start() has the request before its body and answers by itself: streams; `handler`, if any, is for sl_mlflow_write */
-enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_RAW, SL_ML_OWN };
+enum sl_ml_kind { SL_ML_READ, SL_ML_SLOW, SL_ML_WRITE, SL_ML_RAW, SL_ML_LATER, SL_ML_OWN };
 
 /* 0 with call->out filled (empty counts as {}), or an error. */
 typedef int sl_ml_handler(struct sl_ml_call *call, struct sl_error *err);
@@ -33,7 +34,7 @@ struct sl_ml_route {
 	enum sl_permission permit;
 	enum sl_ml_kind kind;
 	sl_ml_handler *handler;    /* of READ, SLOW, WRITE, and of OWN that writes */
-	void (*start)(struct sl_ml_call *call); /* of OWN: finishes call->request, then sl_mlflow_call_free */
+	void (*start)(struct sl_ml_call *call); /* of OWN and LATER: finishes call->request, then sl_mlflow_call_free */
 	const char *content_type;  /* of the answer; NULL: application/json */
 };
 
@@ -43,7 +44,7 @@ extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[]
 extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[],
 	sl_ml_routes_logged[], sl_ml_routes_registered[], sl_ml_routes_versions[];
 extern const struct sl_ml_route sl_ml_routes_traces[], sl_ml_routes_trace_get[], sl_ml_routes_traces_v2[], sl_ml_routes_assessments[],
-	sl_ml_routes_otlp[];
+	sl_ml_routes_otlp[], sl_ml_routes_webhooks[];
 
 /* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,

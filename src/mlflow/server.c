@@ -32,6 +32,7 @@ struct sl_mlflow {
 	struct sl_access *access;
 	struct sl_refusals *refusals;
 	struct sl_ml_adopter *adopter;
+	struct sl_ml_sender *sender;
 	struct sl_timer *timer;
 	/* The writes of this turn, in order; their transaction is open while there is one. */
 	struct sl_ml_call *first, **last;
@@ -41,6 +42,7 @@ struct sl_mlflow {
 };
 
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow) { return &mlflow->options; }
+struct sl_ml_sender *sl_mlflow_sender(const struct sl_mlflow *mlflow) { return mlflow->sender; }
 struct sl_loop *sl_mlflow_loop(const struct sl_mlflow *mlflow) { return mlflow->loop; }
 struct sl_http_server *sl_mlflow_http(struct sl_mlflow *mlflow) { return mlflow->http; }
 struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow) { return mlflow->adopter; }
@@ -348,6 +350,10 @@ static void on_request(void *context, struct sl_http_request *request)
 	(void)context;
 	if (call->route->kind == SL_ML_OWN) /* it has the request already, and wants no body */
 		return;
+	if (call->route->kind == SL_ML_LATER) {
+		start_own(call);
+		return;
+	}
 	int rc = call->route->kind == SL_ML_RAW ? 0 : sl_ml_call_read(call, &call->error);
 	if (!rc && call->route->kind == SL_ML_SLOW)
 		rc = sl_mlflow_work(call, slow_work, slow_done, &call->error);
@@ -476,6 +482,8 @@ int sl_mlflow_new(struct sl_loop *loop, const struct sl_mlflow_options *options,
 		rc = sl_refusals_open(loop, mlflow->project_dir, &mlflow->refusals, err);
 	if (!rc)
 		rc = sl_ml_adopter_new(loop, &mlflow->pool, mlflow->project_dir, &mlflow->adopter, err);
+	if (!rc && options->send_webhooks)
+		rc = sl_ml_sender_new(loop, &mlflow->pool, &options->webhooks, &mlflow->sender, err);
 	if (!rc)
 		rc = sl_timer_new(loop, on_timer, mlflow, &mlflow->timer, err);
 	if (!rc)
@@ -502,6 +510,7 @@ void sl_mlflow_free(struct sl_mlflow *mlflow)
 	while (mlflow->working) /* it holds our stores */
 		sl_loop_run_once(mlflow->loop, true);
 	sl_ml_adopter_free(mlflow->adopter);
+	sl_ml_sender_free(mlflow->sender);
 	sl_http_server_free(mlflow->http);
 	sl_timer_free(mlflow->timer);
 	sl_refusals_close(mlflow->refusals);

@@ -11,6 +11,7 @@
 #define SL_MLFLOW_SERVER_H
 
 #include "mlflow/call.h"
+#include "mlflow/webhook_sender.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "track/store.h"
@@ -25,6 +26,8 @@ struct sl_mlflow_options {
 	const char *adopt_socket;      /* where other roles hand connections to us; NULL: nowhere */
 	const char *api_socket;        /* of the role that answers the other paths; NULL: those are 404 */
 	bool require_token;            /* else whoever reaches the address, which then is loopback, may do all, as with MLflow */
+	bool send_webhooks;            /* from here; else what they are told waits for a process that does */
+	struct sl_ml_webhook_policy webhooks;
 	const char *const *hosts;      /* further Host headers that are ours */
 	size_t host_count;
 };
@@ -45,6 +48,7 @@ struct sl_ml_adopter;
 struct sl_ml_adopter *sl_mlflow_adopter(struct sl_mlflow *mlflow);
 
 const struct sl_mlflow_options *sl_mlflow_options(const struct sl_mlflow *mlflow);
+struct sl_ml_sender *sl_mlflow_sender(const struct sl_mlflow *mlflow); /* NULL: webhooks are not sent from here */
 struct sl_loop *sl_mlflow_loop(const struct sl_mlflow *mlflow);
 /* A call of kind OWN that has finished its request. */
 void sl_mlflow_call_free(struct sl_ml_call *call);
