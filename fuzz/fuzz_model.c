@@ -1,4 +1,4 @@
-/* Model files, XGBoost's and LightGBM's: refused with a reason, or a model that predicts within its bounds, by blocks as by walking, and is
+/* Model files, XGBoost's, LightGBM's, CatBoost's and our own: refused with a reason, or a model that predicts within its bounds, by blocks as by walking, and is
  * explained, or not, with a reason. */
 #include <assert.h>
 #include <math.h>
@@ -47,8 +47,8 @@ static void predict(const struct sl_infer *infer)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const char *const formats[] = {"xgboost-json", "xgboost-ubj", "lightgbm-text"};
-	for (int i = 0; i < 3; i++) {
+	static const char *const formats[] = {"xgboost-json", "xgboost-ubj", "lightgbm-text", "catboost-json", "forest-json"};
+	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
 		struct sl_infer *infer;
 		struct sl_error err = {0};
 		int rc = sl_infer_load(formats[i], data, len, &infer, &err);

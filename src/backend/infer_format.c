@@ -66,6 +66,31 @@ static bool is_xgboost_ubj(const char *data, size_t len)
 	       (memcmp(data + head_len, "learner", 7) == 0 || memcmp(data + head_len, "version", 7) == 0);
 }
 
+/* Our own forests have their format as the first member; CatBoost's JSON begins with its features, or whatever member its version writes first. */
+static bool json_begins(const char *data, size_t len, const char *const *members, size_t count)
+{
+	size_t at = skip_blanks(data, len, 0);
+	if (at == len || data[at] != '{')
+		return false;
+	at = skip_blanks(data, len, at + 1);
+	for (size_t i = 0; i < count; i++)
+		if (len - at > strlen(members[i]) && memcmp(data + at, members[i], strlen(members[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool is_catboost_json(const char *data, size_t len)
+{
+	static const char *const MEMBERS[] = {"\"features_info\"", "\"model_info\"", "\"oblivious_trees\"", "\"ctr_data\""};
+	return json_begins(data, len, MEMBERS, SL_ARRAY_LEN(MEMBERS));
+}
+
+static bool is_forest_json(const char *data, size_t len)
+{
+	static const char *const MEMBERS[] = {"\"format\":\"sluice.forest/1\"", "\"format\": \"sluice.forest/1\""};
+	return json_begins(data, len, MEMBERS, SL_ARRAY_LEN(MEMBERS));
+}
+
 /* LightGBM's text begins with the lines "tree" and "version=". */
 static bool is_lightgbm(const char *data, size_t len)
 {
@@ -77,18 +102,22 @@ int sl_infer_format(const char *name, const void *data, size_t len, const char *
 	const char *bytes = data, *code = code_in(bytes, len);
 	if (code) {
 		sl_fail_at(err, SL_E_DENIED, name, "is %s: formats that can carry code are never loaded", code);
-		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ, as LightGBM text, or as ONNX");
+		return sl_error_hint(err, "save the model as XGBoost JSON or UBJ, LightGBM text, CatBoost JSON or ONNX; scikit-learn's trees by examples/sklearn/export_forest.py");
 	}
 	if (is_xgboost_json(bytes, len < LOOK_BYTES ? len : LOOK_BYTES))
 		*ret = "xgboost-json";
 	else if (is_xgboost_ubj(bytes, len))
 		*ret = "xgboost-ubj";
+	else if (is_catboost_json(bytes, len < LOOK_BYTES ? len : LOOK_BYTES))
+		*ret = "catboost-json";
+	else if (is_forest_json(bytes, len < LOOK_BYTES ? len : LOOK_BYTES))
+		*ret = "forest-json";
 	else if (is_lightgbm(bytes, len))
 		*ret = "lightgbm-text";
 	else if (sl_onnx_is(bytes, len))
 		*ret = "onnx";
 	else
 		return sl_fail_at(err, SL_E_INVALID, name,
-				  "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ, LightGBM text, ONNX)");
+				  "is no model of a kind that is known (XGBoost JSON, XGBoost UBJ, LightGBM text, CatBoost JSON, a forest as JSON, ONNX)");
 	return 0;
 }

@@ -16,6 +16,10 @@ int sl_forest_read(const char *format, const void *data, size_t len, struct sl_f
 		rc = sl_forest_read_xgboost(sl_str_eq(format, "xgboost-ubj"), data, len, ret, err);
 	else if (sl_str_eq(format, "lightgbm-text"))
 		rc = sl_forest_read_lightgbm(data, len, ret, err);
+	else if (sl_str_eq(format, "catboost-json"))
+		rc = sl_forest_read_catboost(data, len, ret, err);
+	else if (sl_str_eq(format, "forest-json"))
+		rc = sl_forest_read_json(data, len, ret, err);
 	else
 		rc = sl_fail(err, SL_E_INVALID, "model format '%s' is not known", format);
 	for (size_t t = 0; !rc && t < ret->tree_count; t++)

@@ -28,7 +28,7 @@ struct sl_infer_info {
  * for everything else that is not known. Tells the kind only: whether the file is sound is sl_infer_load's to say. */
 int sl_infer_format(const char *name, const void *data, size_t len, const char **ret, struct sl_error *err);
 
-/* `format`: "xgboost-json", "xgboost-ubj" or "lightgbm-text". At most 1 GiB, 100,000 trees, 50 million nodes. */
+/* `format`: "xgboost-json", "xgboost-ubj", "lightgbm-text", "catboost-json" or "forest-json" (docs/formats/forest.md). At most 1 GiB, 100,000 trees, 50 million nodes. */
 int sl_infer_load(const char *format, const void *data, size_t len, struct sl_infer **ret, struct sl_error *err);
 void sl_infer_free(struct sl_infer *infer);
 void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret);

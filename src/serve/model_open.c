@@ -64,10 +64,13 @@ static void set_task(struct sl_package *package, const struct sl_infer_info *inf
 	package->output_count = info->outputs;
 	package->task = SL_TASK_REGRESSION;
 	package->output = "prediction";
-	if (sl_str_eq(info->objective, "binary:logistic")) {
+	const char *objective = info->objective;
+	if (sl_str_eq(objective, "binary:logistic") || sl_str_eq(objective, "binary:probability") || sl_str_eq(objective, "Logloss") ||
+	    sl_str_eq(objective, "CrossEntropy")) {
 		package->task = SL_TASK_BINARY;
 		package->output = "probability";
-	} else if (sl_str_eq(info->objective, "multi:softprob")) {
+	} else if (sl_str_eq(objective, "multi:softprob") || sl_str_eq(objective, "multi:probability") || sl_str_eq(objective, "MultiClass") ||
+		   sl_str_eq(objective, "MultiClassOneVsAll")) {
 		package->task = SL_TASK_MULTICLASS;
 		package->output = "probabilities";
 	}
