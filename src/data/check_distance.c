@@ -85,6 +85,8 @@ static void measure_sql(const char *measure, struct sl_buf *out)
 				"CASE WHEN p > 0 THEN p * log2(2 * p / (p + q)) ELSE 0 END) / 2)) FROM shares");
 	else if (strcmp(measure, "l_infinity") == 0)
 		sl_buf_str(out, " SELECT max(abs(q - p)) FROM shares");
+	else if (strcmp(measure, "normalized_difference") == 0)
+		sl_buf_str(out, " SELECT max(abs(qn - pn)) / (sum(qn) + sum(pn)) FROM shares");
 	else /* two samples, r x 2 table: sum over both of (seen - expected)^2 / expected */
 		sl_buf_str(out, " SELECT sum(pow(qn - (qn + pn) * a, 2) / ((qn + pn) * a) + pow(pn - (qn + pn) * (1 - a), 2) / ((qn + pn) * (1 - a))) FROM "
 				"(SELECT *, sum(qn) OVER () / (sum(qn) OVER () + sum(pn) OVER ()) AS a FROM shares)");

@@ -71,6 +71,7 @@ static void put_rules(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct sl
 	yyjson_mut_obj_add_bool(doc, root, "ordered", check->ordered);
 	put_double(doc, root, "mostly", check->mostly);
 	yyjson_mut_obj_add_strcpy(doc, root, "where", check->where);
+	yyjson_mut_obj_add_bool(doc, root, "if_present", check->if_present);
 	yyjson_mut_obj_add_bool(doc, root, "warn", check->warn_only);
 	yyjson_mut_obj_add_bool(doc, root, "quarantine", check->quarantine);
 }
@@ -162,6 +163,7 @@ static int parse_rules(yyjson_val *object, struct sl_arena *arena, struct sl_che
 	ret->ordered = sl_json_bool(object, "ordered", false);
 	ret->mostly = double_of(object, "mostly");
 	ret->where = text_of(object, "where", arena);
+	ret->if_present = sl_json_bool(object, "if_present", false);
 	ret->warn_only = sl_json_bool(object, "warn", false);
 	ret->quarantine = sl_json_bool(object, "quarantine", false);
 	if (!ret->text || !ret->other || !ret->where)

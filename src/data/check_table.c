@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/check_worker.h"
+#include "project/column_type.h"
 
 /* ---- columns ---------------------------------------------------------------------------------------------------------- */
 
@@ -26,6 +27,16 @@ static int spell_type(struct sl_check_worker *w, const struct sl_check *check, c
 	return *ret ? 0 : sl_fail_memory(err);
 }
 
+/* "any integer", "any float" (decimals with it), "any number", "no number". */
+static bool in_family(const char *family, const char *type)
+{
+	bool number = sl_check_class(type) == SL_CLASS_NUMBER, fraction = sl_check_is_float(type) || strncmp(type, "DECIMAL", 7) == 0;
+
+	if (strcmp(family, "no number") == 0)
+		return !number;
+	return number && (strcmp(family, "any number") == 0 || (strcmp(family, "any float") == 0) == fraction);
+}
+
 static int check_columns(struct sl_check_worker *w, struct sl_checking *c, struct sl_error *err)
 {
 	const struct sl_check *check = c->check;
@@ -34,6 +45,8 @@ static int check_columns(struct sl_check_worker *w, struct sl_checking *c, struc
 		const struct sl_data_column *column = sl_check_column(w, check->columns.items[i]);
 		const char *type = NULL;
 		int rc;
+		if (!column && check->if_present)
+			continue;
 		if (!column) {
 			if ((rc = sl_check_settle_absent(w, c, check->columns.items[i], err)) < 0)
 				return rc;
@@ -41,6 +54,12 @@ static int check_columns(struct sl_check_worker *w, struct sl_checking *c, struc
 		}
 		if (i >= check->types.count || !*check->types.items[i])
 			continue;
+		if (sl_column_family(check->types.items[i])) {
+			if (!in_family(check->types.items[i], column->type)
+			    && (rc = sl_check_settle(w, c, err, "column '%s' is %s, not %s", column->name, column->type, check->types.items[i])) < 0)
+				return rc;
+			continue;
+		}
 		if ((rc = spell_type(w, check, check->types.items[i], &type, err)) < 0)
 			return rc;
 		if (strcmp(type, column->type) != 0
@@ -69,7 +88,7 @@ static int check_column_set(struct sl_check_worker *w, struct sl_checking *c, st
 	for (size_t i = 0; i < table->column_count && rc == 0 && !c->settled; i++) {
 		const char *name = table->columns[i].name;
 		if (!lists(names, name)) {
-			rc = c->check->strict ? sl_check_settle(w, c, err, "column '%s' is not among those that are asked for", name) : 0;
+			rc = c->check->strict && !lists(&c->check->keys, name) ? sl_check_settle(w, c, err, "column '%s' is not among those that are asked for", name) : 0;
 			continue;
 		}
 		if (c->check->ordered && strcmp(names->items[next], name) != 0)

@@ -122,7 +122,9 @@ int sl_check_typed_columns(struct sl_loader *loader, const struct sl_yaml *node,
 	int rc = sl_load_want_map(loader, node, "'columns'");
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const char *type;
-		rc = sl_load_column_type(loader, node->entries[i].value, node->entries[i].key->text, &type);
+		rc = sl_load_text(loader, node->entries[i].value, node->entries[i].key->text, &type);
+		if (!rc && !sl_column_family(type))
+			rc = sl_load_column_type(loader, node->entries[i].value, node->entries[i].key->text, &type);
 		rc = rc ? rc : sl_name_list_add(loader, &names, node->entries[i].key->text);
 		rc = rc ? rc : sl_name_list_add(loader, &types, type);
 	}
@@ -174,10 +176,11 @@ static const char *const SEVERITIES[] = {"error", "warn", NULL}, *const OTHERWIS
 static const char *const OPERATORS[] = {"=", "!=", "<", "<=", ">", ">=", NULL};
 static const char *const RULES[] = {"evolve", "freeze", "discard_row", "discard_value", NULL};
 static const char *const STATISTICS[] = {"rows", "missing_share", "distinct", "mean", "std", "min", "max", "median", "sum", NULL};
-static const char *const MEASURES[] = {"psi", "js", "ks", "chi_square", "l_infinity", NULL};
+static const char *const MEASURES[] = {"psi", "js", "ks", "chi_square", "l_infinity", "normalized_difference", NULL};
 
 #define SEVERITY {"severity", SL_ROW_CHOICE, offsetof(struct sl_check_read, severity), .choices = SEVERITIES, .about = "warn: reported, but nothing stops"}
-#define ENVIRONMENTS {"environments", SL_ROW_NAMES, CHECK(environments), .about = "it holds only for datasets of these environments"}
+#define IF_PRESENT {"if_present", SL_ROW_BOOL, CHECK(if_present), .about = "it passes when the column is not there"}
+#define ENVIRONMENTS IF_PRESENT, {"environments", SL_ROW_NAMES, CHECK(environments), .about = "it holds only for datasets of these environments"}
 #define WHERE {"where", SL_ROW_SQL, CHECK(where), .about = "SQL expression: only these rows are looked at"}
 #define MODIFIERS                                                                                                                                      \
 	{"mostly", SL_ROW_NUMBER, CHECK(mostly), .min = 0, .max = 1, .about = "share of rows that must pass; 1 = all"}, WHERE, SEVERITY,                \
@@ -228,6 +231,7 @@ static const struct sl_row ORDER_ROWS[] = {
 	{"by", SL_ROW_NAMES, CHECK(keys), .about = "columns: each of their values has an order of its own"}, MODIFIERS};
 static const struct sl_row COLUMN_SET_ROWS[] = {
 	{"names", SL_ROW_NAMES, CHECK(columns), .required = true, .about = "columns that must be there"},
+	{"optional", SL_ROW_NAMES, CHECK(keys), .about = "columns that may be there, when no others may"},
 	{"exact", SL_ROW_BOOL, CHECK(strict), .about = "and no others"}, {"ordered", SL_ROW_BOOL, CHECK(ordered), .about = "in this order"}, SEVERITY, ENVIRONMENTS};
 static const struct sl_row COUNT_ROWS[] = {BOUNDS, SEVERITY, ENVIRONMENTS};
 static const struct sl_row ROWS_ROWS[] = {

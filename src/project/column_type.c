@@ -155,6 +155,12 @@ static bool read_type(const char **p, int depth)
 	return true;
 }
 
+bool sl_column_family(const char *text)
+{
+	static const char *const FAMILIES[] = {"any integer", "any float", "any number", "no number"};
+	return is_one_of(text, FAMILIES, SL_ARRAY_LEN(FAMILIES));
+}
+
 bool sl_column_type_valid(const char *text)
 {
 	bool good = read_type(&text, SL_COLUMN_TYPE_DEPTH_MAX);

@@ -72,7 +72,7 @@ struct sl_check {
 	const char *name;              /* as reports show it: "between(distance)" */
 	struct sl_names columns;       /* the columns it looks at; COLUMNS, COLUMN_SET: all names */
 	struct sl_names types;         /* COLUMNS: beside `columns` */
-	struct sl_names keys;          /* FOREIGN_KEY: columns of the other dataset; INCREASING, DECREASING: `by` */
+	struct sl_names keys;          /* FOREIGN_KEY: columns of the other dataset; INCREASING, DECREASING: `by`; COLUMN_SET: further ones that may be there */
 	bool has_min, has_max;
 	bool above, below;             /* min, max themselves fail */
 	struct sl_value min, max;      /* a number; BETWEEN, MINIMUM, MAXIMUM also a time */
@@ -90,6 +90,7 @@ struct sl_check {
 	bool ordered;                  /* COLUMN_SET */
 	double mostly;                 /* share of rows that must pass, 1 = all */
 	const char *where;             /* SQL expression that limits the rows; "" = all */
+	bool if_present;               /* passes when a column that it looks at is not there */
 	bool warn_only;                /* severity: warn */
 	bool quarantine;               /* else: quarantine */
 	struct sl_names environments;  /* in which it holds; none: in all */

@@ -219,6 +219,10 @@ static int finish_check(struct sl_loader *loader, struct sl_check_read *read)
 	rc = rc ? rc : check_columns(loader, check);
 	if (!rc && form->bounded)
 		rc = check_bounds(loader, check);
+	if (!rc && check->kind == SL_CHECK_COLUMN_SET && check->keys.count && !check->strict)
+		rc = sl_load_fail(loader, check->mark, SL_E_INVALID, "'optional' has a meaning with 'exact: true' only");
+	if (!rc && check->if_present && !check->columns.count)
+		rc = sl_load_fail(loader, check->mark, SL_E_INVALID, "'%s' names no column that could be missing", form->name);
 	return rc ? rc : name_check(loader, given, check);
 }
 
@@ -277,6 +281,6 @@ int sl_check_schema(struct sl_buf *out, void (*shape)(struct sl_buf *out, const 
 	}
 	sl_buf_str(out, ",\"mostly\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1},\"where\":{\"type\":\"string\"},"
 			"\"severity\":{\"enum\":[\"error\",\"warn\"]},\"else\":{\"enum\":[\"fail\",\"quarantine\"]},"
-			"\"environments\":" "{\"type\":[\"array\",\"string\"]}}}");
+			"\"if_present\":{\"type\":\"boolean\"},\"environments\":" "{\"type\":[\"array\",\"string\"]}}}");
 	return out->failed;
 }
