@@ -1,4 +1,4 @@
-"""`sluice import mlflow URL`: everything that a running tracking server has, read by its REST protocol. The server is `sluice mlflow`, and MLflow's own
+"""`sluice import mlflow URL` and `export mlflow URL`: everything, from and to a running tracking server by its REST protocol. The server is `sluice mlflow`, and MLflow's own
 where SLUICE_TEST_MLFLOW names its program (the whole package; the tests' environment has the client only)."""
 import contextlib
 import math
@@ -108,6 +108,38 @@ def test_a_running_server_comes_over_whole_and_once(server, project, tmp_path):
         assert np.array_equal(loaded.predict(matrix), booster.predict(matrix))
     assert project.json("promote", "churn@1")["version"] == 1
     project.sluice("verify")
+
+
+def test_everything_goes_out_whole_and_once(server, project, tmp_path):
+    project.write("sluice.yaml", "project: x\n")
+    project.sluice("init")
+    with project.up() as here:
+        mlflow.set_tracking_uri(here.url)
+        run, gone, running, booster = fill(MlflowClient(here.url))
+        child = MlflowClient(here.url).create_run("0", run_name="child", tags={"mlflow.parentRunId": running}).info.run_id
+    mlflow.set_tracking_uri(server)
+    result = project.json("export", "mlflow", server)
+    sent = {row["what"]: (row["here"], row["there"]) for row in result["counts"]}
+    assert sent["runs"] == (4, 4) and sent["metrics sent"] == (2, 2) and sent["model versions"] == (2, 2) and sent["logged models"] == (1, 1)
+    assert (result["runs_new"], result["refused"]) == (4, 0)
+    again = project.json("export", "mlflow", server)
+    assert (again["runs_new"], again["runs_complete_before"]) == (0, 4)
+    client = MlflowClient(server)
+    ids = [e.experiment_id for e in client.search_experiments()]
+    found = {r.data.tags["sluice.run_id"]: r for r in client.search_runs(ids, run_view_type=mlflow.entities.ViewType.ALL)}
+    assert set(found) == {run, gone, running, child}
+    there = found[run]
+    assert there.data.params == {"depth": "3", "group/rate": "0.1"} and there.info.status == "FINISHED" and there.info.run_name == "parent"
+    assert [m.value for m in client.get_metric_history(there.info.run_id, "train/loss")] == [1 / (i + 1) for i in range(3000)]
+    assert math.isnan(there.data.metrics["nan"]) and [d.dataset.name for d in there.inputs.dataset_inputs] == ["data"]
+    assert found[gone].info.lifecycle_stage == "deleted" and found[running].info.status == "RUNNING"
+    assert found[child].data.tags["mlflow.parentRunId"] == found[running].info.run_id
+    path = mlflow.artifacts.download_artifacts(run_id=there.info.run_id, artifact_path="notes/deep/a b.txt", dst_path=tmp_path)
+    assert open(path).read() == "hello"
+    assert {(v.version, v.run_id) for v in client.search_model_versions("name='churn'")} == {("1", there.info.run_id), ("3", there.info.run_id)}
+    loaded = mlflow.xgboost.load_model("models:/churn@champion")
+    matrix = xgboost.DMatrix(X[:5], feature_names=["a", "b"])
+    assert np.array_equal(loaded.predict(matrix), booster.predict(matrix))
 
 
 def test_what_is_no_server_is_refused_plainly(project):
