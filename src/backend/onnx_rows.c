@@ -22,6 +22,8 @@ enum { NODES_MAX = 10000, PORTS_MAX = 64, AXES_MAX = 8, RANK_UNKNOWN = 99 };
 /* A tensor of the graph. */
 struct value {
 	bool rows;           /* its first size counts rows; else it is a constant */
+	bool single;         /* rows: [rows, 1] */
+	bool across;         /* rows, but laid along the second size: [1, rows] */
 	int rank;
 	int64_t first;       /* of a constant: its first size */
 	int64_t axes[AXES_MAX]; /* of a constant: its elements, when it is INT64 and has so few */
@@ -37,6 +39,7 @@ enum rule {
 	MATMUL, GEMM, FLATTEN, RESHAPE, TRANSPOSE, CONCAT, GATHER, SQUEEZE, UNSQUEEZE, REDUCE, SLICE,
 	AXIS,        /* along an axis, the last one when it is not said */
 	PICK,        /* along an axis that must be said, which goes or becomes 1 */
+	EXTRACT,     /* columns of rows; or of a list, a place for each row: scikit-learn's labels */
 	FILTER,      /* images: further inputs are constants */
 	CONSTANT,
 };
@@ -49,7 +52,7 @@ static const struct { const char *name; enum rule rule; } OPERATORS[] = {
 	{"Sin", SAME}, {"Cos", SAME}, {"Dropout", SAME}, {"Add", SAME}, {"Sub", SAME}, {"Mul", SAME}, {"Div", SAME}, {"Pow", SAME}, {"Mod", SAME},
 	{"Min", SAME}, {"Max", SAME}, {"Sum", SAME}, {"Where", SAME}, {"And", SAME}, {"Or", SAME}, {"Xor", SAME}, {"Equal", SAME}, {"Less", SAME},
 	{"Greater", SAME}, {"LessOrEqual", SAME}, {"GreaterOrEqual", SAME}, {"LabelEncoder", SAME}, {"CategoryMapper", SAME},
-	{"Scaler", WITHIN}, {"Normalizer", WITHIN}, {"Imputer", WITHIN}, {"Binarizer", WITHIN}, {"ArrayFeatureExtractor", WITHIN},
+	{"Scaler", WITHIN}, {"Normalizer", WITHIN}, {"Imputer", WITHIN}, {"Binarizer", WITHIN}, {"ArrayFeatureExtractor", EXTRACT},
 	{"TreeEnsembleRegressor", MATRIX}, {"TreeEnsemble", MATRIX}, {"LinearRegressor", MATRIX}, {"SVMRegressor", MATRIX}, {"ZipMap", MATRIX},
 	{"FeatureVectorizer", MATRIX}, {"TreeEnsembleClassifier", LABELS}, {"LinearClassifier", LABELS}, {"SVMClassifier", LABELS},
 	{"MatMul", MATMUL}, {"Gemm", GEMM}, {"Flatten", FLATTEN}, {"Reshape", RESHAPE}, {"Transpose", TRANSPOSE}, {"Concat", CONCAT}, {"Gather", GATHER},
@@ -218,7 +221,7 @@ static bool is_rows(const struct proof *proof, const struct sl_proto_field *port
 {
 	const char *name = port_name(proof, port);
 	const struct value *value = name ? sl_map_get(proof->values, name) : NULL;
-	return value && value->rows;
+	return value && value->rows && !value->across;
 }
 
 /* ---- nodes ---- */
@@ -357,6 +360,8 @@ static int reshape(const struct node *node)
 	if (rank < 0 || !shape || !shape->has_axes || !shape->axis_count)
 		return -1;
 	bool keeps = shape->axes[0] == 0;
+	if (node->inputs[0]->across) /* to [rows] */
+		return shape->axis_count == 1 && shape->axes[0] == -1 ? 1 : -1;
 	if (rank == 1 && (shape->axes[0] == -1 || keeps)) { /* [rows] to [rows, 1] */
 		keeps = true;
 		for (size_t i = 1; i < shape->axis_count; i++)
@@ -425,6 +430,16 @@ static int pick(const struct node *node)
 	return node->has_keep && !node->keep ? rank - 1 : rank;
 }
 
+static int extract(const struct node *node)
+{
+	const struct value *data = input(node, 0), *at = input(node, 1);
+	if (!data || !at)
+		return -1;
+	if (!data->rows)
+		return data->rank <= 1 && (at->rank == 1 || at->single) ? 2 : -1;
+	return data->rank >= 2 && !at->rows ? data->rank : -1;
+}
+
 static int table(const struct node *node)
 {
 	for (size_t i = 0; i < node->input_count; i++)
@@ -454,6 +469,7 @@ static int rank_of(const struct node *node)
 	case SLICE: return rank > 0 && inner_axes(node, 3, rank) ? rank : -1;
 	case AXIS: return rank >= 2 && is_inner(node->has_axis ? node->axis : -1, rank) ? rank : -1;
 	case PICK: return pick(node);
+	case EXTRACT: return extract(node);
 	case FILTER: return rank >= 2 && node->output_count == 1 ? rank : -1; /* MaxPool's second one counts over all rows */
 	default: return -1;
 	}
@@ -464,9 +480,12 @@ static bool follow_node(const struct proof *proof, const struct sl_proto_field *
 	struct node node;
 	bool rows = false, fine = read_node(proof, from, &node);
 	struct value value = {.rows = true};
-	for (size_t i = 0; i < node.input_count; i++)
+	for (size_t i = 0; i < node.input_count; i++) {
 		rows |= node.inputs[i] && node.inputs[i]->rows;
-	if (!fine)
+		value.across |= node.inputs[i] && node.inputs[i]->across;
+	}
+	bool passes = node.rule == RESHAPE || (node.rule == SAME && node.input_count == 1);
+	if (!fine || (value.across && !passes))
 		return false;
 	if (node.rule == CONSTANT || !rows) {
 		value = (struct value){.rank = RANK_UNKNOWN};
@@ -477,6 +496,11 @@ static bool follow_node(const struct proof *proof, const struct sl_proto_field *
 	} else if ((value.rank = rank_of(&node)) < 1) {
 		return false;
 	}
+	if (node.rule == RESHAPE)
+		value.across = false;
+	else if (node.rule == EXTRACT)
+		value.across = rows && !node.inputs[0]->rows;
+	value.single = rows && node.rule == PICK && value.rank == 2;
 	for (size_t i = 0; fine && i < node.output_count; i++) {
 		if (i && node.rule == LABELS)
 			value.rank = 2;

@@ -213,6 +213,8 @@ void sl_graph_metadata(const struct sl_served *served, struct sl_buf *out)
 	write_ports(out, info->inputs, info->input_count);
 	sl_buf_str(out, "],\"outputs\":[");
 	write_ports(out, info->outputs, info->output_count);
-	sl_buf_printf(out, "],\"properties\":{\"model\":\"%s\",\"package\":\"%s\"}}", served->spec->model,
-		      sl_hash_hex(&served->package.hash, hex));
+	sl_buf_printf(out, "],\"properties\":{\"model\":\"%s\",\"package\":\"%s\"", served->spec->model, sl_hash_hex(&served->package.hash, hex));
+	if (served->lane.batch_rows)
+		sl_buf_printf(out, ",\"batch_rows\":\"%zu\"", served->lane.batch_rows);
+	sl_buf_str(out, "}}");
 }

@@ -187,7 +187,7 @@ static int add(struct oip_work *work, struct sl_error *err)
 	struct sl_job *job = &work->job;
 	if (p->served->graph && !work->brake && sl_graph_brake_new(&work->brake, err))
 		return SL_E_NO_MEMORY;
-	job->priority = p->v2.priority ? p->v2.priority : SL_POOL_PRIORITY;
+	job->priority = p->v2.priority ? p->v2.priority : p->served->lane.priority ? p->served->lane.priority : SL_POOL_PRIORITY;
 	job->deadline_ns = p->deadline_ns;
 	job->rows = work->parsed && !p->more && sl_batch_may(&work->desk.rows) ? work->desk.rows.count : 0;
 	job->bytes = sizeof *work + ROOM_BYTES + p->len;
@@ -219,8 +219,14 @@ static int keep_message(struct oip_work *work, struct sl_error *err)
 static bool is_short(struct oip_work *work)
 {
 	struct sl_served *served = work->prediction.served;
-	return sl_batch_may(&work->desk.rows) && served->lane.runs >= OIP_INLINE_RUNS &&
+	return sl_graph_info(served->graph)->by_rows && !served->lane.delay_ns && served->lane.runs >= OIP_INLINE_RUNS &&
 	       sl_pool_expects(work->prediction.oip->pool, &served->lane, work->desk.rows.count) <= OIP_INLINE_US * 1000;
+}
+
+static void limit_time(struct oip_prediction *p, int64_t timeout_ns)
+{
+	if (timeout_ns && (!p->deadline_ns || p->started_ns + timeout_ns < p->deadline_ns))
+		p->deadline_ns = p->started_ns + timeout_ns;
 }
 
 /* Reads a small one, and computes it here when that is short. True: done with, as `rc` says. */
@@ -231,8 +237,7 @@ static bool begin_small(struct oip_work *work, int *rc, struct sl_error *err)
 	if (!*rc && p->served->graph)
 		*rc = sl_predict_prepare(&work->desk.rows, err);
 	work->parsed = true;
-	if (!*rc && p->v2.timeout_ns && (!p->deadline_ns || p->started_ns + p->v2.timeout_ns < p->deadline_ns))
-		p->deadline_ns = p->started_ns + p->v2.timeout_ns;
+	limit_time(p, p->v2.timeout_ns);
 	if (*rc)
 		return true;
 	if (p->served->graph && !is_short(work))
@@ -280,6 +285,7 @@ void oip_work_begin(const struct oip_prediction *prediction)
 		return;
 	bool done = false;
 	work->fat = prediction->len >= OIP_FAT_BYTES;
+	limit_time(&work->prediction, prediction->served->lane.timeout_ns);
 	int rc = keep_message(work, &err);
 	if (!rc && !work->fat && !prediction->more)
 		done = begin_small(work, &rc, &err);

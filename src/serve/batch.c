@@ -8,7 +8,12 @@ static const struct sl_graph_info *info_of(const struct sl_inputs *rows) { retur
 
 bool sl_batch_may(const struct sl_inputs *rows)
 {
-	return rows->served->graph && info_of(rows)->by_rows && rows->feed.inputs && rows->count;
+	if (!rows->served->graph || !rows->served->lane.batch_rows || !rows->feed.inputs)
+		return false;
+	for (size_t i = 0; i < info_of(rows)->input_count; i++)
+		if (!rows->feed.inputs[i].dims || rows->feed.inputs[i].sizes[0] != (int64_t)rows->count)
+			return false;
+	return true;
 }
 
 static bool same_tail(const struct sl_graph_value *a, const struct sl_graph_value *b)

@@ -1,5 +1,6 @@
 /* Requests for one graph as one run of it: their rows one after the other, and each caller its own again. Only for graphs that work by rows
- * (sl_graph_info.by_rows), so that nobody's answer depends on who came along. */
+ * (sl_graph_info.by_rows), so that nobody's answer depends on who came along, or whose user says so (config.pbtxt's dynamic_batching): there is
+ * a lane with batch_rows. */
 #ifndef SL_SERVE_BATCH_H
 #define SL_SERVE_BATCH_H
 

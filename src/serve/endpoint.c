@@ -113,9 +113,10 @@ static int add_columns(struct sl_served *served, struct sl_error *err)
 static void make_lanes(struct sl_served *served)
 {
 	int64_t max_wait_ns = served->spec->max_wait_ms * 1000000;
-	served->fat_lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = SL_FAT_QUEUE_MAX, .slow = true};
-	served->lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = served->lane.queue_max, .batch_rows = served->lane.batch_rows,
-					.delay_ns = served->lane.delay_ns};
+	const struct sl_lane set = served->lane;
+	served->fat_lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = SL_FAT_QUEUE_MAX, .timeout_ns = set.timeout_ns, .slow = true};
+	served->lane = (struct sl_lane){.max_wait_ns = max_wait_ns, .queue_max = set.queue_max, .batch_rows = set.batch_rows, .fill_rows = set.fill_rows,
+					.delay_ns = set.delay_ns, .timeout_ns = set.timeout_ns, .priority = set.priority};
 }
 
 int sl_served_make_slots(struct sl_served *served, const char *const *more, size_t more_count, struct sl_error *err)

@@ -82,15 +82,17 @@ int lane_admit(const struct sl_lane *lane, const struct sl_job *job, unsigned th
 
 /* ---- batches ---- */
 
+/* In time for all rows that wait, with a quarter of its time to spare. */
 static int64_t begin_by(const struct sl_lane *lane, const struct sl_job *job)
 {
-	return job->deadline_ns ? job->deadline_ns - lane->row_ns * (int64_t)lane->rows : INT64_MAX;
+	int64_t spare_ns = (job->deadline_ns - job->added_ns) / 4;
+	return job->deadline_ns ? job->deadline_ns - spare_ns - lane->row_ns * (int64_t)lane->rows : INT64_MAX;
 }
 
 int64_t lane_ripe_at(const struct sl_lane *lane, int64_t now_ns)
 {
 	int64_t ripe_ns = INT64_MAX;
-	if (!lane->delay_ns || !lane->batch_rows || lane->rows >= lane->batch_rows)
+	if (!lane->delay_ns || !lane->batch_rows || lane->rows >= (lane->fill_rows ? lane->fill_rows : lane->batch_rows))
 		return now_ns;
 	for (size_t p = 0; p < SL_POOL_PRIORITIES; p++)
 		for (const struct sl_job *job = lane->waiting[p].first; job; job = job->next) {

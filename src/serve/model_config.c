@@ -90,13 +90,42 @@ static int as_int(struct reader *r, const struct value *value, int64_t *ret)
 }
 
 /* Where a field is: which of its parent's fields mean something. */
-enum place { AT_ROOT, AT_INPUT, AT_OUTPUT, ELSEWHERE };
+enum place { AT_ROOT, AT_INPUT, AT_OUTPUT, AT_BATCHING, AT_POLICY, ELSEWHERE };
 
 static enum place below(enum place place, const char *field)
 {
 	if (place == AT_ROOT && strcmp(field, "input") == 0)
 		return AT_INPUT;
+	if (place == AT_ROOT && strcmp(field, "dynamic_batching") == 0)
+		return AT_BATCHING;
+	if (place == AT_BATCHING && strcmp(field, "default_queue_policy") == 0)
+		return AT_POLICY;
 	return place == AT_ROOT && strcmp(field, "output") == 0 ? AT_OUTPUT : ELSEWHERE;
+}
+
+static int set_count(struct reader *r, const char *field, const struct value *value, int64_t *ret)
+{
+	int64_t count;
+	int rc = as_int(r, value, &count);
+	if (!rc && (count < 0 || count > 1000000000))
+		rc = fail(r, "a number from 0 to 1000000000 is expected here");
+	if (!rc && (strcmp(field, "preferred_batch_size") != 0 || count > *ret))
+		*ret = count;
+	return rc;
+}
+
+/* dynamic_batching and its default_queue_policy. */
+static int set_batching(struct reader *r, enum place place, const char *field, const struct value *value, struct sl_model_config *config)
+{
+	const struct { enum place place; const char *field; int64_t *count; } counts[] = {
+		{AT_BATCHING, "max_queue_delay_microseconds", &config->delay_us}, {AT_BATCHING, "preferred_batch_size", &config->preferred},
+		{AT_BATCHING, "default_priority_level", &config->priority}, {AT_POLICY, "max_queue_size", &config->queue_max},
+		{AT_POLICY, "default_timeout_microseconds", &config->timeout_us},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(counts); i++)
+		if (counts[i].place == place && strcmp(counts[i].field, field) == 0)
+			return set_count(r, field, value, counts[i].count);
+	return 0;
 }
 
 static int set_field(struct reader *r, enum place place, const char *field, const struct value *value, struct sl_model_config *config)
@@ -105,6 +134,8 @@ static int set_field(struct reader *r, enum place place, const char *field, cons
 	bool is_name = strcmp(field, "name") == 0;
 	if (place == ELSEWHERE)
 		return 0;
+	if (place == AT_BATCHING || place == AT_POLICY)
+		return set_batching(r, place, field, value, config);
 	if (is_name && !value->is_text)
 		return fail(r, "'name' must be a text in quotes");
 	if (place == AT_ROOT && is_name)
@@ -126,6 +157,7 @@ static int read_message(struct reader *r, enum place place, int depth, struct sl
 {
 	if (depth == SL_MODEL_CONFIG_DEPTH_MAX)
 		return fail(r, "messages are nested too deep");
+	config->batches |= place == AT_BATCHING;
 	if (place == AT_INPUT) {
 		config->input_count++;
 		config->input = (struct sl_config_tensor){.name = ""};

@@ -1,6 +1,8 @@
 /* Triton's config.pbtxt: of the protobuf text format what such files use, and of its fields those that mean something here.
  *
  *   name: "churn"  max_batch_size: 64  input [ { name: "x" data_type: TYPE_FP32 dims: [ 20 ] } ]  output [ { ... } ]
+ *   dynamic_batching { max_queue_delay_microseconds: 100  preferred_batch_size: [ 16, 32 ]  default_priority_level: 2
+ *                      default_queue_policy { max_queue_size: 50  default_timeout_microseconds: 200000 } }
  *
  * Other fields are read over. Fields that would run code or reach outside (backend "python", repository agents, shared memory) have
  * no meaning here: the model file alone decides what is run.
@@ -8,6 +10,7 @@
 #ifndef SL_SERVE_MODEL_CONFIG_H
 #define SL_SERVE_MODEL_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +29,8 @@ struct sl_model_config {
 	int64_t max_batch_size;
 	size_t input_count, output_count;
 	struct sl_config_tensor input, output; /* the last of each */
+	bool batches;                          /* dynamic_batching is there; the rest is 0 where it is not */
+	int64_t delay_us, preferred, priority, queue_max, timeout_us; /* preferred: the greatest */
 };
 
 /* SL_E_INVALID with file and line. Texts live in `arena`. */

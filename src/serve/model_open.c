@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/yaml.h"
+#include "serve/batch.h"
 #include "serve/endpoint_internal.h"
 #include "serve/model_config.h"
 
@@ -168,7 +169,21 @@ static int fill_graph_package(struct sl_served *served, const struct sl_model_fi
 	for (size_t i = 0; !rc && i < count; i++)
 		package->features[i] = column_of(names[i], info->inputs[each ? i : 0].element);
 	served->matrix = each ? NULL : info->inputs[0].name;
+	served->lane.batch_rows = info->by_rows ? SL_BATCH_ROWS : 0;
 	return rc;
+}
+
+/* A configuration's word counts: with dynamic_batching what waits runs together, without it does not. */
+static void apply_batching(struct sl_served *served, const struct sl_model_config *config)
+{
+	const int64_t us = 1000;
+	struct sl_lane *lane = &served->lane;
+	lane->batch_rows = served->graph && config->batches ? served->max_rows : 0;
+	lane->fill_rows = (size_t)config->preferred;
+	lane->delay_ns = config->delay_us * us;
+	lane->queue_max = (size_t)config->queue_max;
+	lane->timeout_ns = config->timeout_us * us;
+	lane->priority = config->priority > SL_POOL_PRIORITIES ? SL_POOL_PRIORITIES : (unsigned)config->priority;
 }
 
 /* config.pbtxt's names of the one input and the one output, where it has them. */
@@ -181,6 +196,7 @@ static int apply_config(struct sl_served *served, const char *path, struct sl_er
 	if (config.name[0] && strcmp(config.name, served->spec->name) != 0)
 		return sl_fail_at(err, SL_E_INVALID, path, "its name is '%s', its folder's is '%s'", config.name, served->spec->name);
 	served->max_rows = config.max_batch_size > 0 ? (size_t)config.max_batch_size : 0;
+	apply_batching(served, &config);
 	if (served->graph) /* its inputs and outputs have names and shapes of their own */
 		return 0;
 	if (config.input_count > 1 || config.output_count > 1)

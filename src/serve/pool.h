@@ -60,12 +60,15 @@ struct sl_job {
 
 struct sl_job_list { struct sl_job *first, *last; };
 
-/* Zeroed, but for the first five, by who owns it; has no memory of its own. May go when no job of it is in the pool. */
+/* Zeroed, but for the settings, by who owns it; has no memory of its own. May go when no job of it is in the pool. */
 struct sl_lane {
 	size_t queue_max;     /* 0: SL_POOL_QUEUE_MAX */
 	size_t batch_rows;    /* 0: no batches */
+	size_t fill_rows;     /* so many need not wait for more; 0: batch_rows */
 	int64_t delay_ns;     /* how long its oldest job may wait for others to fill a batch */
 	int64_t max_wait_ns;  /* 0: jobs wait however long */
+	int64_t timeout_ns;   /* for the caller: of a job that does not say; 0: none */
+	unsigned priority;    /* for the caller: of a job that does not say; 0: SL_POOL_PRIORITY */
 	bool slow;            /* known to be */
 	/* the pool's */
 	struct sl_job_list waiting[SL_POOL_PRIORITIES];

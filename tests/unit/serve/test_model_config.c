@@ -44,6 +44,19 @@ static void fields_are_read(void **state)
 	assert_int_equal(config.input.dims, 2);
 	assert_int_equal(config.input.dim, 20);
 	assert_string_equal(config.output.name, "out");
+	assert_false(config.batches);
+	static const char batching[] = "dynamic_batching { preferred_batch_size: [ 4, 16, 8 ] max_queue_delay_microseconds: 100\n"
+				       "priority_levels: 3 default_priority_level: 2 priority_queue_policy { key: 1 value { max_queue_size: 9 } }\n"
+				       "default_queue_policy { max_queue_size: 50 timeout_action: REJECT default_timeout_microseconds: 2000 } }";
+	assert_int_equal(read_text(batching, strlen(batching), &config, &err), 0);
+	assert_true(config.batches);
+	assert_int_equal(config.preferred, 16);
+	assert_int_equal(config.delay_us, 100);
+	assert_int_equal(config.priority, 2);
+	assert_int_equal(config.queue_max, 50);
+	assert_int_equal(config.timeout_us, 2000);
+	assert_int_equal(read_text("dynamic_batching { }", 20, &config, &err), 0);
+	assert_true(config.batches && !config.delay_us && !config.queue_max);
 	assert_int_equal(read_text("", 0, &config, &err), 0);
 	assert_string_equal(config.name, "");
 }
@@ -58,6 +71,7 @@ static void faults_have_their_line(void **state)
 		{"}", ":1", "too many"},
 		{"name: churn", ":1", "in quotes"},
 		{"max_batch_size: \"8\"", ":1", "whole number"},
+		{"dynamic_batching {\n max_queue_delay_microseconds: -1 }", ":2", "from 0"},
 		{"name:", ":1", "ends too early"},
 		{"input [ { dims: [ x ] } ]", ":1", "whole number"},
 		{"name: \"\xff\"", ":1", "UTF-8"},
