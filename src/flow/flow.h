@@ -72,6 +72,14 @@ struct sl_flow_events {
 	void *context;
 };
 
+/* The socket at which the run's tracking face listens. Its keeper holds it as well: when the run is killed, what its steps send waits there for the next run,
+ * which takes the socket over. */
+struct sl_flow_face {
+	int listen_fd;
+	void (*adopt)(void *context, int listen_fd); /* that of a killed run, whose steps go on; the callee's from now on */
+	void *context;
+};
+
 struct sl_flow_options {
 	const char *const *names;  /* sources, steps, outputs or models to bring up to date; none: everything */
 	size_t name_count;
@@ -86,6 +94,7 @@ struct sl_flow_options {
 	const volatile int *cancel; /* non-zero: stop the workers and end with SL_E_CANCELLED; may be NULL. Set it from a signal handler installed without
 				       SA_RESTART, so that the wait ends at once. */
 	const char *program;       /* path of this program, started again as `PROGRAM worker JOB`; NULL: /proc/self/exe */
+	const struct sl_flow_face *face; /* NULL: none */
 	struct sl_flow_events events;
 };
 

@@ -24,6 +24,7 @@ struct flow_keeper {
 	bool told_lost;
 	struct sl_buf in;
 	size_t taken;  /* of `in`: read and done with */
+	int held_fd;   /* came with its L; -1 */
 	char *working; /* of its H; NULL: it did not come yet */
 	char dir[SL_PATH_MAX];
 };
@@ -33,6 +34,7 @@ const char *flow_keeper_dir(const struct flow_keeper *keeper) { return keeper->d
 static void free_keeper(struct flow_keeper *k)
 {
 	sl_file_close(&k->fd);
+	sl_file_close(&k->held_fd);
 	sl_buf_done(&k->in);
 	sl_free(k->working);
 	sl_free(k);
@@ -43,7 +45,7 @@ static struct flow_keeper *make(const char *dir, struct sl_error *err)
 	struct flow_keeper *k = sl_alloc(sizeof *k, err);
 	if (!k)
 		return NULL;
-	*k = (struct flow_keeper){.fd = -1};
+	*k = (struct flow_keeper){.fd = -1, .held_fd = -1};
 	sl_buf_init(&k->in, FLOW_MESSAGE_MAX + PIECE);
 	snprintf(k->dir, sizeof k->dir, "%s", dir);
 	return k;
@@ -57,6 +59,21 @@ static void add(struct flow_keepers *keepers, struct flow_keeper *k)
 
 /* ---- messages ----------------------------------------------------------------------------------------------------------------------- */
 
+/* What recv does, and the descriptor that may come along. */
+static ssize_t receive(struct flow_keeper *k, char *piece)
+{
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+	struct iovec part = {piece, PIECE};
+	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+	ssize_t n = recvmsg(k->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+		sl_file_close(&k->held_fd);
+		memcpy(&k->held_fd, CMSG_DATA(c), sizeof k->held_fd);
+	}
+	return n;
+}
+
 /* Waits for something to read; false when the time is over or the keeper is gone. */
 static bool fill(struct flow_keeper *k, int timeout_ms)
 {
@@ -68,7 +85,7 @@ static bool fill(struct flow_keeper *k, int timeout_ms)
 	k->in.len -= k->taken;
 	k->taken = 0;
 	char *piece = sl_buf_reserve(&k->in, PIECE);
-	ssize_t n = piece ? recv(k->fd, piece, PIECE, MSG_DONTWAIT) : 0;
+	ssize_t n = piece ? receive(k, piece) : 0;
 	if (n > 0)
 		k->in.len += (size_t)n;
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -89,17 +106,18 @@ static bool next_message(struct flow_keeper *k, char *ret_kind, const char **ret
 	return size > 0;
 }
 
-static int send_all(struct flow_keeper *k, const struct sl_buf *message, int ruleset, struct sl_error *err)
+/* With `beside`, a descriptor, unless it is -1. */
+static int send_all(struct flow_keeper *k, const struct sl_buf *message, int beside, struct sl_error *err)
 {
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {.room = {0}};
 	struct iovec part = {message->data, message->len};
 	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
-	if (ruleset >= 0) {
+	if (beside >= 0) {
 		m.msg_control = control.room;
 		m.msg_controllen = sizeof control.room;
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof ruleset), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(c), &ruleset, sizeof ruleset);
+		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof beside), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(c), &beside, sizeof beside);
 	}
 	while (part.iov_len && k->fd >= 0) {
 		ssize_t n = sendmsg(k->fd, &m, MSG_NOSIGNAL);
@@ -163,6 +181,8 @@ int flow_keeper_ready(struct flow_keeper *k, struct sl_error *err)
 	char kind;
 	while (!k->working) {
 		if (next_message(k, &kind, &text, &len)) {
+			if (kind == 'L')
+				continue;
 			k->working = kind == 'H' ? sl_alloc(len + 1, err) : NULL;
 			if (!k->working)
 				return kind == 'H' ? SL_E_NO_MEMORY : sl_fail(err, SL_E_CORRUPT, "what keeps the steps does not say what it should");
@@ -175,6 +195,20 @@ int flow_keeper_ready(struct flow_keeper *k, struct sl_error *err)
 		}
 	}
 	return 0;
+}
+
+int flow_keeper_hold(struct flow_keeper *k, int listen_fd, struct sl_error *err)
+{
+	SL_AUTO_BUF struct sl_buf message = SL_BUF_INIT(FLOW_MESSAGE_HEAD);
+	flow_message_add(&message, 'L', "", 0);
+	return send_all(k, &message, listen_fd, err);
+}
+
+int flow_keeper_held(struct flow_keeper *k)
+{
+	int fd = k->held_fd;
+	k->held_fd = -1;
+	return fd;
 }
 
 /* Through the folder's descriptor: a socket's path has 107 characters at most. */

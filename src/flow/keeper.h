@@ -10,7 +10,7 @@
  * (os/process.h), and their left-overs are found by their environment, whose tag begins with the name of DIR.
  *
  * Messages, both ways: u32le length of the rest, a letter, text. From the run: S a process to start (keeper_message.h), T ID: ask it to end, X ID: kill it, Q: kill
- * all and go. From the keeper: H the ids that work, one a line (once); N ID: it told something; E ID\nJSON: it ended; F ID\nJSON: it could not be started.
+ * all and go; L with the run's listening socket beside it. From the keeper: L and the socket that it holds, if there is one; H the ids that work, one a line (once); N ID: it told something; E ID\nJSON: it ended; F ID\nJSON: it could not be started.
  * A run of another version understands all but S, which it never sends to a keeper that it took over.
  */
 #ifndef SL_FLOW_KEEPER_H
@@ -47,6 +47,10 @@ int flow_keeper_join(struct flow_keepers *keepers, const char *dir, struct flow_
 /* How one ended that nobody heard of: 1, or 0 when that is not known (it was not started, or the machine stopped since). */
 int flow_kept_end_read(const char *dir, const char *id, struct flow_kept_end *ret, struct sl_error *err);
 void flow_kept_end_forget(const char *dir, const char *id);
+/* Gives it a copy of the run's listening socket, to hold for the next run. */
+int flow_keeper_hold(struct flow_keeper *keeper, int listen_fd, struct sl_error *err);
+/* The socket that one which was taken over held; the caller's from now on. -1: none. */
+int flow_keeper_held(struct flow_keeper *keeper);
 const char *flow_keeper_dir(const struct flow_keeper *keeper);
 
 int flow_keeper_start(struct flow_keeper *keeper, const struct flow_kept_start *start, struct sl_error *err);

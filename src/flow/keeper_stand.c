@@ -16,7 +16,7 @@
 #include "os/sandbox.h"
 #include "os/sys.h"
 
-enum { PIECE = 64 << 10, RULESETS_MAX = 64, OUT_MAX = 64 << 20 };
+enum { PIECE = 64 << 10, BESIDE_MAX = 64, OUT_MAX = 64 << 20 };
 enum { FIRST_FREE_FD = 8 }; /* a child's own begin below it (os/process.h) */
 #define EVENTS_BYTES_MAX (UINT64_C(256) << 20) /* of one process; what comes behind is counted and dropped */
 
@@ -37,8 +37,9 @@ struct keeper {
 	struct kept *first;
 	int epoll_fd, listen_fd, run_fd; /* run_fd -1: nobody is there */
 	struct sl_buf in, out;
-	int rulesets[RULESETS_MAX]; /* that came and were not yet asked for */
-	size_t ruleset_count;
+	int beside[BESIDE_MAX]; /* descriptors that came and whose messages were not yet read */
+	size_t beside_count;
+	int held_fd;            /* the run's listening socket; -1 */
 	bool over;
 };
 
@@ -49,8 +50,8 @@ static void lose_run(struct keeper *k)
 	sl_file_close(&k->run_fd);
 	sl_buf_clear(&k->in);
 	sl_buf_clear(&k->out);
-	while (k->ruleset_count)
-		close(k->rulesets[--k->ruleset_count]);
+	while (k->beside_count)
+		close(k->beside[--k->beside_count]);
 }
 
 /* What the socket does not take stays for the next time: the keeper must never wait for a run that was stopped. */
@@ -151,6 +152,15 @@ static int start_one(struct keeper *k, struct kept *one, struct sl_error *err)
 	return sl_process_start(k->set, &one->start.process, &one->process, err);
 }
 
+/* The descriptor that came with the message under way; -1: none. */
+static int take_beside(struct keeper *k)
+{
+	int fd = k->beside_count ? k->beside[0] : -1;
+	if (k->beside_count)
+		memmove(k->beside, k->beside + 1, --k->beside_count * sizeof *k->beside);
+	return fd;
+}
+
 static int on_start(struct keeper *k, const char *text, size_t len, struct sl_error *err)
 {
 	struct sl_arena *arena = sl_arena_new(0, err);
@@ -163,18 +173,15 @@ static int on_start(struct keeper *k, const char *text, size_t len, struct sl_er
 	*one = (struct kept){.next = k->first, .keeper = k, .arena = arena, .events_fd = -1, .events_left = EVENTS_BYTES_MAX};
 	k->first = one;
 	int rc = flow_start_read(text, len, arena, &one->start, &ruleset, err);
-	if (rc == 0 && ruleset && k->ruleset_count == 0)
+	int fd = rc == 0 && ruleset ? take_beside(k) : -1;
+	if (rc == 0 && ruleset && fd < 0)
 		rc = sl_fail(err, SL_E_CORRUPT, "the sandbox of '%s' did not come", one->start.id);
 	if (rc) {
 		forget(one);
 		return rc;
 	}
-	int fd = -1;
-	if (ruleset) {
-		fd = k->rulesets[0];
-		memmove(k->rulesets, k->rulesets + 1, --k->ruleset_count * sizeof *k->rulesets);
+	if (ruleset)
 		((struct sl_sandbox *)(uintptr_t)one->start.process.sandbox)->ruleset_fd = fd;
-	}
 	struct sl_error why;
 	if (start_one(k, one, &why)) {
 		refuse(k, one->start.id, &why);
@@ -227,22 +234,26 @@ static int on_message(struct keeper *k, char kind, const char *text, size_t len,
 	case 'S': return on_start(k, text, len, err);
 	case 'T':
 	case 'X': on_stop(k, text, len, kind == 'X'); return 0;
+	case 'L':
+		sl_file_close(&k->held_fd);
+		k->held_fd = take_beside(k);
+		return 0;
 	case 'Q': k->over = true; return 0;
 	default: return sl_fail(err, SL_E_CORRUPT, "an unknown message to the keeper");
 	}
 }
 
-static void take_rulesets(struct keeper *k, struct msghdr *message)
+static void keep_beside(struct keeper *k, struct msghdr *message)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
 		int fd;
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		memcpy(&fd, CMSG_DATA(c), sizeof fd); /* one at a time, as flow_keeper_start sends them */
+		memcpy(&fd, CMSG_DATA(c), sizeof fd); /* one with a message, as the run sends them */
 		int high = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
 		close(fd);
-		if (high >= 0 && k->ruleset_count < RULESETS_MAX)
-			k->rulesets[k->ruleset_count++] = high;
+		if (high >= 0 && k->beside_count < BESIDE_MAX)
+			k->beside[k->beside_count++] = high;
 		else
 			sl_file_close(&high);
 	}
@@ -262,7 +273,7 @@ static bool read_piece(struct keeper *k)
 		lose_run(k);
 		return false;
 	}
-	take_rulesets(k, &message);
+	keep_beside(k, &message);
 	k->in.len += (size_t)n;
 	char kind;
 	const char *text;
@@ -283,11 +294,28 @@ static bool read_piece(struct keeper *k)
 	return true;
 }
 
+/* At the beginning of a connection, so it is taken whole. */
+static void pass_held(struct keeper *k)
+{
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {.room = {0}};
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(FLOW_MESSAGE_HEAD);
+	flow_message_add(&text, 'L', "", 0);
+	struct iovec part = {text.data, text.len};
+	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof k->held_fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(c), &k->held_fd, sizeof k->held_fd);
+	if (sendmsg(k->run_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)text.len)
+		lose_run(k);
+}
+
 static void greet(struct keeper *k)
 {
 	SL_AUTO_BUF struct sl_buf ids = SL_BUF_INIT(FLOW_MESSAGE_MAX);
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = k->run_fd};
 	epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, k->run_fd, &event);
+	if (k->held_fd >= 0)
+		pass_held(k);
 	for (const struct kept *one = k->first; one; one = one->next)
 		sl_buf_printf(&ids, "%s\n", one->start.id);
 	say(k, 'H', sl_buf_cstr(&ids), ids.len);
@@ -365,7 +393,7 @@ static int take_socket(void)
 int flow_keeper_stand(const char *dir)
 {
 	const char *slash = strrchr(dir, '/');
-	struct keeper k = {.name = slash ? slash + 1 : dir, .epoll_fd = -1, .listen_fd = -1, .run_fd = -1, .in = SL_BUF_INIT(FLOW_MESSAGE_MAX + PIECE),
+	struct keeper k = {.name = slash ? slash + 1 : dir, .epoll_fd = -1, .listen_fd = -1, .run_fd = -1, .held_fd = -1, .in = SL_BUF_INIT(FLOW_MESSAGE_MAX + PIECE),
 			   .out = SL_BUF_INIT(OUT_MAX)};
 	struct sl_error err;
 	int rc = chdir(dir) ? sl_fail_errno(&err, errno, dir, "cannot enter") : sl_processes_new(&k.set, &err);
@@ -390,6 +418,7 @@ int flow_keeper_stand(const char *dir)
 	sl_sys->unlink("socket");
 	sl_sys->rmdir(dir); /* empty unless ends wait to be read */
 	sl_file_close(&k.listen_fd);
+	sl_file_close(&k.held_fd);
 	sl_file_close(&k.epoll_fd);
 	sl_buf_done(&k.in);
 	sl_buf_done(&k.out);

@@ -79,7 +79,10 @@ static int have_keeper(struct execution *x, struct sl_error *err)
 {
 	char dir[SL_PATH_MAX];
 	int rc = x->keeper ? 0 : sl_path_join(dir, x->graph->store->tmp_dir, x->run.text, err);
-	return x->keeper || rc ? rc : flow_keeper_new(&x->keepers, flow_program(x), dir, &x->keeper, err);
+	if (x->keeper || rc)
+		return rc;
+	rc = flow_keeper_new(&x->keepers, flow_program(x), dir, &x->keeper, err);
+	return rc || !x->options->face ? rc : flow_keeper_hold(x->keeper, x->options->face->listen_fd, err);
 }
 
 /* The row tells where its process is to be found. */

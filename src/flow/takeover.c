@@ -78,6 +78,11 @@ static int look_for_keeper(struct execution *x, struct finding *f, const char *k
 	snprintf(f->keeper, sizeof f->keeper, "%s", keeper);
 	int rc = flow_keeper_join(&x->keepers, dir, &f->joined, &f->working, x->err);
 	snprintf(prefix, sizeof prefix, "%.26s.", keeper);
+	int held = rc == 1 ? flow_keeper_held(f->joined) : -1;
+	if (held >= 0 && x->options->face)
+		x->options->face->adopt(x->options->face->context, held);
+	else
+		sl_file_close(&held);
 	if (rc == 0) /* it was killed too, or is through: nobody else ends what its processes left */
 		sl_process_kill_tagged(prefix);
 	return rc < 0 ? rc : 0;

@@ -209,7 +209,7 @@ static int finish(struct sl_call *call, struct sl_store *store, const struct sl_
 	return 0;
 }
 
-int sl_run_project(struct sl_call *call, struct sl_error *err)
+int sl_run_project(struct sl_call *call, const struct sl_flow_face *face, struct sl_error *err)
 {
 	struct sl_store *store;
 	struct sl_project *project;
@@ -232,6 +232,7 @@ int sl_run_project(struct sl_call *call, struct sl_error *err)
 	if (rc)
 		return rc;
 	fill_options(call, &request, &news, &options);
+	options.face = face;
 	if (options.repeat && !options.name_count)
 		return sl_fail(err, SL_E_INVALID, "--check-repeatable takes the names of steps");
 	if (!options.preview)

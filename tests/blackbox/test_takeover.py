@@ -156,3 +156,34 @@ def test_when_both_are_killed_the_next_run_starts_anew(project):
     project.sluice("run")
     assert lines(project) == 2 and not processes_with(marker)
     assert sorted(status for status, _ in runs_of(project, "slow")) == ["killed", "ok"]
+
+
+LOGS = """\
+import json, os, urllib.request
+def log(step):
+    metric = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": "loss", "value": step / 2, "timestamp": 1, "step": step}
+    urllib.request.urlopen(urllib.request.Request(os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric", json.dumps(metric).encode(),
+                                                  {"Content-Type": "application/json"}), timeout=60).read()
+    print("logged", step, flush=True)
+log(0)
+open("gate").close()
+log(1)
+log(2)
+print(os.environ["MLFLOW_RUN_ID"])
+"""
+
+
+def test_a_script_keeps_the_address_that_it_logs_to(project):
+    steps(project, f"  fit: {{run: [{sys.executable}, logs.py], sandbox: {{read: [gate]}}}}\n")
+    project.write("logs.py", LOGS)
+    start_and_kill(project, ready=lambda: "logged 0" in project.sluice("log", "step:fit", status=None).stdout)
+    open_gate(project)  # what it sends now waits for somebody who answers
+    process, log = project.start("run")
+    wait_until(lambda: "taken over" in log.read_text(), what="the next run's news")
+    assert process.wait(60) == 0, log.read_text()
+    run, = project.json("ls", "runs", "fit")["items"]
+    assert run["status"] == "ok"
+    with project.up() as server:
+        hex_id = project.sluice("log", "step:fit").stdout.split()[-1]
+        told = server.get(f"/api/2.0/mlflow/metrics/get-history?run_id={hex_id}&metric_key=loss").json()
+        assert [point["step"] for point in told["metrics"]] == [0, 1, 2], told
