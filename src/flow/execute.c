@@ -484,9 +484,30 @@ static int turn(struct execution *x)
 	return rc ? rc : flow_take_environment(x);
 }
 
+/* Is there anything to do but what is for the end? */
+static bool has_work(const struct execution *x)
+{
+	for (size_t i = 0; i < x->graph->count; i++) {
+		enum sl_flow_state state = x->plan->report->nodes[i].state;
+		if (state == SL_FLOW_STALE || state == SL_FLOW_MAYBE || state == SL_FLOW_REUSED)
+			return true;
+	}
+	return false;
+}
+
+/* Steps for the end at which a run was killed that had nothing else left to do are finished first; where there is more to do they come anew when that is done. */
+static void take_up_left_ends(struct execution *x)
+{
+	for (size_t i = 0; i < x->graph->count && x->left && !has_work(x); i++)
+		if (flow_end_is_left(x, i))
+			x->ready[x->ready_tail++] = i;
+}
+
 static int run_all(struct execution *x)
 {
 	int rc = flow_find_left(x);
+	if (!rc)
+		take_up_left_ends(x);
 	for (size_t i = 0; i < x->graph->count; i++) {
 		x->waits[i] = x->graph->nodes[i].waits_for;
 		if (!x->waits[i] && !x->graph->nodes[i].finally)

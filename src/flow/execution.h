@@ -112,6 +112,8 @@ int flow_begin_over_all(struct execution *x);
 int flow_find_left(struct execution *x);
 /* Takes nodes[i], which has to run, over from a killed run: 1; 0 when it is not there, or is another one by now and was ended. Inside a transaction. */
 int flow_take_over(struct execution *x, size_t i);
+/* Is nodes[i] a step for the end that a killed run left at work? */
+bool flow_end_is_left(const struct execution *x, size_t i);
 /* Asks all that was not taken over to end; the next run records it. */
 void flow_stop_left(struct execution *x);
 /* Its first turn here. */

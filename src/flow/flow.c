@@ -110,8 +110,21 @@ static int make_plan(struct sl_store *store, struct sl_project *project, const s
 	return rc;
 }
 
+/* Is a step for the end on record as begun and not as ended? 1 or 0. */
+static int has_left_end(struct sl_store *store, const struct flow_graph *graph, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < graph->count; i++) {
+		int64_t count = 0;
+		if (graph->nodes[i].finally)
+			rc = sl_meta_int(store->meta, 0, &count, err, "SELECT count(*) FROM attempt a JOIN run r ON r.id = a.run WHERE r.name = ?1", "s", graph->nodes[i].name);
+		rc = rc ? rc : count != 0;
+	}
+	return rc;
+}
+
 /* Nothing to run and nothing to put in place; counts what there is. */
-static bool nothing_to_do(struct sl_flow_report *report, bool preview)
+static bool nothing_to_do(struct sl_flow_report *report, bool preview, bool left)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		enum sl_flow_state state = report->nodes[i].state;
@@ -121,7 +134,7 @@ static bool nothing_to_do(struct sl_flow_report *report, bool preview)
 		report->ran += state == SL_FLOW_STALE || state == SL_FLOW_MAYBE;
 		report->skipped += state == SL_FLOW_SKIPPED;
 	}
-	bool nothing = report->reused == 0 && report->ran == 0;
+	bool nothing = report->reused == 0 && report->ran == 0 && !left;
 	if (!nothing && !preview)
 		report->fresh = report->waiting = report->reused = report->ran = report->skipped = 0; /* counted anew as they settle */
 	return nothing;
@@ -177,13 +190,18 @@ static int plan_and_execute(struct sl_store *store, struct sl_project *project, 
 	rc = rc ? rc : make_plan(store, project, options, &plan, report, err);
 	if (rc)
 		return rc;
-	bool nothing = nothing_to_do(report, options->preview);
+	int left = options->preview ? 0 : has_left_end(store, &plan.graph, err);
+	if (left < 0)
+		return left;
+	bool nothing = nothing_to_do(report, options->preview, left);
 	if (!nothing && !options->preview) {
 		rc = lock(store, options, &fd, err);
 		rc = rc ? rc : newest_run(store, after, err);
 		if (!rc && strcmp(before, after) != 0) { /* somebody ran meanwhile: what was to be done may be done */
 			rc = make_plan(store, project, options, &plan, report, err);
-			nothing = !rc && nothing_to_do(report, false);
+			left = rc ? rc : has_left_end(store, &plan.graph, err);
+			rc = left < 0 ? left : 0;
+			nothing = !rc && nothing_to_do(report, false, left);
 		}
 	}
 	if (rc)

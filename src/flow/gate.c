@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "flow/task.h"
 #include "learn/gate.h"
 
@@ -42,6 +43,20 @@ int flow_gate_find_champion(struct flow_task *task, struct sl_error *err)
 	task->champion_version = champion.version;
 	task->champion_hash = champion.hash;
 	return 0;
+}
+
+bool flow_gate_job_holds(const struct flow_graph *graph, size_t node, const char *dir)
+{
+	struct flow_task now = {.graph = (struct flow_graph *)(uintptr_t)graph, .node = node};
+	SL_AUTO_BUF struct sl_buf text = SL_BUF_INIT(16 << 20);
+	char path[SL_PATH_MAX], hex[SL_HASH_HEX + 1] = "";
+	if (sl_path_join(path, dir, "job.json", NULL) || sl_file_read(path, &text, NULL) || flow_gate_find_champion(&now, NULL))
+		return false;
+	SL_AUTO_JSON yyjson_doc *job = sl_json_parse(sl_buf_cstr(&text), text.len, path, NULL);
+	yyjson_val *packages = yyjson_obj_get(yyjson_doc_get_root(job), "packages");
+	if (now.has_champion)
+		sl_hash_hex(&now.champion_hash, hex);
+	return packages && yyjson_arr_size(packages) == (now.has_champion ? 2 : 1) && (!now.has_champion || sl_str_eq(yyjson_get_str(yyjson_arr_get(packages, 1)), hex));
 }
 
 static int metrics_json(const struct sl_scores *scores, struct sl_buf *out, struct sl_error *err)

@@ -9,8 +9,9 @@
  * its keeper along. One that was killed leaves it: it stays until its last process has ended. When the keeper itself is killed the kernel kills what it started
  * (os/process.h), and their left-overs are found by their environment, whose tag begins with the name of DIR.
  *
- * Messages, both ways: u32le length of the rest, a letter, text. From the run: S a process to start (keeper_message.h), T ID: ask it to end, X ID: kill it, Q: kill
- * all and go; L with the run's listening socket beside it. From the keeper: L and the socket that it holds, if there is one; H the ids that work, one a line (once); N ID: it told something; E ID\nJSON: it ended; F ID\nJSON: it could not be started.
+ * Messages, both ways: u32le length of the rest, a letter, text. From the run: S a process to start (keeper_message.h), T ID: ask it to end, X ID: kill it, L with
+ * the run's listening socket beside it, Q: kill all and go. From the keeper: L with the socket that it holds, if there is one; H the ids that work, one a line
+ * (once); N ID: it told something; E ID\nJSON: it ended; F ID\nJSON: it could not be started.
  * A run of another version understands all but S, which it never sends to a keeper that it took over.
  */
 #ifndef SL_FLOW_KEEPER_H

@@ -170,11 +170,23 @@ static struct flow_left *take_left(struct execution *x, const char *name)
 	return NULL;
 }
 
-/* A gate compares with the champion of its beginning, and a step for the end is told how its own run stood. */
+/* A gate compares with the champion of its beginning. A step for the end is told how its own run stood, which is how this one stands when it had nothing else
+ * to do. */
 static bool is_the_same(const struct execution *x, size_t i, const struct flow_left *left)
 {
 	const struct flow_node *node = &x->graph->nodes[i];
-	return node->action != FLOW_GATE && !node->finally && strcmp(left->fingerprint, x->plan->decisions[i]->fingerprint) == 0;
+	char dir[SL_PATH_MAX];
+	if (strcmp(left->fingerprint, x->plan->decisions[i]->fingerprint) != 0 || (node->finally && x->at_end))
+		return false;
+	return node->action != FLOW_GATE || (sl_path_join(dir, x->graph->store->tmp_dir, left->run.text, NULL) == 0 && flow_gate_job_holds(x->graph, i, dir));
+}
+
+bool flow_end_is_left(const struct execution *x, size_t i)
+{
+	const struct flow_left *left = x->left;
+	while (left && strcmp(left->name, x->graph->nodes[i].name) != 0)
+		left = left->next;
+	return left && x->graph->nodes[i].finally;
 }
 
 static int replace(struct execution *x, struct flow_left *left)

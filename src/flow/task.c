@@ -88,6 +88,8 @@ int flow_task_resume(struct flow_task *task, const char *program, int stage, str
 	int rc = name_places(task, err);
 	task->has_dir = needs_folder(task);
 	task->inspecting = stage == 1;
+	if (!rc && node->action == FLOW_GATE)
+		rc = flow_gate_find_champion(task, err);
 	if (!rc && node->action == FLOW_RUN && node->step->sandbox) /* for the record: the child has its own */
 		rc = flow_sandbox_prepare(task, err);
 	return rc ? rc : use_worker(task, program, err);

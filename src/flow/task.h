@@ -95,6 +95,8 @@ int flow_command_prepare(struct flow_task *task, struct sl_error *err);
 int flow_sandbox_prepare(struct flow_task *task, struct sl_error *err);
 int flow_command_check_outputs(struct flow_task *task, struct sl_error *err);
 int flow_gate_find_champion(struct flow_task *task, struct sl_error *err);
+/* Does the job in the folder `dir`, which a killed run began, compare with the champion of now? */
+bool flow_gate_job_holds(const struct flow_graph *graph, size_t node, const char *dir);
 int flow_gate_commit(struct flow_task *task, struct sl_error *err);
 /* Path of an output in the staging folder; its parents exist. */
 int flow_output_path(const struct flow_task *task, const struct flow_output *output, char out[SL_PATH_MAX], struct sl_error *err);

@@ -187,3 +187,41 @@ def test_a_script_keeps_the_address_that_it_logs_to(project):
         hex_id = project.sluice("log", "step:fit").stdout.split()[-1]
         told = server.get(f"/api/2.0/mlflow/metrics/get-history?run_id={hex_id}&metric_key=loss").json()
         assert [point["step"] for point in told["metrics"]] == [0, 1, 2], told
+
+
+def test_a_step_for_the_end_is_finished(project):
+    steps(project, "  a: {run: 'echo x >> a'}\n  tidy: {run: 'echo begun >> n; : < gate; echo $SLUICE_STATUS >> told', finally: true}\n")
+    start_and_kill(project)
+    process, log = project.start("run")
+    wait_until(lambda: "taken over at work" in log.read_text(), what="the next run's news")
+    open_gate(project)
+    assert process.wait(30) == 0
+    assert (lines(project), lines(project, "a"), lines(project, "told")) == (1, 1, 1) and runs_of(project, "tidy") == [("ok", "everything has ended")]
+    start_and_kill(project, "--force", ready=lambda: lines(project) == 2)  # it ends while nobody is there
+    open_gate(project)
+    wait_until(lambda: lines(project, "told") == 2, what="its end")
+    wait_until(lambda: not keepers(project), what="its keeper's end")
+    assert "had ended" in project.sluice("run").stderr
+    assert lines(project) == 2 and {status for status, _ in runs_of(project, "tidy")} == {"ok"} and not project.json("status")["working"]
+
+
+GATED = """\
+  s: {train: {algorithm: xgboost, data: raw, target: c, features: [a, b], rounds: 20, max_depth: 6}}
+models:
+  m: {from: s, evaluate: {data: raw, target: c}, gate: ["log_loss <= 9", "log_loss <= champion.log_loss + 9"], promote: auto}
+"""
+
+
+@pytest.mark.slow
+def test_a_gate_is_finished(project):
+    project.sluice("init")
+    project.write("raw.csv", "a,b,c\n" + "".join(f"{i % 1000},{i * 7 % 1009},{i * i % 11 % 2}\n" for i in range(300_000)))
+    project.write("sluice.yaml", "project: x\nsources: {raw: raw.csv}\nsteps:\n" + GATED)
+    project.sluice("run", "s")
+    own = set(keepers(project))
+    start_and_kill(project, ready=lambda: [pid for pid in processes_with(str(project.root / ".sluice" / "tmp") + "/") if pid not in own | set(keepers(project))])
+    assert {step["name"] for step in project.json("status")["working"]} <= {"m"}
+    told = {step["name"]: step for step in project.json("run")["steps"]}
+    assert told["m"]["state"] == "ok" and [status for status, _ in runs_of(project, "m")] == ["ok"]
+    assert [model["version"] for model in project.json("ls", "models", "m")["items"]] == [1]
+    project.sluice("verify")
