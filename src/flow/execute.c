@@ -547,5 +547,7 @@ int flow_execute(struct flow_plan *plan, const struct sl_flow_options *options, 
 	}
 	if (x.found_left)
 		flow_clean_left(&x);
+	sl_sandbox_base_free(x.graph->system);
+	x.graph->system = NULL;
 	return rc;
 }

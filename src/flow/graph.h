@@ -67,6 +67,7 @@ struct flow_graph {
 	struct flow_node *nodes;
 	size_t count;
 	const char *sql_engine, *train_engine; /* versions, asked for on first need; NULL */
+	struct sl_sandbox_base *system;        /* what every command may touch, opened for the first of them (sandbox.c); NULL */
 };
 
 /* `write`: may remember what the SQL parser found (else nothing is written). SL_E_INVALID for unknown names, tables that

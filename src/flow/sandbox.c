@@ -190,21 +190,29 @@ static uint16_t tracking_port(void)
 	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
 
+/* What every command of the run may touch. */
+static int open_system(struct flow_task *task, struct sl_error *err)
+{
+	struct paths read, write;
+	int rc = make_paths(&read, task, SL_ARRAY_LEN(SYSTEM) + SL_ARRAY_LEN(OF_HOME) + count_folders(search_path()) * PREFIX_PATHS, err);
+	rc = rc ? rc : make_paths(&write, task, SL_ARRAY_LEN(WRITABLE), err);
+	rc = rc ? rc : add_all(&read, SYSTEM, SL_ARRAY_LEN(SYSTEM), err);
+	rc = rc ? rc : add_home(&read, err);
+	rc = rc ? rc : add_search(&read, err);
+	rc = rc ? rc : add_all(&write, WRITABLE, SL_ARRAY_LEN(WRITABLE), err);
+	return rc ? rc : sl_sandbox_base_new(read.items, write.items, &task->graph->system, err);
+}
+
 static int collect_reads(struct paths *read, const struct sl_step *step, struct sl_error *err)
 {
-	int rc = add_all(read, SYSTEM, SL_ARRAY_LEN(SYSTEM), err);
-	rc = rc ? rc : add_home(read, err);
-	rc = rc ? rc : add_search(read, err);
-	if (!rc && step->argv.items[0][0] == '/')
-		rc = add_program(read, step->argv.items[0], err);
+	int rc = step->argv.items[0][0] == '/' ? add_program(read, step->argv.items[0], err) : 0;
 	rc = rc ? rc : add_arguments(read, step, err);
 	return rc ? rc : add_all(read, step->sandbox_read.items, step->sandbox_read.count, err);
 }
 
 static int collect_writes(struct paths *write, const struct sl_step *step, struct sl_error *err)
 {
-	int rc = add_all(write, WRITABLE, SL_ARRAY_LEN(WRITABLE), err);
-	rc = rc ? rc : add_gpus(write, err);
+	int rc = add_gpus(write, err);
 	rc = rc ? rc : add_path(write, write->task->dir, err);
 	return rc ? rc : add_all(write, step->sandbox_write.items, step->sandbox_write.count, err);
 }
@@ -215,15 +223,16 @@ int flow_sandbox_prepare(struct flow_task *task, struct sl_error *err)
 	const struct sl_project *project = task->graph->project;
 	struct paths read, write;
 	size_t words = step->argv.count + count_words(step->argv.items[step->argv.count - 1]) + step->code.count;
-	int rc = make_paths(&read, task, SL_ARRAY_LEN(SYSTEM) + SL_ARRAY_LEN(OF_HOME) + words + step->sandbox_read.count + (count_folders(search_path()) + 1) * PREFIX_PATHS, err);
-	rc = rc ? rc : make_paths(&write, task, SL_ARRAY_LEN(WRITABLE) + SL_ARRAY_LEN(OF_GPUS) * GPU_PATHS + step->sandbox_write.count + 2, err);
+	int rc = task->graph->system ? 0 : open_system(task, err);
+	rc = rc ? rc : make_paths(&read, task, words + step->sandbox_read.count + 2 * PREFIX_PATHS, err);
+	rc = rc ? rc : make_paths(&write, task, SL_ARRAY_LEN(OF_GPUS) * GPU_PATHS + step->sandbox_write.count + 1, err);
 	rc = rc ? rc : collect_reads(&read, step, err);
 	rc = rc ? rc : collect_writes(&write, step, err);
 	const char *store = rc ? NULL : sl_arena_printf(task->arena, "%s/objects", task->graph->store->dir);
 	if (rc || !store)
 		return rc ? rc : sl_fail_memory(err);
 	const char *const list[] = {project->dir, NULL};
-	const struct sl_sandbox_options options = {.read = read.items, .write = write.items, .list = list, .files = task->readable, .store = store,
+	const struct sl_sandbox_options options = {.base = task->graph->system, .read = read.items, .write = write.items, .list = list, .files = task->readable, .store = store,
 						   .network = step->sandbox_network, .port = tracking_port()};
 	rc = sl_sandbox_prepare(&options, task->arena, &task->sandbox, err);
 	task->sandboxed = !rc;

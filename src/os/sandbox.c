@@ -41,47 +41,37 @@ static uint64_t handled(long version)
 
 static long landlock_version(void) { return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION); }
 
-struct maker { struct sl_arena *arena; int ruleset; uint64_t handled; const char **known; size_t count; struct sl_error *err; };
+/* A path that was opened to be allowed. */
+struct opened {
+	int fd;             /* -1: there is no such file */
+	uint64_t rights;
+	const char *path;   /* as given */
+	const char *real;   /* without links, in the arena; NULL when it is the same */
+};
 
-static int know(struct maker *m, char kind, const char *path)
-{
-	const char *text = sl_arena_printf(m->arena, "%c%s", kind, path);
-	m->known[m->count] = text;
-	m->count += text != NULL;
-	return text ? 0 : sl_fail_memory(m->err);
-}
-
-/* Both as given and as it is without links: programs ask for either. */
-static int know_opened(struct maker *m, char kind, const char *path, int fd)
+static int open_path(const char *path, uint64_t rights, struct sl_arena *arena, struct opened *ret, struct sl_error *err)
 {
 	char link[64], real[SL_PATH_MAX];
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	struct stat st;
+	*ret = (struct opened){.fd = open(path, O_PATH | O_CLOEXEC), .path = path};
+	if (ret->fd < 0 || fstat(ret->fd, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : sl_fail_errno(err, errno, path, "cannot open it for the sandbox");
+	ret->rights = S_ISDIR(st.st_mode) ? rights : rights & FOR_FILES;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", ret->fd);
 	ssize_t n = readlink(link, real, sizeof real - 1);
 	real[n > 0 ? n : 0] = 0;
-	int rc = know(m, kind, path);
-	return rc || !*real || strcmp(real, path) == 0 ? rc : know(m, kind, real);
+	if (!*real || strcmp(real, path) == 0)
+		return 0;
+	ret->real = sl_arena_strdup(arena, real);
+	return ret->real ? 0 : sl_fail_memory(err);
 }
 
-/* `kind` 0: nobody is told of it. */
-static int allow(struct maker *m, const char *path, uint64_t rights, char kind)
+static int add_rule(int ruleset, uint64_t handled, const struct opened *o, struct sl_error *err)
 {
-	SL_AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : sl_fail_errno(m->err, errno, path, "cannot open it for the sandbox");
-	struct landlock_path_beneath_attr beneath = {.allowed_access = S_ISDIR(st.st_mode) ? rights : rights & FOR_FILES, .parent_fd = fd};
-	beneath.allowed_access &= m->handled;
-	if (beneath.allowed_access && syscall(SYS_landlock_add_rule, m->ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
-		return sl_fail_errno(m->err, errno, path, "cannot allow it in the sandbox");
-	return kind ? know_opened(m, kind, path, fd) : 0;
-}
-
-static int allow_all(struct maker *m, const char *const *paths, uint64_t rights, char kind)
-{
-	int rc = 0;
-	for (size_t i = 0; !rc && paths && paths[i]; i++)
-		rc = allow(m, paths[i], rights, kind);
-	return rc;
+	const struct landlock_path_beneath_attr beneath = {.allowed_access = o->rights & handled, .parent_fd = o->fd};
+	if (beneath.allowed_access && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
+		return sl_fail_errno(err, errno, o->path, "cannot allow it in the sandbox");
+	return 0;
 }
 
 static size_t count_paths(const char *const *paths)
@@ -92,22 +82,132 @@ static size_t count_paths(const char *const *paths)
 	return n;
 }
 
+/* ---- what sandboxes share --------------------------------------------------------------------------------------------- */
+
+struct shared { struct opened opened; char kind; bool within; /* another one allows it already */ };
+struct sl_sandbox_base { struct sl_arena *arena; size_t count; struct shared items[]; };
+
+static bool is_within(const struct sl_sandbox_base *base, const struct opened *o)
+{
+	const char *path = o->real ? o->real : o->path;
+	for (size_t i = 0; i < base->count; i++) {
+		const struct opened *other = &base->items[i].opened;
+		const char *above = other->real ? other->real : other->path;
+		size_t len = strlen(above);
+		if ((o->rights & ~other->rights) == 0 && strncmp(path, above, len) == 0 && (path[len] == 0 || path[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static int share_all(struct sl_sandbox_base *base, const char *const *paths, uint64_t rights, char kind, struct sl_error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && paths && paths[i]; i++) {
+		struct shared *s = &base->items[base->count];
+		*s = (struct shared){.kind = kind};
+		const char *path = sl_arena_strdup(base->arena, paths[i]);
+		rc = path ? open_path(path, rights, base->arena, &s->opened, err) : sl_fail_memory(err);
+		s->within = !rc && s->opened.fd >= 0 && is_within(base, &s->opened);
+		if (rc || s->opened.fd < 0 || s->within)
+			sl_file_close(&s->opened.fd);
+		base->count += s->opened.fd >= 0 || s->within;
+	}
+	return rc;
+}
+
+int sl_sandbox_base_new(const char *const *read, const char *const *write, struct sl_sandbox_base **ret, struct sl_error *err)
+{
+	struct sl_arena *arena = sl_arena_new(0, err);
+	struct sl_sandbox_base *base = arena ? sl_arena_alloc(arena, sizeof *base + (count_paths(read) + count_paths(write)) * sizeof base->items[0]) : NULL;
+	if (!base) {
+		sl_arena_free(arena);
+		return sl_fail_memory(err);
+	}
+	*base = (struct sl_sandbox_base){.arena = arena};
+	int rc = share_all(base, read, READ, 'r', err);
+	rc = rc ? rc : share_all(base, write, handled(landlock_version()), 'w', err);
+	if (rc) {
+		sl_sandbox_base_free(base);
+		return rc;
+	}
+	*ret = base;
+	return 0;
+}
+
+void sl_sandbox_base_free(struct sl_sandbox_base *base)
+{
+	if (!base)
+		return;
+	for (size_t i = 0; i < base->count; i++)
+		sl_file_close(&base->items[i].opened.fd);
+	sl_arena_free(base->arena);
+}
+
+/* ---- the rules of one ------------------------------------------------------------------------------------------------- */
+
+struct maker { struct sl_arena *arena; int ruleset; uint64_t handled; const char **known; size_t count; struct sl_error *err; };
+
+static int know(struct maker *m, char kind, const char *path)
+{
+	const char *text = path ? sl_arena_printf(m->arena, "%c%s", kind, path) : "";
+	m->known[m->count] = text;
+	m->count += text && *text;
+	return text ? 0 : sl_fail_memory(m->err);
+}
+
+/* Both as given and as it is without links: programs ask for either. */
+static int know_opened(struct maker *m, char kind, const struct opened *o)
+{
+	int rc = know(m, kind, o->path);
+	return rc ? rc : know(m, kind, o->real);
+}
+
+/* `kind` 0: nobody is told of it. */
+static int allow_all(struct maker *m, const char *const *paths, uint64_t rights, char kind)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && paths && paths[i]; i++) {
+		struct opened o;
+		rc = open_path(paths[i], rights, m->arena, &o, m->err);
+		if (!rc && o.fd >= 0) {
+			rc = add_rule(m->ruleset, m->handled, &o, m->err);
+			rc = rc || !kind ? rc : know_opened(m, kind, &o);
+		}
+		sl_file_close(&o.fd);
+	}
+	return rc;
+}
+
+static int allow_base(struct maker *m, const struct sl_sandbox_base *base)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && base && i < base->count; i++) {
+		const struct shared *s = &base->items[i];
+		rc = s->within ? 0 : add_rule(m->ruleset, m->handled, &s->opened, m->err);
+		rc = rc ? rc : know_opened(m, s->kind, &s->opened);
+	}
+	return rc;
+}
+
 static int make_ruleset(const struct sl_sandbox_options *o, long version, struct sl_arena *arena, struct sl_sandbox *ret, struct sl_error *err)
 {
 	const struct ruleset attr = {.files = handled(version), .scoped = SCOPE_SIGNAL};
-	size_t room = 2 * (count_paths(o->read) + count_paths(o->write) + count_paths(o->list)) + 2;
+	size_t room = 2 * ((o->base ? o->base->count : 0) + count_paths(o->read) + count_paths(o->write) + count_paths(o->list)) + 2;
 	struct maker m = {.arena = arena, .handled = attr.files, .err = err, .known = sl_arena_array(arena, room, sizeof *m.known)};
 	if (!m.known)
 		return sl_fail_memory(err);
 	ret->ruleset_fd = m.ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, version >= WITH_SCOPES ? sizeof attr : sizeof attr.files, 0);
 	if (m.ruleset < 0)
 		return sl_fail_errno(err, errno, "Landlock", "cannot make a sandbox");
-	int rc = allow_all(&m, o->read, READ, 'r');
+	int rc = allow_base(&m, o->base);
+	rc = rc ? rc : allow_all(&m, o->read, READ, 'r');
 	rc = rc ? rc : allow_all(&m, o->write, attr.files, 'w');
 	rc = rc ? rc : allow_all(&m, o->list, LANDLOCK_ACCESS_FS_READ_DIR, 'l');
 	rc = rc ? rc : allow_all(&m, o->files, READ, 0);
 	rc = rc || !o->store || !*o->store ? rc : know(&m, 'r', o->store);
-	ret->known = m.known; /* the arena's memory is zeroed: it ends with NULL */
+	m.known[m.count] = NULL;
+	ret->known = m.known;
 	return rc;
 }
 
@@ -244,7 +344,8 @@ static bool enter_filter(const struct sl_sandbox *sandbox, int tell_fd)
 
 /* ---- rights of root --------------------------------------------------------------------------------------------------- */
 
-/* What is not about files, root of a sandbox does without; for others this changes nothing. */
+/* What is not about files, root of a sandbox does without; for others this changes nothing. A program that root executes gets no right back:
+ * no_new_privs holds what execve gives to what its caller had (capabilities(7), cap_bprm_creds_from_file). */
 static bool drop_rights(void)
 {
 	const uint32_t keep = 1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | 1U << CAP_FSETID | 1U << CAP_KILL |
@@ -253,9 +354,6 @@ static bool drop_rights(void)
 	struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3];
 	if (geteuid() != 0)
 		return true;
-	for (unsigned long right = 0; prctl(PR_CAPBSET_READ, right, 0, 0, 0) >= 0; right++)
-		if ((right >= 32 || !(keep >> right & 1)) && prctl(PR_CAPBSET_READ, right, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, right, 0, 0, 0) < 0)
-			return errno == EPERM; /* it never had the right to give up rights, nor most others */
 	if (syscall(SYS_capget, &header, have) < 0)
 		return false;
 	for (size_t i = 0; i < SL_ARRAY_LEN(have); i++) {
