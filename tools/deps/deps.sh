@@ -3,7 +3,7 @@
 #
 #   deps.sh [--tests] [--root DIR] [--no-system] [--offline] [--strict] [--print-missing]
 #
-#   --tests          also what only the tests need: a clang, and a Python environment in third_party/venv
+#   --tests          also what only the tests need: a clang, and Python environments in third_party/venv and third_party/venv-mlflow2
 #   --root DIR       make DIR/third_party instead of the one of this checkout
 #   --no-system      leave the distribution's packages alone (they are there, or somebody else installs them)
 #   --offline        never use the network
@@ -43,10 +43,11 @@ while [ $# -gt 0 ]; do
 done
 
 TP=$ROOT/third_party
-CACHE=$TP/cache PREFIX=$TP/prefix VENV=$TP/venv LOG=$TP/log
+CACHE=$TP/cache PREFIX=$TP/prefix LOG=$TP/log
 # One stamp for everything that decides the content of the prefix.
 KEY=$(cat "$HERE"/{fetch,assemble}.sh "$HERE/lock" | sha256sum | cut -c1-64)
-VENV_KEY=$(sha256sum "$HERE/python.lock" | cut -c1-64)
+# The tests' Python environments in $TP, and the lock of each.
+VENVS=(venv:python.lock venv-mlflow2:python-mlflow2.lock)
 
 source "$HERE/system.sh"
 source "$HERE/fetch.sh"
@@ -57,9 +58,16 @@ stamped() { # file key
 	[ -f "$1" ] && read -r key <"$1" && [ "$key" = "$2" ]
 }
 
+venv_stamped() { # name lock
+	stamped "$TP/$1/.complete" "$(sha256sum "$HERE/$2" | cut -c1-64)"
+}
+
 up_to_date() {
+	local venv
 	stamped "$PREFIX/.complete" "$KEY" || return 1
-	[ $TESTS = 0 ] || stamped "$VENV/.complete" "$VENV_KEY" || return 1
+	for venv in "${VENVS[@]}"; do
+		[ $TESTS = 0 ] || venv_stamped "${venv%:*}" "${venv#*:}" || return 1
+	done
 	[ $SYSTEM = 0 ] || [ -z "$(missing_packages)" ]
 }
 
@@ -72,21 +80,21 @@ make_prefix() {
 }
 
 # The tests' Python packages, every file pinned by hash. Downloaded first, so that the environment can be made again offline.
-make_venv() {
-	stamped "$VENV/.complete" "$VENV_KEY" && return 0
-	local start=$SECONDS wheels=$CACHE/wheels
+make_venv() { # name lock
+	local start=$SECONDS wheels=$CACHE/wheels dir=$TP/$1 lock=$HERE/$2 log=$LOG/$1.log
+	venv_stamped "$1" "$2" && return 0
 	mkdir -p "$wheels"
-	say "making third_party/venv for the tests"
+	say "making third_party/$1 for the tests"
 	if [ $OFFLINE = 0 ]; then
 		retry python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --require-hashes --only-binary=:all: \
-			-d "$wheels" -r "$HERE/python.lock" >"$LOG/venv.log" 2>&1 || { tail -5 "$LOG/venv.log" >&2; die "pip failed, see $LOG/venv.log"; }
+			-d "$wheels" -r "$lock" >"$log" 2>&1 || { tail -5 "$log" >&2; die "pip failed, see $log"; }
 	fi
-	rm -rf "$VENV"
-	python3 -m venv "$VENV" >>"$LOG/venv.log" 2>&1 || die "python3 -m venv failed, see $LOG/venv.log"
-	"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" --require-hashes \
-		-r "$HERE/python.lock" >>"$LOG/venv.log" 2>&1 || { tail -5 "$LOG/venv.log" >&2; die "pip failed, see $LOG/venv.log"; }
-	echo "$VENV_KEY" >"$VENV/.complete"
-	say "third_party/venv is made: $((SECONDS - start)) s"
+	rm -rf "$dir"
+	python3 -m venv "$dir" >>"$log" 2>&1 || die "python3 -m venv failed, see $log"
+	"$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" --require-hashes \
+		-r "$lock" >>"$log" 2>&1 || { tail -5 "$log" >&2; die "pip failed, see $log"; }
+	sha256sum "$lock" | cut -c1-64 >"$dir/.complete"
+	say "third_party/$1 is made: $((SECONDS - start)) s"
 }
 
 if [ $PRINT = 1 ]; then
@@ -102,4 +110,7 @@ flock 9
 rm -rf "$TP"/tmp.*
 [ $SYSTEM = 0 ] || install_packages
 make_prefix
-[ $TESTS = 0 ] || make_venv
+[ $TESTS = 1 ] || exit 0
+for venv in "${VENVS[@]}"; do
+	make_venv "${venv%:*}" "${venv#*:}"
+done
