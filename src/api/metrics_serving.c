@@ -69,6 +69,23 @@ static void write_histogram(const struct sl_stats_series *series, enum sl_stats_
 	}
 }
 
+/* Of endpoints, whichever version answered what was copied. */
+static void write_shadows(const struct sl_stats_file *file, struct sl_buf *out)
+{
+	static const char name[] = "sluice_shadow_requests_total";
+	sl_metrics_head(out, name, "counter", "copies of answered requests for shadows, by what became of them");
+	for (uint64_t i = 0; i < file->count; i++) {
+		const struct sl_stats_series *series = &file->series[i];
+		const struct { const char *result; uint64_t count; } counts[] = {
+			{"seen", series->shadows}, {"failed", series->shadows_failed}, {"dropped", series->shadows_dropped}};
+		for (size_t c = 0; !series->version[0] && c < 3; c++) {
+			sl_buf_printf(out, "%s{", name);
+			sl_metrics_label(out, "endpoint", series->endpoint);
+			sl_buf_printf(out, ",result=\"%s\"} %" PRIu64 "\n", counts[c].result, counts[c].count);
+		}
+	}
+}
+
 void sl_metrics_serving(const struct sl_stats_file *file, struct sl_buf *out)
 {
 	static const char duration[] = "sluice_prediction_duration_seconds";
@@ -78,6 +95,8 @@ void sl_metrics_serving(const struct sl_stats_file *file, struct sl_buf *out)
 		offsetof(struct sl_stats_series, unseen));
 	write_counter(file, out, "sluice_prediction_log_failures_total", "predictions refused because they could not be logged",
 		offsetof(struct sl_stats_series, log_failures));
+	write_counter(file, out, "sluice_prediction_fallback_rows_total", "rows that the fallback answered", offsetof(struct sl_stats_series, fallbacks));
+	write_shadows(file, out);
 	sl_metrics_head(out, duration, "histogram", "time spent on answered requests, by phase; request is the whole");
 	for (uint64_t i = 0; i < file->count; i++) {
 		if (!file->series[i].version[0])

@@ -24,7 +24,8 @@ int sl_role_infer(struct sl_role *role, struct sl_error *err)
 	struct sl_oip_options options = {
 		.require_token = role->access.require_token,
 		.hosts = role->access.hosts, .host_count = role->access.host_count,
-		.store = store, .project = role->project, .listen_fd = SL_ROLE_LISTEN_FD, .grpc = true, .grpc_fd = -1,
+		.store = store, .project = role->project, .traces = role->project->server.traces, .traces_ratio = role->project->server.traces_ratio,
+		.listen_fd = SL_ROLE_LISTEN_FD, .grpc = true, .grpc_fd = -1,
 		.adopt_socket = SL_ROLE_INFER_SOCKET, .api_socket = SL_ROLE_API_SOCKET,
 	};
 	sl_role_drop_socket(SL_ROLE_INFER_SOCKET);

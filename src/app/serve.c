@@ -125,7 +125,7 @@ int sl_op_serve(struct sl_call *call, struct sl_error *err)
 		return rc;
 	}
 	struct sl_oip_options options = {.files = &files, .control = sl_call_flag(call, "control"), .explain = sl_call_flag(call, "explain"), .listen_fd = fd,
-		.grpc = true, .grpc_fd = grpc_fd};
+		.traces = sl_call_text(call, "traces"), .traces_ratio = 1, .grpc = true, .grpc_fd = grpc_fd};
 	rc = run(&self, &options, err);
 	if (!rc)
 		sl_call_object(call);

@@ -101,6 +101,12 @@ void sl_proto_put_text(struct sl_buf *out, uint32_t number, const char *text)
 	sl_proto_put_bytes(out, number, text, strlen(text));
 }
 
+void sl_proto_put_fixed64(struct sl_buf *out, uint32_t number, uint64_t value)
+{
+	put_tag(out, number, SL_PROTO_64);
+	sl_buf_u64le(out, value);
+}
+
 size_t sl_proto_open(struct sl_buf *out, uint32_t number)
 {
 	put_tag(out, number, SL_PROTO_BYTES);

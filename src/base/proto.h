@@ -39,6 +39,7 @@ void sl_proto_put_varint(struct sl_buf *out, uint64_t value);
 void sl_proto_put_int(struct sl_buf *out, uint32_t number, uint64_t value); /* int64, uint64, bool, enum */
 void sl_proto_put_bytes(struct sl_buf *out, uint32_t number, const void *data, size_t len);
 void sl_proto_put_text(struct sl_buf *out, uint32_t number, const char *text);
+void sl_proto_put_fixed64(struct sl_buf *out, uint32_t number, uint64_t value);
 /* A message within: everything written between open and close, which gets what open returned. */
 size_t sl_proto_open(struct sl_buf *out, uint32_t number);
 void sl_proto_close(struct sl_buf *out, size_t opened);

@@ -90,6 +90,8 @@ void sl_grpc_keep(struct sl_grpc_call *call, void *kept) { call->kept = kept; }
 void *sl_grpc_kept(const struct sl_grpc_call *call) { return call->kept; }
 bool sl_grpc_ended(const struct sl_grpc_call *call) { return call->ended; }
 
+const char *sl_grpc_header(const struct sl_grpc_call *call, const char *name) { return call->stream ? sl_h2_header(call->stream, name) : NULL; }
+
 int64_t sl_grpc_left_ms(const struct sl_grpc_call *call)
 {
 	int64_t left_ms = call->deadline_ms - sl_loop_now_ms(call->server->loop);

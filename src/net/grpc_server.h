@@ -53,6 +53,8 @@ void *sl_grpc_kept(const struct sl_grpc_call *call);
 bool sl_grpc_ended(const struct sl_grpc_call *call);
 /* How long the client still waits; -1: it does not say. */
 int64_t sl_grpc_left_ms(const struct sl_grpc_call *call);
+/* A field of its metadata, in lower case; NULL when absent, or the client has gone. */
+const char *sl_grpc_header(const struct sl_grpc_call *call, const char *name);
 /* One message of the answer; copied. False: the client is gone or takes nothing, the call is over. */
 bool sl_grpc_send(struct sl_grpc_call *call, const void *data, size_t len);
 /* Ends the call; it may not be touched after that. `message` may be NULL. */

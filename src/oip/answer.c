@@ -97,9 +97,9 @@ void sl_answer_floats(struct sl_buf *out, const float *values, size_t count, siz
 
 void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *body, const char *content_type,
 			  struct sl_inputs *rows,
-			  const struct sl_id *id, const struct sl_http_header *more)
+			  const struct sl_id *id, const struct sl_http_header *more, size_t more_count)
 {
-	struct sl_http_header headers[5] = {
+	struct sl_http_header headers[6] = {
 		{"X-Sluice-Prediction-Id", id->text},
 		{"X-Sluice-Model-Version", sl_inputs_version(rows)},
 	};
@@ -109,8 +109,8 @@ void sl_answer_prediction(struct sl_http_request *request, const struct sl_buf *
 		headers[count++] = (struct sl_http_header){"X-Sluice-Variant", variant};
 		headers[count++] = (struct sl_http_header){"X-Sluice-Route", sl_inputs_reason(rows)};
 	}
-	if (more)
-		headers[count++] = *more;
+	for (size_t i = 0; i < more_count; i++)
+		headers[count++] = more[i];
 	sl_http_respond(request, &(struct sl_http_response){
 		.status = 200, .content_type = content_type, .headers = headers, .header_count = count, .body = body->data,
 		.body_len = body->len});

@@ -5,6 +5,7 @@
 #include "oip/admit.h"
 #include "oip/body.h"
 #include "oip/server.h"
+#include "oip/trace.h"
 #include "oip/v2.h"
 #include "net/grpc_server.h"
 #include "oip/grpc_infer.h"
@@ -43,6 +44,7 @@ struct sl_oip {
 	struct sl_timer *tick;
 	struct oip_work *spare;
 	size_t spare_count;
+	struct oip_tracer *tracer;     /* NULL: nothing is traced */
 	struct sl_grpc_server *grpc;   /* NULL: not served */
 	struct sl_arena *arena;        /* of one gRPC message */
 	struct oip_health *health;     /* those who watch over gRPC */
@@ -76,7 +78,9 @@ struct oip_prediction {
 	/* Filled by oip_predict. */
 	struct oip_desk *desk;
 	struct oip_work *work;           /* NULL: it is answered at once */
+	struct oip_trace trace;
 	int64_t started_ns;
+	int64_t waited_ns;   /* for its turn in the pool */
 	int64_t deadline_ns;             /* 0: none */
 };
 /* Reads, predicts, logs and answers, at once or later; or refuses. */
@@ -92,6 +96,8 @@ int oip_read_infer(struct oip_prediction *p, struct sl_error *err);
 int oip_read_v1(struct oip_prediction *p, struct sl_error *err);
 /* Answers with desk->out, of which what follows `json_len` is raw tensors. */
 void oip_answer_tensors(struct oip_prediction *p, const struct sl_id *id, size_t json_len);
+/* A further header of its answer: the trace that it belongs to. 0 or 1; `text` holds it. */
+size_t oip_trace_header(const struct oip_prediction *p, struct sl_http_header *ret, char text[OIP_TRACEPARENT]);
 int oip_desk_init(struct oip_desk *desk, struct sl_error *err);
 void oip_desk_done(struct oip_desk *desk);
 

@@ -22,15 +22,42 @@ void oip_desk_done(struct oip_desk *desk)
 	sl_buf_done(&desk->out);
 }
 
+size_t oip_trace_header(const struct oip_prediction *p, struct sl_http_header *ret, char text[OIP_TRACEPARENT])
+{
+	if (!p->trace.answer)
+		return 0;
+	*ret = (struct sl_http_header){"traceparent", oip_trace_text(&p->trace, text)};
+	return 1;
+}
+
+static void begin_trace(struct oip_prediction *p)
+{
+	if (p->oip->tracer)
+		oip_trace_begin(p->oip->tracer, p->request ? sl_http_request_header(p->request, "traceparent") : sl_grpc_header(p->call, "traceparent"),
+				&p->trace);
+}
+
+/* `id` NULL: refused, as `err` says. */
+static void end_trace(const struct oip_prediction *p, const struct sl_id *id, const struct sl_error *err)
+{
+	if (!p->trace.sampled || !p->served)
+		return;
+	oip_trace_end(p->oip->tracer, &p->trace, &(struct oip_traced){
+		.served = p->served, .rows = id ? &p->desk->rows : NULL, .id = id, .error = id ? NULL : err, .protocol = p->request ? "http" : "grpc",
+		.started_ns = p->started_ns});
+}
+
 void oip_finish(struct oip_prediction *p, int rc, struct sl_error *err)
 {
 	struct sl_id id;
+	p->desk->rows.waited_ns = p->waited_ns;
 	if (!rc)
 		rc = sl_predict_commit(&p->desk->rows, p->started_ns, &id, err);
 	if (rc)
 		p->refuse(p, err);
 	else
 		p->answer(p, &id);
+	end_trace(p, rc ? NULL : &id, err);
 	if (!rc)
 		oip_shadow(p->oip, &p->desk->rows, &id);
 	sl_v2_end(&p->v2);
@@ -80,6 +107,7 @@ void oip_predict(struct oip_prediction *p)
 	p->desk = &p->oip->desk;
 	if (p->request)
 		p->len = p->request->body_len;
+	begin_trace(p);
 	int rc = want_room(p, &err);
 	if (!rc)
 		rc = take_deadline(p, &err);
@@ -87,6 +115,7 @@ void oip_predict(struct oip_prediction *p)
 		oip_work_refuse(p, &err);
 	} else if (rc) {
 		p->refuse(p, &err);
+		end_trace(p, NULL, &err);
 	} else if (is_at_once(p)) {
 		sl_buf_clear(&p->desk->out);
 		oip_finish(p, read_and_compute(p, &err), &err);

@@ -34,18 +34,21 @@ int oip_read_infer(struct oip_prediction *p, struct sl_error *err)
 
 void oip_answer_tensors(struct oip_prediction *p, const struct sl_id *id, size_t json_len)
 {
-	char length[24];
+	char length[24], trace[OIP_TRACEPARENT];
 	struct sl_error err = {0};
 	const struct sl_buf *out = &p->desk->out;
 	if (sl_buf_check(out, "the answer", &err)) {
 		sl_http_respond_error(p->request, 0, &err);
 		return;
 	}
-	struct sl_http_header binary = {"Inference-Header-Content-Length", length};
+	struct sl_http_header more[2];
+	size_t count = oip_trace_header(p, more, trace);
 	bool raw = json_len < out->len;
-	if (raw)
+	if (raw) {
 		snprintf(length, sizeof length, "%zu", json_len);
-	sl_answer_prediction(p->request, out, raw ? "application/octet-stream" : OIP_JSON, &p->desk->rows, id, raw ? &binary : NULL);
+		more[count++] = (struct sl_http_header){"Inference-Header-Content-Length", length};
+	}
+	sl_answer_prediction(p->request, out, raw ? "application/octet-stream" : OIP_JSON, &p->desk->rows, id, more, count);
 }
 
 static void answer_infer(struct oip_prediction *p, const struct sl_id *id)

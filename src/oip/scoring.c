@@ -38,11 +38,13 @@ static int read_invocation(struct oip_prediction *p, struct sl_error *err)
 static void answer_invocation(struct oip_prediction *p, const struct sl_id *id)
 {
 	struct sl_error err = {0};
+	struct sl_http_header trace;
+	char text[OIP_TRACEPARENT];
 	sl_invocations_write(&p->desk->rows, &p->desk->out);
 	if (sl_buf_check(&p->desk->out, "the answer", &err))
 		sl_http_respond_error(p->request, 0, &err);
 	else
-		sl_answer_prediction(p->request, &p->desk->out, OIP_JSON, &p->desk->rows, id, NULL);
+		sl_answer_prediction(p->request, &p->desk->out, OIP_JSON, &p->desk->rows, id, &trace, oip_trace_header(p, &trace, text));
 }
 
 static void invoke(struct sl_oip *oip, struct sl_http_request *request, struct sl_served *served)

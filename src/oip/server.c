@@ -214,6 +214,8 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 				    : sl_serving_open(options->store, options->project, &oip->serving, err);
 	if (!rc)
 		rc = oip_pool_open(oip, err);
+	if (!rc && options->traces && *options->traces)
+		rc = oip_tracer_new(loop, options->traces, options->traces_ratio, &oip->tracer, err);
 	if (!rc)
 		rc = open_grpc(oip, err);
 	if (!rc)
@@ -252,6 +254,7 @@ void sl_oip_free(struct sl_oip *oip)
 	oip_pool_stop(oip);
 	sl_http_server_free(oip->server);
 	sl_grpc_server_free(oip->grpc);
+	oip_tracer_free(oip->tracer);
 	oip_health_free(oip->health);
 	oip_reflection_free(oip->reflection);
 	sl_arena_free(oip->arena);

@@ -27,6 +27,8 @@ struct sl_oip_options {
 	bool explain;                       /* every endpoint explains, whatever it says itself */
 	const char *const *hosts;           /* see sl_http_config; borrowed for sl_oip_new */
 	size_t host_count;
+	const char *traces;                 /* collector that spans are sent to, a URL; NULL or "": nothing is traced */
+	double traces_ratio;                /* of the requests that say nothing about it themselves */
 	bool require_token;                 /* predictions need a token with the permission predict (op/access.h) */
 	int listen_fd;                      /* ours from now on; -1: none */
 	bool grpc;                          /* gRPC is served: on listen_fd too (HTTP/2 is told by its first bytes), and */

@@ -148,6 +148,7 @@ static void take_ended(void *context)
 	struct sl_oip *oip = context;
 	for (struct sl_job *job; (job = sl_pool_take(oip->pool)); ) {
 		count(work_of(job));
+		work_of(job)->prediction.waited_ns = job->waited_ns;
 		finish_work(work_of(job), job->rc, &job->err);
 	}
 }

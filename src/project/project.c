@@ -97,7 +97,7 @@ int sl_project_load(const char *dir, const char *const *overrides, size_t overri
 	}
 	p->arena = arena;
 	p->sandbox = true;
-	p->server = (struct sl_server_spec){.host = "127.0.0.1", .port = 4600, .tls_cert = "", .tls_key = ""};
+	p->server = (struct sl_server_spec){.host = "127.0.0.1", .port = 4600, .tls_cert = "", .tls_key = "", .traces = "", .traces_ratio = 1};
 	p->openlineage = SL_OPENLINEAGE_NONE;
 	int rc = realpath(dir, absolute) ? 0 : sl_fail_at(err, SL_E_NOT_FOUND, dir, "there is no such folder");
 	if (!rc) {

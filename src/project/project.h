@@ -262,6 +262,8 @@ struct sl_server_spec {
 	const char *tls_cert, *tls_key; /* both, or "" and "" */
 	struct sl_names allow_host;
 	bool require_token, plain_text;
+	const char *traces;            /* URL of an OpenTelemetry collector; "": none */
+	double traces_ratio;           /* of the requests that bring no traceparent */
 	struct sl_mark host_mark, tls_mark, names_mark; /* where these stand; line 0: nowhere */
 };
 

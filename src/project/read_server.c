@@ -1,5 +1,6 @@
 /* Section `server`. */
 #include <stddef.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "project/shape.h"
@@ -12,6 +13,8 @@ static const struct sl_row SERVER_ROWS[] = {
 	{"tls_key", SL_ROW_TEXT, SERVER(tls_key), .about = "PEM file with its private key"},
 	{"allow_host", SL_ROW_NAMES, SERVER(allow_host), .about = "names of this server besides those of the certificate"},
 	{"require_token", SL_ROW_BOOL, SERVER(require_token), .about = "a token also for looking and for predictions"},
+	{"traces", SL_ROW_TEXT, SERVER(traces), .about = "OpenTelemetry collector that spans of predictions are sent to (OTLP over HTTP), like http://127.0.0.1:4318"},
+	{"traces_ratio", SL_ROW_NUMBER, SERVER(traces_ratio), .min = 0, .max = 1, .about = "share of the requests without a traceparent that is traced; 1 when not given"},
 	{"plain_text", SL_ROW_BOOL, SERVER(plain_text), .about = "may it listen beyond this machine without TLS?"},
 };
 const struct sl_shape sl_shape_server = SL_SHAPE("'server'", SERVER_ROWS);
@@ -28,6 +31,8 @@ int sl_read_server(struct sl_loader *loader, const struct sl_yaml *node, void *p
 	int rc = sl_shape_read(loader, &sl_shape_server, node, server);
 	if (rc)
 		return rc;
+	if (*server->traces && strncmp(server->traces, "http://", 7) != 0 && strncmp(server->traces, "https://", 8) != 0)
+		return sl_load_fail(loader, mark_of(node, "traces"), SL_E_INVALID, "'traces' is no http or https address");
 	server->host_mark = mark_of(node, "host");
 	server->tls_mark = mark_of(node, "tls_cert");
 	server->names_mark = mark_of(node, "allow_host");

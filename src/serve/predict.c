@@ -338,6 +338,15 @@ static int event_times(struct sl_inputs *rows, int64_t received_ms, const int64_
 	return 0;
 }
 
+/* Rows that a fallback answered. */
+static uint64_t count_fallbacks(const struct sl_inputs *rows)
+{
+	uint64_t count = 0;
+	for (size_t row = 0; rows->served->plan && row < rows->count; row++)
+		count += rows->reasons[row] == SL_ROUTE_FALLBACK;
+	return count;
+}
+
 static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 {
 	struct sl_stats_series *series = sl_inputs_answered(rows)->series;
@@ -345,7 +354,9 @@ static void count_answered(const struct sl_inputs *rows, int64_t started_ns)
 	sl_stats_status(series, 200);
 	sl_stats_add(&series->rows, rows->count);
 	sl_stats_add(&series->unseen, rows->unseen);
-	sl_stats_time(series, SL_STATS_PARSE, rows->parsed_ns - started_ns);
+	sl_stats_add(&series->fallbacks, count_fallbacks(rows));
+	sl_stats_time(series, SL_STATS_PARSE, rows->parsed_ns - started_ns - rows->waited_ns);
+	sl_stats_time(series, SL_STATS_QUEUE, rows->waited_ns);
 	sl_stats_time(series, SL_STATS_COMPUTE, rows->computed_ns - rows->parsed_ns);
 	sl_stats_time(series, SL_STATS_LOG, logged_ns - rows->computed_ns);
 	sl_stats_time(series, SL_STATS_REQUEST, logged_ns - started_ns);

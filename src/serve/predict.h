@@ -41,6 +41,7 @@ struct sl_inputs {
 	bool mixed;              /* the rows have different variants */
 	struct sl_lookup_table *tables[SL_LOOKUPS_MAX]; /* by place: references to what the request is answered with; NULL */
 	struct sl_arena *arena;  /* hashed texts, log columns */
+	int64_t waited_ns;       /* of the time before sl_predict_compute, what it waited for a thread */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
 	uint64_t unseen;
 	size_t cells_cap, slots_cap, features_cap, outputs_cap, times_cap, choices_cap;

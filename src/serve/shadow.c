@@ -90,6 +90,8 @@ static void drop(struct sl_shadow *shadow, struct sl_endpoint_state *endpoint)
 {
 	int64_t now_ns = sl_monotonic_ns();
 	endpoint->shadow.dropped++;
+	if (endpoint->unanswered)
+		sl_stats_add(&endpoint->unanswered->shadows_dropped, 1);
 	if (shadow->told_ns && now_ns - shadow->told_ns < TELL_EVERY_NS)
 		return;
 	shadow->told_ns = now_ns;
@@ -205,6 +207,8 @@ static void log_copy(struct copy *copy)
 		endpoint->shadow.failed++;
 	else
 		endpoint->shadow.seen++;
+	if (endpoint->unanswered)
+		sl_stats_add(rc ? &endpoint->unanswered->shadows_failed : &endpoint->unanswered->shadows, 1);
 	if (rc && endpoint->shadow.failed == 1)
 		sl_log(SL_LOG_WARNING, "endpoint '%s': its shadow %s: %s", endpoint->spec->name,
 		       copy->rows.served->plan->variants[copy->variant].spec->name, copy->err.message);

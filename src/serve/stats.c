@@ -10,7 +10,7 @@
 #include "os/file.h"
 #include "os/sys.h"
 
-const char *const sl_stats_phase_names[SL_STATS_PHASES] = {"parse", "compute", "log", "request"};
+const char *const sl_stats_phase_names[SL_STATS_PHASES] = {"parse", "queue", "compute", "write", "request"};
 const uint32_t sl_stats_bounds_us[SL_STATS_BUCKETS - 1] = {
 	5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 500000, 2500000};
 const uint16_t sl_stats_statuses[SL_STATS_STATUS_MAX] = {

@@ -16,7 +16,7 @@
 #include "base/str.h"
 
 #define SL_STATS_FILE "serving.stats"
-#define SL_STATS_MAGIC "SLSTAT01"
+#define SL_STATS_MAGIC "SLSTAT02"
 
 enum {
 	SL_STATS_SERIES_MAX = 256,  /* beyond, a version is counted as "other" of its endpoint, then of all */
@@ -25,7 +25,8 @@ enum {
 	SL_STATS_SERVER_MAX = 8,
 };
 
-enum sl_stats_phase { SL_STATS_PARSE, SL_STATS_COMPUTE, SL_STATS_LOG, SL_STATS_REQUEST, SL_STATS_PHASES };
+/* LOG is the stage "write". */
+enum sl_stats_phase { SL_STATS_PARSE, SL_STATS_QUEUE, SL_STATS_COMPUTE, SL_STATS_LOG, SL_STATS_REQUEST, SL_STATS_PHASES };
 extern const char *const sl_stats_phase_names[SL_STATS_PHASES];
 extern const uint32_t sl_stats_bounds_us[SL_STATS_BUCKETS - 1];
 /* The statuses that are counted apart; the last, 0, is any other. */
@@ -39,7 +40,8 @@ struct sl_stats_histogram {
 struct sl_stats_series {
 	char endpoint[SL_NAME_MAX + 8], version[24]; /* version "" when none answered */
 	uint64_t status[SL_STATS_STATUS_MAX];
-	uint64_t rows, unseen, log_failures;
+	uint64_t rows, unseen, log_failures, fallbacks; /* fallbacks: rows */
+	uint64_t shadows, shadows_failed, shadows_dropped; /* of the endpoint: its series without a version has them */
 	struct sl_stats_histogram phases[SL_STATS_PHASES];
 };
 

@@ -106,9 +106,10 @@ def test_counts_agree_with_what_was_asked(server):
     assert value(values, "sluice_predictions_total", endpoint="quiet") == 1
     assert value(values, "sluice_prediction_rows_total", **on_e) == 8
     assert value(values, "sluice_prediction_unseen_total", **on_e) == 7
-    for phase in ("parse", "compute", "log", "request"):
+    stages = ("parse", "queue", "compute", "write")
+    for phase in (*stages, "request"):
         assert value(values, "sluice_prediction_duration_seconds_count", phase=phase, **on_e) == 2
-    parts = sum(value(values, "sluice_prediction_duration_seconds_sum", phase=phase, **on_e) for phase in ("parse", "compute", "log"))
+    parts = sum(value(values, "sluice_prediction_duration_seconds_sum", phase=phase, **on_e) for phase in stages)
     assert parts == pytest.approx(value(values, "sluice_prediction_duration_seconds_sum", phase="request", **on_e), rel=1e-6) and parts > 0
     assert value(values, "sluice_prediction_log_end_offset", endpoint="e") == 2
     wait_until(lambda: value(scrape(server)[1], "sluice_http_requests_total", role="infer") >= 5, what="the role's own figures")
