@@ -29,7 +29,7 @@ static int fetch_file(struct sl_remote_reader *r, const struct sl_remote_tree *t
 	rc = rc ? rc : sl_path_join(file, r->dir, "artifact", err);
 	rc = rc ? rc : sl_file_open(file, O_RDWR | O_CREAT | O_TRUNC, 0600, &fd, err);
 	rc = rc ? rc : sl_remote_download(r->remote, sl_buf_cstr(&url), fd, err);
-	return rc ? rc : sl_import_artifact(r->import, file, tree->uri, path, err);
+	return rc ? rc : sl_import_artifact(r->import, file, tree->uri, path, true, err);
 }
 
 int sl_remote_tree_fetch(struct sl_remote_reader *r, const struct sl_remote_tree *tree, const char *folder, int depth, struct sl_error *err)

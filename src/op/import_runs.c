@@ -80,6 +80,8 @@ static int import_from(struct sl_call *call, struct sl_import *import, struct sl
 		return sl_import_mlflow_files(import, import->source, err);
 	if (sl_call_given(call, "artifacts"))
 		rc = sl_call_path(call, sl_call_text(call, "artifacts"), artifacts, err);
+	if (!rc && strcmp(sl_call_text(call, "format"), "neptune") == 0)
+		return sl_import_neptune(import, import->source, sl_call_given(call, "artifacts") ? artifacts : NULL, store->tmp_dir, err);
 	return rc ? rc : sl_import_mlflow_database(import, import->source, sl_call_given(call, "artifacts") ? artifacts : NULL, err);
 }
 

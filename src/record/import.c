@@ -85,7 +85,7 @@ int sl_import_experiment(struct sl_import *import, const char *id, const char *n
 
 /* ---- runs ----------------------------------------------------------------------------------------------------------- */
 
-static void id_of(const char *text, char out[SL_ID_HEX + 1])
+void sl_import_id(const char *text, char out[SL_ID_HEX + 1])
 {
 	struct sl_id id;
 	struct sl_hash hash;
@@ -160,7 +160,7 @@ int sl_import_run_begin(struct sl_import *import, const struct sl_experiment *ex
 	struct sl_arena *arena, struct sl_error *err)
 {
 	char id[SL_ID_HEX + 1];
-	id_of(run->id, id);
+	sl_import_id(run->id, id);
 	import->read.runs++;
 	import->read.params += (int64_t)run->param_count;
 	import->read.tags += (int64_t)run->tag_count + !names(run, "mlflow.runName"); /* which every run has here */
@@ -247,7 +247,7 @@ static int put_entry(void *context, const char *name, const struct sl_file_info 
 	return info->is_dir ? sl_dir_each(from, put_entry, &below, err) : 0;
 }
 
-int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, struct sl_error *err)
+int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, bool move, struct sl_error *err)
 {
 	char whole[SL_ARTIFACT_PATH_MAX];
 	const char *folder = sl_artifact_path_of(uri);
@@ -255,14 +255,18 @@ int sl_import_artifact(struct sl_import *import, const char *file, const char *u
 		return 0;
 	if (snprintf(whole, sizeof whole, "%s/%s", folder, path) >= (int)sizeof whole)
 		return sl_fail(err, SL_E_TOO_LARGE, "the path of the artifact '%.200s' is longer than %d bytes", path, SL_ARTIFACT_PATH_MAX - 1);
-	return put_file(import, file, whole, SL_PUT_MOVE, err);
+	return put_file(import, file, whole, move ? SL_PUT_MOVE : SL_PUT_COPY, err);
 }
 
-int sl_import_artifacts(struct sl_import *import, const char *dir, struct sl_error *err)
+int sl_import_artifacts(struct sl_import *import, const char *dir, const char *below, struct sl_error *err)
 {
-	struct tree tree = {import, dir, sl_artifact_path_of(import->run.artifact_uri)};
-	if (!tree.path || !sl_dir_exists(dir)) /* this store's artifacts are kept elsewhere: nothing is put there */
+	char path[SL_ARTIFACT_PATH_MAX];
+	const char *root = sl_artifact_path_of(import->run.artifact_uri);
+	struct tree tree = {import, dir, path};
+	if (!root || !sl_dir_exists(dir)) /* this store's artifacts are kept elsewhere: nothing is put there */
 		return 0;
+	if (snprintf(path, sizeof path, "%s%s%s", root, *below ? "/" : "", below) >= (int)sizeof path)
+		return sl_fail_at(err, SL_E_TOO_LARGE, dir, "the path of the artifacts is longer than %d bytes", SL_ARTIFACT_PATH_MAX - 1);
 	return sl_dir_each(dir, put_entry, &tree, err);
 }
 
@@ -288,7 +292,7 @@ static const char *moved_source(struct sl_import *import, const struct sl_import
 	struct sl_error absent;
 	char id[SL_ID_HEX + 1];
 	size_t len = strlen(version->run_artifacts);
-	id_of(version->run, id);
+	sl_import_id(version->run, id);
 	if (!len || strncmp(version->source, version->run_artifacts, len) != 0 || sl_rec_run_get(import->record, id, arena, &run, &absent))
 		return version->source;
 	return sl_arena_printf(arena, "%s%s", run.artifact_uri, version->source + len);
@@ -300,7 +304,7 @@ static int make_version(struct sl_import *import, const struct sl_import_version
 	struct sl_reg_model model;
 	struct sl_reg_version made;
 	char id[SL_ID_HEX + 1];
-	id_of(version->run, id);
+	sl_import_id(version->run, id);
 	struct sl_reg_version_new new = {.source = moved_source(import, version, arena), .description = version->description,
 		.run = *version->run ? id : NULL, .tags = version->tags, .tag_count = version->tag_count};
 	if (!new.source)

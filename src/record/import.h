@@ -53,10 +53,11 @@ int sl_import_run_begin(struct sl_import *import, const struct sl_experiment *ex
 /* At most SL_REC_BATCH_METRICS. */
 int sl_import_metrics(struct sl_import *import, const struct sl_rec_metric *metrics, size_t count, struct sl_arena *arena,
 	struct sl_error *err);
-/* All regular files below the folder `dir`; symbolic links are not followed. No such folder: nothing. */
-int sl_import_artifacts(struct sl_import *import, const char *dir, struct sl_error *err);
-/* One file, which is moved away, at `path` below the artifact location `uri` of this store; nothing when that is kept elsewhere. */
-int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, struct sl_error *err);
+/* All regular files below the folder `dir`, to the path `below` ("": the top) among the run's; symbolic links are not followed. No such folder:
+ * nothing. */
+int sl_import_artifacts(struct sl_import *import, const char *dir, const char *below, struct sl_error *err);
+/* One file, which is moved away or stays, at `path` below the artifact location `uri` of this store; nothing when that is kept elsewhere. */
+int sl_import_artifact(struct sl_import *import, const char *file, const char *uri, const char *path, bool move, struct sl_error *err);
 /* Commits what came so far, for a reader that waits for something: nobody else's writing is held up meanwhile. */
 int sl_import_pause(struct sl_import *import, struct sl_error *err);
 int sl_import_run_end(struct sl_import *import, const struct sl_import_run *run, struct sl_error *err);
@@ -77,7 +78,13 @@ int sl_import_version(struct sl_import *import, const struct sl_import_version *
 int sl_import_alias(struct sl_import *import, const char *model, const char *alias, int64_t version, struct sl_arena *arena,
 	struct sl_error *err);
 
+/* A run's id here for its id over there. */
+void sl_import_id(const char *text, char out[SL_ID_HEX + 1]);
+
 /* ---- readers ---- */
+
+/* What neptune-exporter wrote: `dir`/data and, unless `files_dir` names it, `dir`/files. `tmp_dir` takes a series at a time. */
+int sl_import_neptune(struct sl_import *import, const char *dir, const char *files_dir, const char *tmp_dir, struct sl_error *err);
 
 /* A folder "mlruns" of MLflow's file store: experiments, runs (also in .trash), artifacts below the runs' own folders, registered models. */
 int sl_import_mlflow_files(struct sl_import *import, const char *dir, struct sl_error *err);

@@ -114,7 +114,7 @@ static int import_body(struct reader *r, const struct sl_import_run *run, const 
 	if (!rc)
 		rc = local_folder(r, uri, folder, err);
 	if (!rc && *folder)
-		rc = sl_import_artifacts(r->import, folder, err);
+		rc = sl_import_artifacts(r->import, folder, "", err);
 	return rc ? rc : sl_import_run_end(r->import, run, err);
 }
 

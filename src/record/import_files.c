@@ -184,7 +184,7 @@ static int import_body(struct reader *r, const char *dir, const struct sl_import
 	if (!rc)
 		rc = sl_path_join(artifacts, dir, "artifacts", err);
 	if (!rc)
-		rc = sl_import_artifacts(r->import, artifacts, err);
+		rc = sl_import_artifacts(r->import, artifacts, "", err);
 	return rc ? rc : sl_import_run_end(r->import, run, err);
 }
 

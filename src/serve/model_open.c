@@ -249,7 +249,8 @@ int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *
 	}
 	*served = (struct sl_served){.endpoint = endpoint, .spec = spec, .version = file->number, .references = 1, .arena = arena};
 	snprintf(served->version_text, sizeof served->version_text, "%s", file->version);
-	endpoint->references++; /* given back with the version */
+	if (endpoint)
+		endpoint->references++; /* given back with the version */
 	int rc = load_file(served, file, err);
 	if (!rc)
 		rc = apply_config(served, config, err);
