@@ -8,7 +8,7 @@ import pytest
 import requests
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from conftest import Project, wait_until
+from conftest import ROOT, Project, wait_until
 
 PERMISSIONS = ["view", "predict", "run", "edit", "approve", "admin"]
 PROJECT = """
@@ -70,23 +70,27 @@ def test_every_route_takes_its_permission_and_no_other(server):
                 assert "lacks the permission" in answer.text, path
 
 
-MLFLOW = [("GET", "/api/2.0/mlflow-artifacts/artifacts", "view"), ("GET", "/api/2.0/mlflow-artifacts/artifacts/0/x", "view"),
-          ("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x", "run"), ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/0/x", "edit"),
-          ("POST", "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=0&path=x", "run"), ("GET", "/get-artifact?run_id=0&path=x", "view"),
-          ("GET", "/model-versions/get-artifact?name=x&version=1&path=x", "view"),
-          ("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/x", "run"), ("GET", "/api/2.0/mlflow-artifacts/presigned/0/x", "view"),
-          ("POST", "/api/2.0/mlflow/registered-models/create", "run"), ("DELETE", "/api/2.0/mlflow/registered-models/delete", "edit"),
-          ("POST", "/ajax-api/2.0/mlflow/registered-models/alias", "edit"), ("GET", "/api/2.0/mlflow/model-versions/search", "view"),
-          ("POST", "/api/2.0/mlflow/model-versions/transition-stage", "edit"), ("POST", "/api/2.0/mlflow/logged-models", "run"),
-          ("GET", "/api/2.0/mlflow/logged-models/m-0", "view"), ("DELETE", "/api/2.0/mlflow/logged-models/m-0", "edit")]
+def mlflows_routes():
+    """(method, path, permission) of every route of MLflow's protocol, in both spellings, out of the tables in the sources."""
+    for file in sorted((ROOT / "src" / "mlflow").glob("*.c")):
+        text = file.read_text()
+        macros = dict(re.findall(r'#define (\w+) "([^"]*)"', text))
+        for version, method, path, permission in re.findall(r"\{(0|SL_ML_V\d), SL_HTTP_(\w+), ([^,]+), SL_(?:PERMIT|ML)_(\w+)", text):
+            whole = "".join(macros.get(word, word.strip('"')) for word in re.findall(r'"[^"]*"|\w+', path)).replace("{*}", "0/x").replace("{}", "0")
+            for prefix in [""] if version == "0" else [f"/api/{version[-1]}.0", f"/ajax-api/{version[-1]}.0"]:
+                yield method, prefix + whole, permission.lower()
 
 
 def test_mlflows_routes_take_their_permission_and_no_other(server):
-    wait_until(lambda: ask(server, "GET", MLFLOW[0][1], server.secrets["view"]).status_code == 200, what="the tokens in the role mlflow")
-    for method, path, needed in MLFLOW:
+    routes = [route for route in mlflows_routes() if route[1] not in ("/health", "/version")]
+    assert len(routes) > 200 and {permission for _, _, permission in routes} == {"open", "view", "run", "edit"}
+    wait_until(lambda: ask(server, "GET", "/api/2.0/mlflow-artifacts/artifacts", server.secrets["view"]).status_code == 200,
+               what="the tokens in the role mlflow")
+    for method, path, needed in routes:
         body = {"json": {}} if method != "GET" else {}
-        assert ask(server, method, path, **body).status_code == 401, path
-        for permission in PERMISSIONS:
+        assert ask(server, method, path, **body).status_code == (200 if needed == "open" else 401), path
+        tried = [] if needed == "open" else [needed, "predict"] if path.startswith("/ajax-api") else PERMISSIONS
+        for permission in tried:
             answer = ask(server, method, path, server.secrets[permission], **body)
             assert (answer.status_code == 403) == (permission != needed), (method, path, needed, permission, answer.status_code, answer.text)
 
