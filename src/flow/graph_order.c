@@ -66,7 +66,9 @@ static void leave_out(struct flow_graph *g, struct flow_node *nodes, size_t i)
 		else
 			node->inputs[kept++] = node->inputs[k];
 	}
-	if (node->step && node->step->left_out)
+	if (node->step && node->step->unasked)
+		node->left_out = flow_words(g, "its query was not asked yet: 'sluice run' does");
+	else if (node->step && node->step->left_out)
 		node->left_out = flow_words(g, "when: %s does not hold", node->step->when);
 	else if (missing && (node->action != FLOW_RUN || kept == 0))
 		node->left_out = flow_words(g, "%s is left out", missing);

@@ -77,6 +77,40 @@ static int suggest(struct sl_call *call, struct sl_store *store, const struct sl
 	return rc;
 }
 
+/* Is there such an environment at all? */
+static int known_environment(const struct sl_project *project, const char *environment, struct sl_error *err)
+{
+	for (size_t i = 0; i < project->dataset_count; i++) {
+		const struct sl_dataset *d = &project->datasets[i];
+		if (sl_str_eq(d->environment, environment))
+			return 0;
+		for (size_t k = 0; k < d->check_count; k++)
+			for (size_t n = 0; n < d->checks[k].environments.count; n++)
+				if (sl_str_eq(d->checks[k].environments.items[n], environment))
+					return 0;
+	}
+	sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml knows no environment '%.100s'", environment);
+	return sl_error_hint(err, "an environment stands beside a check (environments: [%.60s]) or a dataset (environment: %.60s)", environment, environment);
+}
+
+/* The checks that hold in the environment that is asked for; all of the dataset's own without one. */
+static int choose_checks(struct sl_call *call, const struct sl_project *project, const struct sl_dataset *declared, struct sl_check_job *job, struct sl_error *err)
+{
+	const char *environment = sl_call_text(call, "environment");
+	struct sl_check *checks = sl_arena_array(call->arena, declared->check_count + 1, sizeof *checks);
+	int rc = checks ? 0 : sl_fail_memory(err);
+	job->checks = checks;
+	if (!rc && environment && *declared->environment && !sl_str_eq(declared->environment, environment)) {
+		sl_fail(err, SL_E_INVALID, "'%s' is of environment '%s'", declared->name, declared->environment);
+		return sl_error_hint(err, "check the dataset whose checks it takes over: %s", *declared->checks_of ? declared->checks_of : declared->name);
+	}
+	rc = rc || !environment ? rc : known_environment(project, environment, err);
+	for (size_t i = 0; !rc && i < declared->check_count; i++)
+		if (sl_check_holds_in(&declared->checks[i], environment ? environment : ""))
+			checks[job->count++] = declared->checks[i];
+	return rc;
+}
+
 static int run_checks(struct sl_call *call, struct sl_store *store, const struct sl_project *project, const struct sl_ref *ref,
 	struct sl_check_report *ret, struct sl_error *err)
 {
@@ -87,9 +121,8 @@ static int run_checks(struct sl_call *call, struct sl_store *store, const struct
 		sl_fail(err, SL_E_NOT_FOUND, "sluice.yaml has no checks for '%s'", ref->name);
 		return sl_error_hint(err, "'sluice check %s --suggest' proposes some; they stand under datasets: %s: checks:", ref->name, ref->name);
 	}
-	job.checks = declared->checks;
-	job.count = declared->check_count;
-	int rc = find_table(call, store, ref, &job, err);
+	int rc = choose_checks(call, project, declared, &job, err);
+	rc = rc ? rc : find_table(call, store, ref, &job, err);
 	rc = rc ? rc : sl_check_params(project, call->arena, &job, err);
 	rc = rc ? rc : sl_check_execute(&job, NULL, &work, call->arena, ret, err);
 	sl_call_advance(call, "check", 1, "");

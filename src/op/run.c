@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "flow/flow.h"
 #include "op/diff_data.h"
+#include "op/each.h"
 #include "op/flow_json.h"
 #include "op/handlers.h"
 #include "op/openlineage.h"
@@ -172,6 +173,20 @@ static void fill_options(struct sl_call *call, const struct request *request, st
 	};
 }
 
+/* Steps whose items are the answer of a query: with the answers of now. */
+static int settle_each(struct sl_call *call, struct sl_store *store, const struct request *request, const struct sl_flow_options *options,
+	struct sl_project **project, struct sl_error *err)
+{
+	bool changed = !options->preview;
+	int rc = 0;
+	for (size_t i = 0, most = (*project)->each_query_count; !rc && changed && i <= most; i++) {
+		rc = sl_each_settle(call, store, *project, options, &changed, err);
+		if (!rc && changed)
+			rc = sl_pins_project(call, store, request->sorted.overrides, request->sorted.override_count, false, project, err);
+	}
+	return rc;
+}
+
 /* What was another one the second time, and where the two part. */
 static int put_differences(struct sl_call *call, struct sl_store *store, const struct sl_flow_report *report, yyjson_mut_val *result, struct sl_error *err)
 {
@@ -237,7 +252,8 @@ int sl_run_project(struct sl_call *call, const struct sl_flow_face *face, struct
 		return sl_fail(err, SL_E_INVALID, "--check-repeatable takes the names of steps");
 	if (!options.preview)
 		sl_openlineage_prepare(call, store, project, &news.beside);
-	rc = sl_flow_run(store, project, &options, &report, err);
+	rc = settle_each(call, store, &request, &options, &project, err);
+	rc = rc ? rc : sl_flow_run(store, project, &options, &report, err);
 	sl_openlineage_done(call, store, &news.beside);
 	if (!rc && request.pin && !options.preview)
 		rc = sl_pins_keep(call, store, request.sorted.overrides, request.sorted.override_count, err);

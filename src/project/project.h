@@ -100,6 +100,8 @@ struct sl_check {
 const char *sl_check_kind_name(enum sl_check_kind kind);
 /* Whether it judges single rows, so that `mostly`, `where` and `else: quarantine` have a meaning. */
 bool sl_check_by_row(enum sl_check_kind kind);
+/* Whether it holds for a dataset of that environment ("": of none, in which every check holds). */
+bool sl_check_holds_in(const struct sl_check *check, const char *environment);
 /* Whether it reads `other` as a dataset. "previous" is the dataset's own version before. */
 bool sl_check_reads_dataset(const struct sl_check *check);
 
@@ -113,6 +115,10 @@ struct sl_dataset {
 	struct sl_names params;          /* parameters that the checks use */
 	struct sl_mark mark;
 };
+
+/* `each: {name: {query: ...}}`: the items are the answer that stands in .sluice/each, in a file called by the query's hash (sl_each_answer_path). Who
+ * brings the project up to date asks, when what the query reads is up to date, and loads the project anew (op/each.h). */
+struct sl_each_query { const char *step, *sql; struct sl_mark mark; };
 
 enum sl_step_kind { SL_STEP_SQL, SL_STEP_RUN, SL_STEP_TRAIN, SL_STEP_EVALUATE };
 
@@ -180,6 +186,7 @@ struct sl_step {
 	bool sandbox_network;
 	int64_t limit_cpu_ms, limit_open_files; /* RUN: of each of its processes; 0: none of ours */
 	uint64_t limit_file_bytes;     /* the size of a file that it writes */
+	bool unasked;                  /* stands for instances that are not known yet: the query of its `each` was never answered; left out */
 	const char *when;              /* condition as written; "" = none */
 	bool left_out;                 /* the condition is false */
 	bool finally;                  /* runs when all else has ended ... */
@@ -291,11 +298,16 @@ struct sl_project {
 	struct sl_source *sources; size_t source_count;
 	struct sl_dataset *datasets; size_t dataset_count;
 	struct sl_step *steps; size_t step_count; /* instances stand beside each other */
+	struct sl_each_query *each_queries; size_t each_query_count;
 	struct sl_model *models; size_t model_count;
 	struct sl_endpoint *endpoints; size_t endpoint_count;
 	struct sl_monitor *monitors; size_t monitor_count;
 	struct sl_trigger *triggers; size_t trigger_count;
 };
+
+enum { SL_EACH_MAX = 10000 };
+/* Where the answer of a query of `each` stands: {"items":[...],"tables":[...],"versions":[...]}. */
+int sl_each_answer_path(const char *project_dir, const char *sql, char out[4096], struct sl_error *err);
 
 /* Finds sluice.yaml in `dir` or its parents. SL_E_NOT_FOUND with a hint at `sluice init`. */
 int sl_project_find(const char *dir, char out_dir[4096], struct sl_error *err);

@@ -92,7 +92,7 @@ static int read_dataset(struct sl_loader *loader, const char *name, const struct
 	return rc;
 }
 
-static bool holds_in(const struct sl_check *check, const char *environment)
+bool sl_check_holds_in(const struct sl_check *check, const char *environment)
 {
 	bool holds = !*environment || !check->environments.count;
 	for (size_t i = 0; i < check->environments.count; i++)
@@ -112,7 +112,7 @@ static int gather_checks(struct sl_loader *loader, struct sl_dataset *dataset, c
 	dataset->check_count = 0;
 	for (size_t p = 0; p < 2; p++) {
 		for (size_t i = 0; parts[p] && i < parts[p]->check_count; i++)
-			if (holds_in(&parts[p]->checks[i], dataset->environment))
+			if (sl_check_holds_in(&parts[p]->checks[i], dataset->environment))
 				checks[dataset->check_count++] = parts[p]->checks[i];
 		for (size_t i = 0; parts[p] && i < parts[p]->params.count; i++)
 			if (sl_name_list_add_new(loader, &params, parts[p]->params.items[i]))

@@ -1,4 +1,4 @@
-/* `each:` of a step: one instance per item of a list, or per file of a glob. */
+/* `each:` of a step: one instance per item of a list, per file of a glob, or per row of a query's answer. */
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +109,20 @@ static int read_glob(struct items *items, const struct sl_yaml *node)
 	return rc;
 }
 
+/* {query: SQL}: the items of its answer; without one a stand-in, which is left out. */
+static int read_query(struct items *items, const struct sl_yaml *node)
+{
+	struct sl_loader *loader = items->loader;
+	const struct sl_yaml **values;
+	size_t count;
+	int rc = sl_read_each_query(loader, node, &values, &count, items->each);
+	items->each->items = rc ? NULL : sl_arena_array(loader->arena, count + 1, sizeof *items->each->items);
+	rc = rc || items->each->items ? rc : sl_load_memory(loader);
+	for (size_t i = 0; !rc && i < count; i++)
+		rc = add_item(items, values[i], values[i]->text, "");
+	return rc;
+}
+
 int sl_read_each(struct sl_loader *loader, const struct sl_yaml *node, struct sl_each *ret)
 {
 	*ret = (struct sl_each){0};
@@ -124,7 +138,8 @@ int sl_read_each(struct sl_loader *loader, const struct sl_yaml *node, struct sl
 	int rc = sl_load_resolve(loader, node->entries[0].value, &value);
 	if (rc)
 		return rc;
-	rc = value->kind == SL_YAML_LIST ? read_list(&items, value) : value->kind == SL_YAML_SCALAR ? read_glob(&items, value) :
-	     sl_load_fail(loader, value->mark, SL_E_INVALID, "'each' wants a list, or a glob of files");
+	static int (*const READ[])(struct items *, const struct sl_yaml *) = {
+		[SL_YAML_LIST] = read_list, [SL_YAML_SCALAR] = read_glob, [SL_YAML_MAP] = read_query};
+	rc = READ[value->kind](&items, value);
 	return rc || ret->count ? rc : sl_load_fail(loader, value->mark, SL_E_INVALID, "'each' finds nothing: there is no item of '%s'", key->text);
 }

@@ -324,7 +324,7 @@ static const struct sl_row STEP_ROWS[] = {
 	{"cpu", SL_ROW_NUMBER, STEP(cpu), .min = 0, .max = 4096, .about = "processors that it keeps busy; 1 when not given"},
 	{"needs", SL_ROW_OTHER, .read = sl_read_needs, .schema = SL_AMOUNTS_SCHEMA, .about = "of the project's resources, name: number"},
 	{"priority", SL_ROW_INT, STEP(priority), .min = -1000, .max = 1000, .about = "of steps that are ready, the one with the higher priority starts first; 0"},
-	{"each", SL_ROW_OTHER, .read = each_is_read, .schema = "{\"type\":\"object\",\"maxProperties\":1,\"additionalProperties\":{\"type\":[\"array\",\"string\"]}}",
+	{"each", SL_ROW_OTHER, .read = each_is_read, .schema = "{\"type\":\"object\",\"maxProperties\":1,\"additionalProperties\":{\"type\":[\"array\",\"string\",\"object\"]}}",
 	 .about = "one instance per item: name: list, or name: glob of files; $name is the item"},
 	{"when", SL_ROW_OTHER, .read = sl_read_when, .schema = "{\"type\":[\"boolean\",\"string\"]}",
 	 .about = "a condition on parameters; when it is false the step is left out"},
@@ -481,6 +481,8 @@ static int read_instance(struct sl_loader *loader, const char *name, const struc
 	loader->each_name = NULL;
 	step->of = name;
 	step->each = own;
+	step->unasked = each->unasked;
+	step->left_out |= each->unasked;
 	return rc;
 }
 
@@ -511,12 +513,15 @@ int sl_read_steps(struct sl_loader *loader, const struct sl_yaml *node, void *pr
 	int rc = sl_load_want_map(loader, node, "'steps'");
 	struct sl_each *eaches = rc ? NULL : sl_arena_array(loader->arena, node->count + 1, sizeof *eaches);
 	size_t count = 0;
-	if (!rc && !eaches)
+	p->each_queries = rc ? NULL : sl_arena_array(loader->arena, node->count + 1, sizeof *p->each_queries);
+	if (!rc && (!eaches || !p->each_queries))
 		return sl_load_memory(loader);
 	for (size_t i = 0; !rc && i < node->count; i++) {
 		const struct sl_yaml *each = sl_yaml_get(node->entries[i].value, "each");
 		rc = sl_section_name(loader, node->entries[i].key);
 		rc = rc || !each ? rc : sl_read_each(loader, each, &eaches[i]);
+		if (!rc && eaches[i].query)
+			p->each_queries[p->each_query_count++] = (struct sl_each_query){node->entries[i].key->text, eaches[i].query, each->mark};
 		count += each ? eaches[i].count : 1;
 	}
 	p->steps = rc ? NULL : sl_arena_array(loader->arena, count + 1, sizeof *p->steps);

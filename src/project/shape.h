@@ -79,10 +79,11 @@ int sl_read_triggers(struct sl_loader *loader, const struct sl_yaml *node, void 
 extern const struct sl_shape sl_shape_retry;
 int sl_read_retry(struct sl_loader *loader, const struct sl_yaml *node, void *step);
 /* Items of `each`: in order, with different labels. */
-enum { SL_EACH_MAX = 10000 };
 struct sl_each_item { const char *label; const struct sl_yaml *value; const char *file; /* of a glob; "" */ };
-struct sl_each { const char *name; struct sl_each_item *items; size_t count; };
+struct sl_each { const char *name; struct sl_each_item *items; size_t count; const char *query; bool unasked; };
 int sl_read_each(struct sl_loader *loader, const struct sl_yaml *node, struct sl_each *ret);
+/* The items of a query's answer (read_each_query.c). */
+int sl_read_each_query(struct sl_loader *loader, const struct sl_yaml *node, const struct sl_yaml ***ret, size_t *ret_count, struct sl_each *each);
 extern const struct sl_shape sl_shape_sandbox, sl_shape_limits;
 #define SL_SWITCH_SCHEMA "{\"type\":[\"boolean\",\"string\"]}"
 int sl_read_sandbox(struct sl_loader *loader, const struct sl_yaml *node, void *step);

@@ -415,3 +415,22 @@ def test_a_wrong_type_of_a_source_is_told_with_its_place(project):
     project.sluice("init")
     project.write("sluice.yaml", "project: p\nsources: {t: {path: t.csv, columns: {a: intger}}}\n")
     assert "sluice.yaml:2:41: 'intger' is not a type" in project.sluice("run", status=2).stderr
+
+
+def test_check_asks_for_the_checks_of_one_environment(project):
+    project.write("raw.csv", "x,label\n1,\n2,0\n")
+    project.write("sluice.yaml", """
+project: p
+sources: {raw: raw.csv, live: raw.csv}
+datasets:
+  raw: {checks: [not_null: [x], {not_null: [label], environments: [training], severity: warn}, {null: [label], environments: serving, severity: warn}]}
+  live: {checks_of: raw, environment: serving}
+""")
+    project.sluice("init")
+    project.sluice("run")
+    names = lambda *arguments: [c["name"] + " " + c["state"] for c in project.json("check", *arguments)["report"]["checks"]]
+    assert names("raw", "--environment", "training") == ["not_null(x) passed", "not_null(label) warned"]
+    assert names("raw", "-e", "serving") == names("live", "-e", "serving") == names("live") == ["not_null(x) passed", "null(label) warned"]
+    assert len(names("raw")) == 3
+    assert "knows no environment 'srving'" in project.sluice("check", "raw", "-e", "srving", status=2).stderr
+    assert "check the dataset whose checks it takes over: raw" in project.sluice("check", "live", "-e", "training", status=2).stderr

@@ -273,3 +273,71 @@ def test_limits_end_a_step_with_the_cause(project):
     steps = run(project, "--keep-going", status=1)
     assert steps["spins"]["cause"] == "1.0 s of processor time used, its limit" and "a file grew beyond" in steps["writes"]["cause"], steps
     assert steps["opens"]["state"] == "ok"
+
+
+# ---- each over a query --------------------------------------------------------------------------------------------------------------------------
+
+CITIES = """
+project: cities
+sources: {raw: data/raw.csv}
+steps:
+  names: {sql: "select distinct city from raw"}
+  part: {each: {city: {query: "select city from names order by city"}}, sql: "select * from raw where city = $city"}
+  total: {sql: "select city, count(*) as n from part group by city"}
+"""
+
+
+def cities(project, *names, yaml=CITIES):
+    project.write("data/raw.csv", "city,n\n" + "".join(f"{name},{i}\n" for i, name in enumerate(names)))
+    project.write("sluice.yaml", yaml)
+    project.sluice("init", status=None)
+
+
+def ran(done):
+    return sorted(line.split()[1].rstrip(":") for line in done.stderr.splitlines() if line.startswith("ok "))
+
+
+def total(project):
+    return {row["city"]: row["n"] for row in project.json("sql", "select * from total")["items"]}
+
+
+def test_each_over_a_query_makes_one_instance_per_row(project):
+    cities(project, "Rome", "Oslo", "Rome")
+    assert "part.unknown  its query was not asked yet" in project.sluice("run", "-n").stdout
+    assert ran(project.sluice("run")) == ["names", "part.Oslo", "part.Rome", "raw", "total"]
+    assert total(project) == {"Rome": 2, "Oslo": 1}
+    assert "nothing changed" in project.sluice("run").stdout
+    assert "nothing changed" in project.sluice("run", "-n").stdout
+    cities(project, "Rome", "Oslo", "Lima's; drop")  # another answer: one more, and what is gone is not read
+    assert "part.Oslo" in project.sluice("run").stderr
+    assert total(project) == {"Rome": 1, "Oslo": 1, "Lima's; drop": 1}
+    cities(project, "Rome")
+    project.sluice("run")
+    assert total(project) == {"Rome": 1}
+
+
+def test_an_answer_that_stays_runs_nothing_anew(project):
+    yaml = CITIES.replace("select * from raw where city = $city", "select $city as city")
+    cities(project, "Rome", "Oslo", yaml=yaml)
+    project.sluice("run")
+    cities(project, "Oslo", "Rome", "Rome", yaml=yaml)  # names is made anew with the same rows, and the answer is the same
+    assert ran(project.sluice("run")) in (["names", "raw"], ["raw"])
+    project.sluice("run", "raw", "--force")
+    assert "nothing changed" in project.sluice("run").stdout
+
+
+def test_a_query_is_asked_only_for_steps_that_are_wanted(project):
+    cities(project, "Rome")
+    assert ran(project.sluice("run", "raw")) == ["raw"]
+    assert not (project.root / ".sluice/each").exists()
+    assert ran(project.sluice("run", "part")) == ["names", "part.Rome"]
+
+
+def test_wrong_queries_are_told_with_their_place(project):
+    for query, said in (("select city, n from raw", "gives one column, and this one gives 2"), ("select null::text as x from raw", "gives a null"),
+                        ("select * from nowhere", "nowhere"), ("select city from raw where n = $n", "takes no parameters"),
+                        ("select range from range(10001)", "more than 10000 rows"), ("select city from raw where false", "finds nothing"),
+                        ("select now() as t", "strftime"), ("selec city", "syntax error")):
+        cities(project, "Rome", yaml=CITIES.replace("select city from names order by city", query))
+        done = project.sluice("run", status=2)
+        assert said in done.stderr and "sluice.yaml:6:" in done.stderr, (query, done.stderr)
