@@ -1,10 +1,11 @@
-/* The tree engine behind port/infer.h. */
+/* The tree engine behind port/infer.h, beside which graphs are asked (infer_graph.h). */
 #include "backend/infer_trees.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/infer_graph.h"
 #include "backend/infer_trees_block.h"
 #include "backend/infer_trees_model.h"
 #include "backend/infer_trees_shap.h"
@@ -13,6 +14,7 @@
 struct sl_infer {
 	struct sl_forest forest;
 	struct sl_blocks *blocks; /* NULL: walk */
+	struct sl_infer_graph *graph; /* instead of trees; NULL: none */
 };
 
 int sl_infer_load(const char *format, const void *data, size_t len, struct sl_infer **ret, struct sl_error *err)
@@ -20,8 +22,9 @@ int sl_infer_load(const char *format, const void *data, size_t len, struct sl_in
 	struct sl_infer *infer = sl_alloc(sizeof *infer, err);
 	if (!infer)
 		return SL_E_NO_MEMORY;
-	int rc = sl_forest_read(format, data, len, &infer->forest, err);
-	if (!rc)
+	bool graph = strcmp(format, "onnx") == 0;
+	int rc = graph ? sl_infer_graph_load(data, len, &infer->graph, err) : sl_forest_read(format, data, len, &infer->forest, err);
+	if (!rc && !graph)
 		rc = sl_blocks_make(&infer->forest, &infer->blocks, err);
 	if (rc)
 		sl_infer_free(infer);
@@ -34,6 +37,7 @@ void sl_infer_free(struct sl_infer *infer)
 {
 	if (!infer)
 		return;
+	sl_infer_graph_free(infer->graph);
 	sl_blocks_free(infer->blocks);
 	sl_forest_done(&infer->forest);
 	sl_free(infer);
@@ -42,6 +46,10 @@ void sl_infer_free(struct sl_infer *infer)
 void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret)
 {
 	const struct sl_forest *forest = &infer->forest;
+	if (infer->graph) {
+		sl_infer_graph_info(infer->graph, ret);
+		return;
+	}
 	*ret = (struct sl_infer_info){
 		.features = forest->features,
 		.outputs = forest->link == SL_LINK_ARGMAX ? 1 : forest->margins,
@@ -56,6 +64,8 @@ void sl_infer_info(const struct sl_infer *infer, struct sl_infer_info *ret)
 
 const char *sl_infer_feature_name(const struct sl_infer *infer, size_t i)
 {
+	if (infer->graph)
+		return sl_infer_graph_feature_name(infer->graph, i);
 	return infer->forest.names ? infer->forest.names[i] : NULL;
 }
 
@@ -168,6 +178,10 @@ static void predict_class(const struct sl_infer *infer, const float *rows, size_
 
 void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret)
 {
+	if (infer->graph) {
+		sl_infer_graph_predict(infer->graph, rows, row_count, ret);
+		return;
+	}
 	if (infer->forest.link == SL_LINK_ARGMAX) {
 		predict_class(infer, rows, row_count, ret);
 		return;
@@ -179,5 +193,7 @@ void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t ro
 int sl_infer_explain(const struct sl_infer *infer, const float *rows, size_t row_count, const float *background,
 		     size_t background_count, float *ret, struct sl_error *err)
 {
+	if (infer->graph)
+		return sl_fail(err, SL_E_INVALID, "SHAP values are of models of trees, this is an ONNX graph");
 	return sl_forest_explain(&infer->forest, rows, row_count, background, background_count, ret, err);
 }

@@ -181,7 +181,7 @@ static int read_target(yyjson_val *target, struct sl_arena *arena, struct sl_pac
 
 static int read_model(yyjson_val *root, struct sl_arena *arena, struct sl_package *ret, struct sl_error *err)
 {
-	static const char *const formats[] = {"xgboost-ubj", "xgboost-json", "lightgbm-text"};
+	static const char *const formats[] = {"xgboost-ubj", "xgboost-json", "lightgbm-text", "onnx"};
 	yyjson_val *model = yyjson_obj_get(root, "model"), *output = yyjson_obj_get(root, "output");
 	int64_t bytes = sl_json_int(model, "bytes", -1), outputs = sl_json_int(output, "size", 0);
 	ret->algorithm = text_of(root, "algorithm", arena);

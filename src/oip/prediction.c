@@ -91,7 +91,7 @@ static int take_deadline(struct oip_prediction *p, struct sl_error *err)
 /* A stream's answers leave in the order of its messages. */
 static bool is_at_once(const struct oip_prediction *p)
 {
-	return !p->served->graph && !p->more && p->len < OIP_FAT_BYTES && !(p->stream && oip_stream_waits(p->stream));
+	return !p->served->heavy && !p->more && p->len < OIP_FAT_BYTES && !(p->stream && oip_stream_waits(p->stream));
 }
 
 static int read_and_compute(struct oip_prediction *p, struct sl_error *err)

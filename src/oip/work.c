@@ -220,7 +220,7 @@ static int keep_message(struct oip_work *work, struct sl_error *err)
 static bool is_short(struct oip_work *work)
 {
 	struct sl_served *served = work->prediction.served;
-	return sl_graph_info(served->graph)->by_rows && !served->lane.delay_ns && served->lane.runs >= OIP_INLINE_RUNS &&
+	return (!served->graph || sl_graph_info(served->graph)->by_rows) && !served->lane.delay_ns && served->lane.runs >= OIP_INLINE_RUNS &&
 	       sl_pool_expects(work->prediction.oip->pool, &served->lane, work->desk.rows.count) <= OIP_INLINE_US * 1000;
 }
 
@@ -241,11 +241,11 @@ static bool begin_small(struct oip_work *work, int *rc, struct sl_error *err)
 	limit_time(p, p->v2.timeout_ns);
 	if (*rc)
 		return true;
-	if (p->served->graph && !is_short(work))
+	if (p->served->heavy && !is_short(work))
 		return false;
 	int64_t began_ns = sl_monotonic_ns();
 	*rc = sl_predict_compute(&work->desk.rows, err);
-	if (p->served->graph)
+	if (p->served->heavy)
 		sl_pool_note(p->oip->pool, &p->served->lane, work->desk.rows.count, sl_monotonic_ns() - began_ns);
 	return true;
 }

@@ -155,10 +155,6 @@ static int make_package(struct sl_store *store, const struct sl_reg_version *ver
 	if (!rc && found.models[0].problem)
 		rc = sl_fail(err, SL_E_DENIED, "%s", found.models[0].problem);
 	rc = rc ? rc : sl_model_open(NULL, &spec, &found.models[0].versions[0], NULL, &served, err);
-	if (!rc && served->graph) {
-		sl_fail(err, SL_E_DENIED, "it is an ONNX graph, which endpoints of a project do not answer with");
-		rc = sl_error_hint(err, "'sluice serve' answers with its file");
-	}
 	if (!rc)
 		set_task(&served->package, served->infer);
 	rc = rc ? rc : keep_package(store, &served->package, version, arena, ret, err);

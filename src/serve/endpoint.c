@@ -109,6 +109,13 @@ static int add_columns(struct sl_served *served, struct sl_error *err)
 	return rc;
 }
 
+static bool is_graph(const struct sl_infer *infer)
+{
+	struct sl_infer_info info;
+	sl_infer_info(infer, &info);
+	return !info.trees;
+}
+
 /* What a model's configuration says about its lane stays. */
 static void make_lanes(struct sl_served *served)
 {
@@ -124,6 +131,7 @@ int sl_served_make_slots(struct sl_served *served, const char *const *more, size
 	const struct sl_endpoint *spec = served->spec;
 	size_t features = served->package.feature_count, most = features + 2 + more_count + served->lookup_count * SL_LOOKUP_KEYS_MAX;
 	make_lanes(served);
+	served->heavy |= served->graph || (served->infer && is_graph(served->infer));
 	served->slot_count = 0;
 	served->slots = sl_arena_array(served->arena, most, sizeof *served->slots);
 	served->slot_lens = sl_arena_array(served->arena, most, sizeof *served->slot_lens);

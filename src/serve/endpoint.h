@@ -36,6 +36,7 @@ struct sl_served {
 	const struct sl_endpoint *spec;
 	struct sl_package package;
 	struct sl_infer *infer;  /* NULL: a graph answers */
+	bool heavy;              /* a library computes, which may take long: not the tree engine */
 	struct sl_graph *graph;  /* of tensors. When each of them is a column, or the one is [rows, columns], `package` has these columns as
 				    features; else it has none */
 	int64_t version;

@@ -215,7 +215,7 @@ static int apply_config(struct sl_served *served, const char *path, struct sl_er
 
 /* ---- opening ---- */
 
-static int load_file(struct sl_served *served, const struct sl_model_file *file, struct sl_error *err)
+static int load_file(struct sl_served *served, const struct sl_model_file *file, bool any_graph, struct sl_error *err)
 {
 	struct sl_buf data SL_AUTO_BUF = SL_BUF_INIT(SL_MODEL_BYTES_MAX);
 	struct sl_package *package = &served->package;
@@ -224,8 +224,8 @@ static int load_file(struct sl_served *served, const struct sl_model_file *file,
 	if (!rc)
 		rc = sl_infer_format(slash ? slash + 1 : file->path, sl_buf_cstr(&data), data.len, &package->format, err);
 	if (!rc)
-		rc = sl_str_eq(package->format, "onnx") ? sl_graph_load(data.data, data.len, &served->graph, err)
-							 : sl_infer_load(package->format, data.data, data.len, &served->infer, err);
+		rc = any_graph && sl_str_eq(package->format, "onnx") ? sl_graph_load(data.data, data.len, &served->graph, err)
+									      : sl_infer_load(package->format, data.data, data.len, &served->infer, err);
 	if (rc)
 		return rc;
 	sl_sha256(data.data, data.len, &package->hash);
@@ -251,7 +251,7 @@ int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *
 	snprintf(served->version_text, sizeof served->version_text, "%s", file->version);
 	if (endpoint)
 		endpoint->references++; /* given back with the version */
-	int rc = load_file(served, file, err);
+	int rc = load_file(served, file, endpoint != NULL, err);
 	if (!rc)
 		rc = apply_config(served, config, err);
 	if (!rc)

@@ -16,7 +16,8 @@
 
 enum { SL_MODEL_BYTES_MAX = 1 << 30 };
 
-/* *ret has one reference. `endpoint` may be NULL, for who only looks at the file. The error's place is the file. */
+/* *ret has one reference. `endpoint` NULL: for a package of the registry, so that a graph must be one of rows (port/infer.h). The error's place is
+ * the file. */
 int sl_model_open(struct sl_endpoint_state *endpoint, const struct sl_endpoint *spec, const struct sl_model_file *file,
 		  const char *config, struct sl_served **ret, struct sl_error *err);
 /* About how much memory it takes. */

@@ -131,6 +131,7 @@ static void fill_front(struct sl_served *front, struct sl_plan *plan, struct sl_
 		variant->served = served[plan->count];
 		if (variant->served)
 			sl_served_ref(variant->served);
+		front->heavy |= variant->served && variant->served->heavy;
 		plan->shadows |= variant->served && variant->spec->shadow > 0;
 	}
 	*ret_base = base;
