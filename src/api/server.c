@@ -340,8 +340,9 @@ static void on_head(void *context, struct sl_http_request *request)
 	struct sl_api *api = context;
 	struct sl_error err = {0};
 	sl_http_request_body_limit(request, SL_API_BODY_BYTES);
-	/* The address that both protocols have is MLflow's where nothing is served. */
-	bool version = !api->options.infer_socket && sl_str_eq(request->path, "/version");
+	/* The address that both protocols have is MLflow's where nothing is served, and for its clients, which say that they are. */
+	bool version = sl_str_eq(request->path, "/version") &&
+		(!api->options.infer_socket || sl_http_request_header(request, "x-mlflow-client-version"));
 	if (api->options.mlflow_socket && (version || api->options.is_mlflow_path(request->path))) {
 		if (sl_http_request_hand_over(request, api->options.mlflow_socket, on_handover_failed, api, &err))
 			sl_http_respond_error(request, 0, &err);

@@ -49,6 +49,8 @@ static bool is_endpoint_path(const char *path) { return sl_str_starts(path, "/en
 
 bool sl_oip_is_path(const char *path)
 {
+	if (strcmp(path, "/v1/traces") == 0) /* OpenTelemetry's, which the tracking role takes */
+		return false;
 	return under(path, "/v2") || under(path, "/v1") || strcmp(path, "/invocations") == 0 || strcmp(path, "/ping") == 0 ||
 	       strcmp(path, "/version") == 0 || is_endpoint_path(path);
 }
@@ -109,7 +111,8 @@ static void on_head(void *context, struct sl_http_request *request)
 {
 	struct sl_oip *oip = context;
 	struct sl_error err = {0};
-	if (sl_oip_is_path(request->path) || !oip->options.api_socket)
+	bool tracking = strcmp(request->path, "/version") == 0 && sl_http_request_header(request, "x-mlflow-client-version");
+	if ((sl_oip_is_path(request->path) && !tracking) || !oip->options.api_socket)
 		return;
 	if (sl_http_request_hand_over(request, oip->options.api_socket, on_handover_failed, oip, &err))
 		sl_http_respond_error(request, 0, &err);

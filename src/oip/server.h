@@ -43,7 +43,7 @@ int sl_oip_new(struct sl_loop *loop, const struct sl_oip_options *options, struc
 void sl_oip_drain(struct sl_oip *oip, int64_t deadline_ms, sl_loop_fn *done, void *context);
 void sl_oip_free(struct sl_oip *oip); /* after the loop has ended; NULL is fine */
 
-/* True for paths that are answered here: /v2..., /v1..., /invocations, /ping, /version, /endpoints/NAME/invocations. */
+/* True for paths that are answered here: /v2..., /v1... (but not /v1/traces), /invocations, /ping, /version, /endpoints/NAME/invocations. */
 bool sl_oip_is_path(const char *path);
 
 #endif

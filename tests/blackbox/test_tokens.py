@@ -42,7 +42,7 @@ def server(program, tmp_path_factory):
 
 def ask(server, method, path, secret=None, **options):
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-    return requests.request(method, server.url + path, headers=headers, timeout=120, **options)
+    return requests.request(method, server.url + path, headers={**headers, **options.pop("headers", {})}, timeout=120, **options)
 
 
 def operations(server):
@@ -93,6 +93,14 @@ def test_mlflows_routes_take_their_permission_and_no_other(server):
         for permission in tried:
             answer = ask(server, method, path, server.secrets[permission], **body)
             assert (answer.status_code == 403) == (permission != needed), (method, path, needed, permission, answer.status_code, answer.text)
+
+
+def test_the_tracking_servers_addresses_are_its_own_beside_endpoints(server):
+    for _ in range(20):  # whichever role takes the connection
+        assert ask(server, "POST", "/v1/traces", server.secrets["run"], headers={"Content-Type": "text/plain"}).status_code == 400
+        told = requests.get(server.url + "/version", headers={"X-MLflow-Client-Version": "3.17.2"}, timeout=30)
+        assert (told.status_code, told.text) == (200, "3.17.2")
+        assert ask(server, "GET", "/version", server.secrets["predict"]).text != "3.17.2"
 
 
 def refusals(server):
