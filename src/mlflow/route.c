@@ -6,7 +6,7 @@
 
 static const struct sl_ml_route *const TABLES[] = {
 	sl_ml_routes_runs, sl_ml_routes_metrics, sl_ml_routes_search, sl_ml_routes_experiments, sl_ml_routes_about,
-	sl_ml_routes_artifacts, sl_ml_routes_upload, sl_ml_routes_download,
+	sl_ml_routes_artifacts, sl_ml_routes_upload, sl_ml_routes_download, sl_ml_routes_archive,
 	sl_ml_routes_logged, sl_ml_routes_registered, sl_ml_routes_versions,
 	sl_ml_routes_otlp, sl_ml_routes_trace_get, sl_ml_routes_traces, sl_ml_routes_traces_v2, sl_ml_routes_assessments, sl_ml_routes_webhooks,
 };
@@ -70,7 +70,7 @@ const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const cha
 bool sl_ml_is_path(const char *path)
 {
 	int version;
-	static const char *const OWN[] = {"/v1/traces", "/get-artifact", "/model-versions/get-artifact", "/graphql"};
+	static const char *const OWN[] = {"/v1/traces", "/get-artifact", "/get-artifact-archive", "/model-versions/get-artifact", "/graphql"};
 	if (strip_prefix(path, &version))
 		return true;
 	for (size_t i = 0; i < SL_ARRAY_LEN(OWN); i++)

@@ -41,7 +41,7 @@ struct sl_ml_route {
 /* Each part of the face lists its own; ends with a NULL path. */
 extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[], sl_ml_routes_runs[], sl_ml_routes_metrics[],
 	sl_ml_routes_search[];
-extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[],
+extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[], sl_ml_routes_archive[],
 	sl_ml_routes_logged[], sl_ml_routes_registered[], sl_ml_routes_versions[];
 extern const struct sl_ml_route sl_ml_routes_traces[], sl_ml_routes_trace_get[], sl_ml_routes_traces_v2[], sl_ml_routes_assessments[],
 	sl_ml_routes_otlp[], sl_ml_routes_webhooks[];
