@@ -24,9 +24,10 @@ fast: ## the tests of one build only, while developing
 	@tools/deps/deps.sh --tests
 	@python3 tests/run.py --fast
 
-soak: ## one fault at every call of a small project's life, a whole life each (hours)
+soak: ## one fault at every call of a small project's life, a whole life each; clocks that jump, kills at random (hours)
 	@tools/deps/deps.sh --tests
-	@cmake --preset dev && cmake --build --preset dev --target sluice_faults sluice
+	@cmake --preset dev && cmake --build --preset dev --target sluice_faults sluice unit_flow_test_flow_faults
+	@SLUICE_EVERY_FAULT=1 build/dev/unit_flow_test_flow_faults
 	@SLUICE_EVERY_FAULT=1 third_party/venv/bin/python -m pytest -c tests/blackbox/pytest.ini --timeout 0 tests/blackbox/test_faults.py
 
 bench: build ## the figures of README.md, measured here

@@ -61,6 +61,8 @@ static int compare_members(const void *a, const void *b)
 	return order ? order : (n > m) - (n < m);
 }
 
+enum { FEW = 16 }; /* keys that are sorted by insertion: no call and no memory of qsort's */
+
 /* The object's keys in canonical order; NULL with `err` filled on memory or a duplicate. Free with sl_free. */
 static yyjson_val **sorted_keys(yyjson_val *object, struct sl_error *err)
 {
@@ -71,7 +73,14 @@ static yyjson_val **sorted_keys(yyjson_val *object, struct sl_error *err)
 	yyjson_obj_iter it = yyjson_obj_iter_with(object);
 	for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));)
 		keys[n++] = key;
-	qsort(keys, n, sizeof *keys, compare_members);
+	if (n > FEW)
+		qsort(keys, n, sizeof *keys, compare_members);
+	for (size_t i = 1; n <= FEW && i < n; i++)
+		for (size_t k = i; k && compare_members(&keys[k - 1], &keys[k]) > 0; k--) {
+			yyjson_val *later = keys[k - 1];
+			keys[k - 1] = keys[k];
+			keys[k] = later;
+		}
 	for (size_t i = 1; i < n; i++)
 		if (compare_members(&keys[i - 1], &keys[i]) == 0) {
 			sl_fail(err, SL_E_INVALID, "member '%s' stands twice in one object", yyjson_get_str(keys[i]));
@@ -154,10 +163,24 @@ yyjson_doc *sl_json_parse(const char *text, size_t len, const char *where, struc
 	return doc;
 }
 
+/* Bytes of `word` that are no plain ASCII of JSON (below 0x20, '"', '\\', from 0x80 on) have their highest bit set. A byte above such a one may have it too,
+ * which costs a look at each. */
+static uint64_t marked(uint64_t word)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
+	uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+	return (word | (word - ones * 0x20) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & high;
+}
+
 /* How much of the text stands in JSON as it is: most of a text, most of the time. */
 static size_t plain_run(const char *text, size_t len)
 {
 	size_t n = 0;
+	for (uint64_t word; n + sizeof word <= len; n += sizeof word) {
+		memcpy(&word, text + n, sizeof word);
+		if (marked(word))
+			break;
+	}
 	while (n < len && (unsigned char)text[n] >= 0x20 && (unsigned char)text[n] < 0x80 && text[n] != '"' && text[n] != '\\')
 		n++;
 	return n;
@@ -264,6 +287,7 @@ static int canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err
 	case YYJSON_TYPE_STR: sl_json_string(out, yyjson_get_str(value), yyjson_get_len(value)); return 0;
 	case YYJSON_TYPE_OBJ: return canonical_object(value, out, err);
 	case YYJSON_TYPE_ARR: break;
+	case YYJSON_TYPE_RAW: sl_buf_add(out, yyjson_get_raw(value), yyjson_get_len(value)); return 0;
 	default: return sl_fail(err, SL_E_BUG, "a JSON value without a type");
 	}
 	int rc = 0;

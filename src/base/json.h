@@ -26,7 +26,7 @@ void sl_json_mut_freep(yyjson_mut_doc **doc);
 #define SL_AUTO_JSON SL_CLEANUP(sl_json_freep)
 #define SL_AUTO_JSON_MUT SL_CLEANUP(sl_json_mut_freep)
 
-/* Appends the canonical form. 0, SL_E_INVALID (NaN, infinity, duplicate member), or the buffer's failure. */
+/* Appends the canonical form; a raw value (yyjson_mut_raw) is in it already. 0, SL_E_INVALID (NaN, infinity, duplicate member), or the buffer's failure. */
 int sl_json_canonical(yyjson_val *value, struct sl_buf *out, struct sl_error *err);
 int sl_json_mut_canonical(yyjson_mut_val *value, struct sl_buf *out, struct sl_error *err);
 

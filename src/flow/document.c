@@ -24,12 +24,10 @@ static bool put_hash(struct maker *m, yyjson_mut_val *object, const char *name, 
 	return put_text(m, object, name, sl_hash_hex(hash, hex));
 }
 
-static bool put_json(struct maker *m, yyjson_mut_val *object, const char *name, const char *text)
+/* Canonical JSON of our own, as it is: reading it and writing it again took a sixth of a plan's time. */
+static bool put_canonical(struct maker *m, yyjson_mut_val *object, const char *name, const char *text)
 {
-	yyjson_doc *doc = yyjson_read(text, strlen(text), 0); /* canonical JSON of our own */
-	yyjson_mut_val *copy = doc ? yyjson_val_mut_copy(m->doc, yyjson_doc_get_root(doc)) : NULL;
-	yyjson_doc_free(doc);
-	return copy && yyjson_mut_obj_add(object, yyjson_mut_strcpy(m->doc, name), copy);
+	return yyjson_mut_obj_add(object, yyjson_mut_strcpy(m->doc, name), yyjson_mut_raw(m->doc, text));
 }
 
 yyjson_mut_val *flow_param_json(yyjson_mut_doc *doc, const struct sl_value *value)
@@ -252,7 +250,7 @@ int flow_document_make(struct flow_graph *graph, size_t i, bool write, struct sl
 	struct maker m = {.g = graph, .node = node, .doc = doc, .root = doc ? yyjson_mut_obj(doc) : NULL, .write = write, .err = err};
 	const char *definition = node->source ? node->source->definition : node->step ? node->step->definition : node->model->definition;
 	if (!m.root || !put_text(&m, m.root, "format", "sluice.step/1") || !put_text(&m, m.root, "kind", kind_name(node->action)) ||
-	    !put_text(&m, m.root, "name", node->name) || !put_json(&m, m.root, "definition", definition))
+	    !put_text(&m, m.root, "name", node->name) || !put_canonical(&m, m.root, "definition", definition))
 		return sl_fail_memory(err);
 	static int (*const PARTS[])(struct maker *m) = {add_params, add_checks, add_inputs, add_code, add_lookups, add_engine};
 	int rc = 0;

@@ -2,12 +2,14 @@
 
 build/<preset>/sluice_faults is the program with the fault table of tests/support/fault.h, set by SLUICE_FAULT; all its processes count together. Afterwards
 `verify` finds nothing, what was acknowledged is there, and what goes on ends with the models and datasets of a life without a fault. CI tries calls spread over
-the whole life; `make soak` (SLUICE_EVERY_FAULT=1) tries every one."""
+the whole life; `make soak` (SLUICE_EVERY_FAULT=1) tries every one. Beside that: a clock that jumps, and kills at random moments."""
 import datetime
 import json
 import os
+import random
 import shutil
 import struct
+import subprocess
 import time
 
 import pytest
@@ -236,3 +238,63 @@ def test_a_fault_while_serving_and_watching(place, action, kinds):
         finally:
             client.stop()
         check_life(project, client, expected, f"call {n} of {calls}, {client.refused} refused: ")
+
+
+# ---- the clock, and kills at any moment ----------------------------------------------------------------------------------------------
+
+HOUR, YEAR = 3600, 365 * 24 * 3600
+STEPS = """\
+project: jumps
+sandbox: off
+steps:
+  first: {run: 'echo x >> first; echo 1 > $SLUICE_OUTPUT_a', outputs: {a: a.txt}}
+  flaky: {run: 'echo x >> flaky; [ $(wc -l < flaky) -ge 2 ] || exit 75; cp $SLUICE_INPUT_a $SLUICE_OUTPUT_b', inputs: [a], outputs: {b: b.txt}, retry: {times: 1, wait: 50ms}}
+  last: {run: 'cat $SLUICE_INPUT_b > $SLUICE_OUTPUT_c', inputs: [b], outputs: {c: c.txt}, timeout: 1m}
+"""
+
+
+@pytest.mark.parametrize("seconds", [1, -1, HOUR, -HOUR, 10 * YEAR, -10 * YEAR, -int(time.time())], ids=["1 s", "-1 s", "1 h", "-1 h", "10 y", "-10 y", "1970"])
+def test_the_clock_jumps(place, seconds):
+    """Waiting, limits and order go by other clocks: nothing hangs, nothing runs twice, the ledger stays in its order."""
+    looks = (1, 7, 40) if not EVERY else range(1, 120)
+    for n in looks:
+        project = place("now")
+        project.write("sluice.yaml", STEPS)
+        project.environment["SLUICE_CLOCK"] = f"{seconds}:{n}"
+        done = project.sluice("run", status=None)  # which has a deadline
+        assert done.returncode == 0, f"look {n}: {done.stderr}"
+        del project.environment["SLUICE_CLOCK"]
+        assert (project.root / "first").read_text() + (project.root / "flaky").read_text() == "x\n" * 3 and (project.root / "c.txt").read_text() == "1\n"
+        assert {step["state"] for step in project.json("run")["steps"]} == {"fresh"}, f"look {n}"
+        project.sluice("verify")
+
+
+def count_lines(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(place):
+    """Runs are killed one after the other, with all that they are or alone, until one comes through: each step has one good run, and what it began is done."""
+    dice = random.Random(7)
+    for _ in range(2 if not EVERY else 300):
+        project = place("now")
+        project.write("sluice.yaml", "project: kills\nsandbox: off\nsteps:\n" + "".join(
+            f"  s{i}: {{run: 'echo x >> n{i}; sleep 0.0{i % 5}; echo {i} > $SLUICE_OUTPUT_o{i}', {f'inputs: [o{i - 1}], ' if i else ''}outputs: {{o{i}: o{i}.txt}}}}\n"
+            for i in range(8)))
+        kills = 0
+        for _ in range(40):
+            process, _log = project.start("run")
+            try:
+                if process.wait(timeout=dice.random() * 0.15) == 0:
+                    break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        project.sluice("run", "--wait")
+        good = [run for run in project.json("ls", "runs", "--limit", 1000)["items"] if run["kind"] == "step" and run["status"] == "ok"]
+        assert sorted(run["name"] for run in good) == [f"s{i}" for i in range(8)], f"{kills} kills"
+        assert sum(count_lines(project.root / f"n{i}") for i in range(8)) <= 8 + kills
+        assert not project.json("status")["working"]
+        project.sluice("verify")

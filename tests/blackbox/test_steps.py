@@ -2,6 +2,9 @@
 import json
 import sys
 
+from conftest import wait_until
+from test_run import new_marker, processes_with
+
 
 def write(project, text, sandbox="off"):
     """Most of these steps leave marks in the project's folder that they do not declare."""
@@ -341,3 +344,28 @@ def test_wrong_queries_are_told_with_their_place(project):
         cities(project, "Rome", yaml=CITIES.replace("select city from names order by city", query))
         done = project.sluice("run", status=2)
         assert said in done.stderr and "sluice.yaml:6:" in done.stderr, (query, done.stderr)
+
+
+FLEES = """\
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for i in range(4):
+    if os.fork() == 0:
+        os.environ.clear()
+        while True:  # each lives a moment, in a session of its own, and leaves a child behind
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+            time.sleep(0.001)
+signal.pause()
+"""
+
+
+def test_what_flees_is_caught(project):
+    """Double forks, sessions of their own, deaf to SIGTERM, and a new number every millisecond."""
+    marker = new_marker()
+    write(project, f"steps:\n  a: {{run: [PYTHON, flees.py, '{marker}'], timeout: 300ms}}\n")
+    project.write("flees.py", FLEES)
+    cause = run(project, status=1)["a"]["cause"]
+    assert cause == "timed out after 300 ms", cause
+    wait_until(lambda: not processes_with(str(marker)), seconds=10, what="the end of what fled")

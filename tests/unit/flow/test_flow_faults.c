@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,6 +128,56 @@ static void test_full_disk_at_every_change(void **state)
 	each(FAULT_FAIL, ENOSPC, true, "full disk");
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+
+struct shortage { long at, count; bool stays; };
+
+static void *short_realloc(void *context, void *old, size_t size)
+{
+	struct shortage *s = context;
+	long n = __atomic_add_fetch(&s->count, 1, __ATOMIC_RELAXED);
+	return n == s->at || (s->stays && n > s->at && s->at) ? NULL : realloc(old, size);
+}
+
+/* A run in a child whose at-th allocation fails (0: none), and with `stays` all behind it. The number of its allocations; it must end by itself, with an error
+ * of its own when memory was short at a place that matters. */
+static long run_short(long at, bool stays)
+{
+	struct shortage *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(s != MAP_FAILED);
+	*s = (struct shortage){.at = at, .stays = stays};
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct sl_error err = {0};
+		sl_allocator_set((struct sl_allocator){.realloc = short_realloc, .context = s});
+		int rc = run_once(&err);
+		sl_allocator_set((struct sl_allocator){0});
+		_exit(!rc ? 0 : *err.message ? 1 : 2);
+	}
+	int status = 0;
+	assert_int_equal(child, waitpid(child, &status, 0));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == 2)
+		fail_msg("allocation %ld fails%s: %s", at, stays ? " and all behind it" : "", WIFEXITED(status) ? "no word of it" : strsignal(WTERMSIG(status)));
+	long count = s->count;
+	munmap(s, sizeof *s);
+	return count;
+}
+
+static void test_memory_is_short_at_many_places(void **state)
+{
+	(void)state;
+	start_fresh();
+	long all = run_short(0, false), step = getenv("SLUICE_EVERY_FAULT") ? 1 : all / 12;
+	assert_true(all > 100);
+	for (long n = 1; n <= all; n += step)
+		for (int stays = 0; stays < 2; stays++) {
+			start_fresh();
+			run_short(n, stays);
+			recover(n, "short memory");
+		}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "worker") == 0)
@@ -134,6 +185,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_dies_at_every_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk_at_every_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_is_short_at_many_places, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
