@@ -17,7 +17,7 @@ static const char *const SYSTEM[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", 
 static const char *const WRITABLE[] = {"/dev/null", "/dev/full", "/dev/tty", "/dev/shm"};
 static const char *const OF_GPUS[] = {"/dev/nvidia*", "/dev/dri", "/dev/kfd"};
 /* Below the user's home: what was installed for him alone. */
-static const char *const OF_HOME[] = {".local/lib", ".local/bin", ".local/share/uv"};
+static const char *const OF_HOME[] = {".local/lib", ".local/bin", ".local/share/uv", ".gitconfig", ".config/git"}; /* the last two: git ends when it may not read its settings */
 
 /* At most: of a folder of programs, with where its Python is a link to; of each pattern of GPUs. */
 enum { PREFIX_PATHS = 24, GPU_PATHS = 64 };

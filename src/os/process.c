@@ -21,6 +21,7 @@
 #include "os/clock.h"
 #include "os/detach.h"
 #include "os/file.h"
+#include "os/limits.h"
 #include "os/process_internal.h"
 #include "os/process_tree.h"
 #include "os/sys.h"
@@ -111,6 +112,7 @@ void sl_processes_free(struct sl_processes *set)
 	kill_orphans();
 	sl_file_close(&set->null_fd);
 	sl_free(set->piece);
+	sl_free(set->groups);
 	sl_free(set);
 }
 
@@ -159,6 +161,7 @@ void sl_process_free(struct sl_process *process)
 		sl_buf_done(&process->inputs[i].line);
 	}
 	sl_sandbox_watch_free(process->watch, process->end.refused); /* of one that did not start */
+	sl_cgroup_remove(&process->group);
 	sl_file_close(&process->log_fd);
 	sl_free(process->log_path);
 	sl_file_close(&process->pidfd);
@@ -173,28 +176,12 @@ struct launch {
 	char **env;
 	char program[SL_PATH_MAX];
 	int in, out[PIPE_COUNT]; /* the child's ends */
+	const struct sl_cgroup *group; /* NULL: none */
 	int tell_fd;             /* of its sandbox's watch; -1 */
 	pid_t parent;
 	int error;               /* errno of the child's failure, written by it: the memory is shared until exec */
 	const char *failed;      /* what failed */
 };
-
-static bool limit_one(int what, uint64_t value, uint64_t slack)
-{
-	struct rlimit now;
-	if (!value)
-		return true;
-	if (getrlimit((__rlimit_resource_t)what, &now) < 0)
-		return false;
-	rlim_t hard = now.rlim_max < value + slack ? now.rlim_max : value + slack; /* never above what we have ourselves */
-	now = (struct rlimit){.rlim_cur = hard < value ? hard : value, .rlim_max = hard};
-	return setrlimit((__rlimit_resource_t)what, &now) == 0;
-}
-
-static bool limit(const struct sl_limits *l)
-{
-	return limit_one(RLIMIT_CPU, (uint64_t)(l->cpu_ms + 999) / 1000, 1) && limit_one(RLIMIT_FSIZE, l->file_bytes, 0) && limit_one(RLIMIT_NOFILE, l->open_files, 0);
-}
 
 /* Runs in the child on the parent's memory (vfork): system calls only, nothing may allocate or return. */
 static void child(struct launch *l)
@@ -214,7 +201,7 @@ static void child(struct launch *l)
 	}
 	if (ok) {
 		l->failed = "its limits";
-		ok = limit(&l->options->limits);
+		ok = (!l->group || sl_cgroup_enter(l->group)) && sl_limits_enter(&l->options->limits);
 	}
 	if (ok && l->options->sandbox) {
 		l->failed = "its sandbox";
@@ -319,6 +306,18 @@ static int high_pipe(int *ret_ours, int *ret_childs, struct sl_error *err)
 	return 0;
 }
 
+/* A group for what may not take more memory than it was given; without one that is looked at. */
+static void make_group(struct sl_processes *set, struct sl_process *p, struct launch *l)
+{
+	char where[SL_PATH_MAX] = "";
+	if (!p->memory_bytes)
+		return;
+	if (!set->groups)
+		set->groups = sl_strdup(sl_cgroup_find("/proc/self", where) ? where : "", NULL);
+	if (set->groups && *set->groups && sl_cgroup_make(set->groups, p->tag, p->memory_bytes, &p->group))
+		l->group = &p->group;
+}
+
 static int prepare(struct sl_processes *set, struct sl_process *p, struct launch *l, struct sl_error *err)
 {
 	l->in = set->null_fd > EVENTS_FD ? set->null_fd : fcntl(set->null_fd, F_DUPFD_CLOEXEC, EVENTS_FD + 1);
@@ -328,6 +327,8 @@ static int prepare(struct sl_processes *set, struct sl_process *p, struct launch
 	}
 	int rc = find_program(l, err);
 	rc = rc ? rc : make_environment(l, err);
+	if (!rc)
+		make_group(set, p, l);
 	for (int i = 0; !rc && i < PIPE_COUNT; i++)
 		rc = high_pipe(&p->inputs[i].fd, &l->out[i], err);
 	if (!rc && l->options->log_path) {
@@ -348,7 +349,8 @@ static struct sl_process *new_process(struct sl_processes *set, const struct sl_
 	if (!p)
 		return NULL;
 	*p = (struct sl_process){.set = set, .pidfd = -1, .log_fd = -1, .log_left = o->log_max_bytes ? o->log_max_bytes : SL_PROCESS_LOG_MAX,
-				 .timeout_ms = o->timeout_ms, .memory_bytes = o->memory_bytes, .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
+				 .timeout_ms = o->timeout_ms, .memory_bytes = o->memory_bytes, .group = {.procs_fd = -1},
+				 .grace_ms = o->grace_ms ? o->grace_ms : SL_PROCESS_GRACE_MS, .on_line = o->on_line,
 				 .on_event = o->on_event, .limits = o->limits, .context = o->context};
 	snprintf(p->tag, sizeof p->tag, "%s", o->tag);
 	sl_buf_init(&p->log, READ_BYTES * 4);
@@ -400,10 +402,10 @@ int sl_process_start(struct sl_processes *set, const struct sl_process_options *
 static void describe_memory(struct sl_process *p)
 {
 	struct sl_process_end *e = &p->end;
-	bool of_child = e->out_of_memory == SL_MEMORY_OF_CHILD;
+	bool of_child = e->out_of_memory == SL_MEMORY_OF_CHILD, by_kernel = !of_child || *p->group.dir;
 	double limit = of_child ? (double)p->memory_bytes : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-	snprintf(e->cause, sizeof e->cause, of_child ? "out of memory at %.3g of %.3g GB, its limit" : "killed by the kernel: out of memory at %.3g of %.3g GB",
-		 (double)e->peak_bytes / 1e9, limit / 1e9);
+	snprintf(e->cause, sizeof e->cause, "%sout of memory at %.3g of %.3g GB%s", by_kernel ? "killed by the kernel: " : "", (double)e->peak_bytes / 1e9,
+		 limit / 1e9, of_child ? ", its limit" : "");
 }
 
 static void describe(struct sl_process *p)
@@ -411,15 +413,16 @@ static void describe(struct sl_process *p)
 	struct sl_process_end *e = &p->end;
 	char time[SL_TIME_TEXT];
 	int64_t used = e->user_ms + e->system_ms;
-	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped && !e->out_of_memory;
 	/* A shell tells of a killed child by its status. */
 	bool killed = e->signal == SIGKILL || e->exit_status == 128 + SIGKILL;
+	if (killed && *p->group.dir && sl_cgroup_oom_kills(&p->group))
+		e->out_of_memory = SL_MEMORY_OF_CHILD;
 	int64_t kills = killed && !e->timed_out && !e->stopped && !e->out_of_memory ? sl_process_oom_kills() : -1;
 	if (kills > p->set->oom_kills) {
 		e->out_of_memory = SL_MEMORY_OF_MACHINE;
-		e->ok = false;
 		p->set->oom_kills = kills;
 	}
+	e->ok = e->exit_status == 0 && !e->timed_out && !e->stopped && !e->out_of_memory;
 	if (e->out_of_memory)
 		describe_memory(p);
 	else if (e->timed_out)
@@ -458,7 +461,10 @@ static void finish(struct sl_process *p)
 	p->end.system_ms = used.ru_stime.tv_sec * 1000 + used.ru_stime.tv_usec / 1000;
 	if (p->end.peak_bytes < (uint64_t)used.ru_maxrss << 10)
 		p->end.peak_bytes = (uint64_t)used.ru_maxrss << 10;
+	uint64_t held = *p->group.dir ? sl_cgroup_peak(&p->group) : 0;
+	p->end.peak_bytes = held > p->end.peak_bytes ? held : p->end.peak_bytes;
 	describe(p);
+	sl_cgroup_remove(&p->group);
 }
 
 void sl_process_stop(struct sl_process *process)
@@ -501,7 +507,7 @@ static int act_on_time(struct sl_processes *set, int timeout_ms)
 	for (struct sl_process *p = set->first; p; p = p->next) {
 		if (p->exited)
 			continue;
-		if (p->memory_bytes) {
+		if (p->memory_bytes && !*p->group.dir) {
 			int64_t look = look_at_memory(p, now);
 			next = look < next ? look : next;
 		}

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "os/limits.h"
 #include "os/sandbox_watch.h"
 
 enum {
@@ -38,13 +39,6 @@ enum sl_memory { SL_MEMORY_ENOUGH, SL_MEMORY_OF_CHILD, SL_MEMORY_OF_MACHINE };
 /* Name of the environment variable that marks a child and all below it. */
 #define SL_PROCESS_TAG "SLUICE_PROCESS"
 
-/* Of each process of a child; 0: none of ours. */
-struct sl_limits {
-	int64_t cpu_ms;                 /* processor time, rounded up to seconds: beyond, SIGXCPU, and SIGKILL a second later */
-	uint64_t file_bytes;            /* size of a file that it writes: beyond, SIGXFSZ, or EFBIG for who ignores that */
-	uint64_t open_files;            /* descriptors */
-};
-
 struct sl_processes; /* a set */
 struct sl_process;   /* a child in it */
 
@@ -56,7 +50,8 @@ struct sl_process_options {
 	const char *log_path;           /* made with its folder at the first line; NULL: output is only counted and passed to on_line */
 	uint64_t log_max_bytes;         /* 0: SL_PROCESS_LOG_MAX; what comes behind is counted and dropped */
 	int64_t timeout_ms;             /* 0: none */
-	uint64_t memory_bytes;          /* of the child and all below it, looked at every SL_PROCESS_MEMORY_MS; beyond, they are killed. 0: none */
+	uint64_t memory_bytes;          /* of the child and all below it: held by the kernel where a group can be had (os/cgroup.h), else looked at every
+					   SL_PROCESS_MEMORY_MS; beyond, they are killed. 0: none */
 	int64_t grace_ms;               /* 0: SL_PROCESS_GRACE_MS */
 	struct sl_limits limits;
 	const struct sl_sandbox *sandbox; /* entered before the program starts; NULL: none. Outlives the process */

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "os/cgroup.h"
 #include "os/process.h"
 
 enum { EVENTS_FD = 3, READ_BYTES = 64 << 10, WITHOUT_PIDFD_MS = 20 };
@@ -29,6 +30,7 @@ struct sl_process {
 	int64_t started_ns, deadline_ns, kill_ns; /* monotonic; 0: none */
 	int64_t timeout_ms, grace_ms;
 	uint64_t memory_bytes;
+	struct sl_cgroup group;       /* that holds its memory; none: it is looked at */
 	int64_t memory_ns; /* when to look next */
 	void (*on_line)(void *context, char stream, const char *line, size_t len);
 	void (*on_event)(void *context, const char *line, size_t len);
@@ -48,6 +50,7 @@ struct sl_processes {
 	int64_t oom_kills; /* how often the kernel had killed for memory when that was last looked at; -1: it does not tell */
 	int null_fd;
 	char *piece; /* READ_BYTES */
+	char *groups; /* where groups can be made; "" nowhere, NULL: nobody looked yet */
 };
 
 /* Reads one piece of a pipe (enum pipe_kind) and passes it on; false at its end or when nothing is there. */

@@ -47,7 +47,7 @@ def test_how_a_step_is_run_is_no_reason_to_run_it_again(project):
 def test_a_step_that_takes_more_memory_than_it_may_is_ended_with_the_cause(project):
     write(project, "steps:\n  hog: {run: [python3, -c, 'x = bytearray(400 << 20); import time; time.sleep(60)'], memory: 100MB}\n")
     cause = run(project, status=1)["hog"]["cause"]
-    assert cause.startswith("out of memory at 0.") and cause.endswith("of 0.105 GB, its limit"), cause
+    assert cause.removeprefix("killed by the kernel: ").startswith("out of memory at 0.") and cause.endswith("of 0.105 GB, its limit"), cause
 
 
 def test_a_resource_is_never_given_out_twice(project):
