@@ -235,15 +235,16 @@ static int read_experiments(struct sl_ml_call *call, int64_t **ret, size_t *ret_
 	return 0;
 }
 
-/* [{"field_name","ascending"}] as the texts that other searches have. */
-static int read_order(struct sl_ml_call *call, struct sl_search *search, struct sl_error *err)
+/* [{"field_name","ascending","dataset_name","dataset_digest"}] as the texts that other searches have. */
+static int read_order(struct sl_ml_call *call, struct sl_logged_search *search, struct sl_error *err)
 {
 	yyjson_val *list, *item;
 	int rc = sl_ml_list(call, "order_by", &list, err);
 	if (rc || !list)
 		return rc;
 	const char **texts = sl_arena_array(call->arena, yyjson_arr_size(list) + 1, sizeof *texts);
-	if (!texts)
+	struct sl_logged_dataset *of = sl_arena_array(call->arena, yyjson_arr_size(list) + 1, sizeof *of);
+	if (!texts || !of)
 		return sl_fail_memory(err);
 	yyjson_arr_iter it = yyjson_arr_iter_with(list);
 	while ((item = yyjson_arr_iter_next(&it))) {
@@ -251,39 +252,60 @@ static int read_order(struct sl_ml_call *call, struct sl_search *search, struct 
 		yyjson_val *ascending = yyjson_obj_get(item, "ascending");
 		if (!field)
 			return sl_ml_missing("order_by.field_name", err);
-		if (yyjson_obj_get(item, "dataset_name"))
-			return sl_fail(err, SL_E_INVALID, "order_by: a metric of one dataset is nothing that this server orders by");
 		const char *text = sl_arena_printf(call->arena, "%s %s", field, yyjson_is_false(ascending) ? "DESC" : "ASC");
 		if (!text)
 			return sl_fail_memory(err);
-		texts[search->order_count++] = text;
+		of[search->common.order_count] = (struct sl_logged_dataset){sl_json_str(item, "dataset_name", NULL),
+			sl_json_str(item, "dataset_digest", NULL)};
+		texts[search->common.order_count++] = text;
 	}
-	search->order = texts;
+	search->common.order = texts;
+	search->order = of;
 	return 0;
 }
 
-static int read_search(struct sl_ml_call *call, struct sl_search *ret, struct sl_error *err)
+/* [{"dataset_name","dataset_digest"}] */
+static int read_datasets(struct sl_ml_call *call, struct sl_logged_search *search, struct sl_error *err)
 {
-	yyjson_val *datasets;
-	*ret = (struct sl_search){0};
-	int rc = sl_ml_text(call, "filter", &ret->filter, err);
-	rc = rc ? rc : sl_ml_text(call, "page_token", &ret->page_token, err);
+	yyjson_val *list, *item;
+	int rc = sl_ml_list(call, "datasets", &list, err);
+	if (rc || !list)
+		return rc;
+	if (yyjson_arr_size(list) > SL_LOGGED_DATASETS_MAX)
+		return sl_fail(err, SL_E_INVALID, "datasets: more than %d", SL_LOGGED_DATASETS_MAX);
+	struct sl_logged_dataset *datasets = sl_arena_array(call->arena, yyjson_arr_size(list) + 1, sizeof *datasets);
+	if (!datasets)
+		return sl_fail_memory(err);
+	yyjson_arr_iter it = yyjson_arr_iter_with(list);
+	while ((item = yyjson_arr_iter_next(&it))) {
+		struct sl_logged_dataset *one = &datasets[search->dataset_count++];
+		*one = (struct sl_logged_dataset){sl_json_str(item, "dataset_name", NULL), sl_json_str(item, "dataset_digest", NULL)};
+		if (!one->name || !*one->name)
+			return sl_fail(err, SL_E_INVALID, "`dataset_name` in the `datasets` clause must be specified.");
+	}
+	search->datasets = datasets;
+	return 0;
+}
+
+static int read_search(struct sl_ml_call *call, struct sl_logged_search *ret, struct sl_error *err)
+{
+	*ret = (struct sl_logged_search){0};
+	int rc = sl_ml_text(call, "filter", &ret->common.filter, err);
+	rc = rc ? rc : sl_ml_text(call, "page_token", &ret->common.page_token, err);
 	rc = rc ? rc : read_order(call, ret, err);
-	rc = rc ? rc : sl_ml_list(call, "datasets", &datasets, err);
-	if (!rc && datasets && yyjson_arr_size(datasets))
-		rc = sl_fail(err, SL_E_INVALID, "datasets: this server does not restrict metrics to datasets in a search");
-	rc = rc ? rc : sl_ml_int(call, "max_results", PAGE, &ret->max, err);
+	rc = rc ? rc : read_datasets(call, ret, err);
+	rc = rc ? rc : sl_ml_int(call, "max_results", PAGE, &ret->common.max, err);
 	if (rc < 0)
 		return rc;
-	if (ret->max < 1 || ret->max > PAGE_MAX)
+	if (ret->common.max < 1 || ret->common.max > PAGE_MAX)
 		return sl_fail(err, SL_E_INVALID, "Invalid value %lld for parameter 'max_results' supplied. It must be between 1 and %d",
-			(long long)ret->max, PAGE_MAX);
+			(long long)ret->common.max, PAGE_MAX);
 	return 0;
 }
 
 static int search(struct sl_ml_call *call, struct sl_error *err)
 {
-	struct sl_search search;
+	struct sl_logged_search search;
 	struct sl_search_page page;
 	struct sl_logged_model model;
 	int64_t *experiments;

@@ -8,7 +8,7 @@ static const struct sl_ml_route *const TABLES[] = {
 	sl_ml_routes_runs, sl_ml_routes_metrics, sl_ml_routes_search, sl_ml_routes_experiments, sl_ml_routes_about,
 	sl_ml_routes_artifacts, sl_ml_routes_upload, sl_ml_routes_download, sl_ml_routes_archive,
 	sl_ml_routes_logged, sl_ml_routes_registered, sl_ml_routes_versions,
-	sl_ml_routes_otlp, sl_ml_routes_trace_get, sl_ml_routes_traces, sl_ml_routes_traces_v2, sl_ml_routes_assessments, sl_ml_routes_webhooks,
+	sl_ml_routes_otlp, sl_ml_routes_trace_get, sl_ml_routes_traces, sl_ml_routes_traces_v2, sl_ml_routes_assessments, sl_ml_routes_webhooks, sl_ml_routes_datasets,
 };
 
 /* Behind "/api/2.0" or "/ajax-api/2.0"; NULL when the path does not begin so. */

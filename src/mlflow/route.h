@@ -44,7 +44,7 @@ extern const struct sl_ml_route sl_ml_routes_about[], sl_ml_routes_experiments[]
 extern const struct sl_ml_route sl_ml_routes_artifacts[], sl_ml_routes_upload[], sl_ml_routes_download[], sl_ml_routes_archive[],
 	sl_ml_routes_logged[], sl_ml_routes_registered[], sl_ml_routes_versions[];
 extern const struct sl_ml_route sl_ml_routes_traces[], sl_ml_routes_trace_get[], sl_ml_routes_traces_v2[], sl_ml_routes_assessments[],
-	sl_ml_routes_otlp[], sl_ml_routes_webhooks[];
+	sl_ml_routes_otlp[], sl_ml_routes_webhooks[], sl_ml_routes_datasets[];
 
 /* The route of a request, and what its "{}" matched (in the arena); NULL when there is none. HEAD counts as GET. */
 const struct sl_ml_route *sl_ml_route_find(enum sl_http_method method, const char *path, struct sl_arena *arena,

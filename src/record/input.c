@@ -129,6 +129,20 @@ int sl_rec_inputs(struct sl_record *record, int64_t run, sl_rec_dataset_fn *each
 	return rc;
 }
 
+int sl_rec_dataset_summaries(struct sl_record *record, int64_t experiment, int64_t max, sl_rec_dataset_fn *each, void *context,
+	struct sl_error *err)
+{
+	struct sl_stmt *row SL_AUTO_STMT = NULL;
+	int rc = sl_meta_query(record->meta, &row, err,
+		"SELECT DISTINCT d.name, d.digest, i.context FROM rec_dataset d JOIN rec_input i ON i.dataset = d.id WHERE d.experiment = ?1 "
+		"ORDER BY d.name, d.digest, i.context LIMIT ?2", "ii", experiment, max);
+	while (!rc && (rc = sl_stmt_step(row, err)) == 1) {
+		struct sl_rec_dataset dataset = {.name = sl_stmt_text(row, 0), .digest = sl_stmt_text(row, 1), .context = sl_stmt_text(row, 2)};
+		rc = each(context, &dataset, err);
+	}
+	return rc;
+}
+
 int sl_rec_models(struct sl_record *record, int64_t run, bool outputs, sl_rec_model_fn *each, void *context, struct sl_error *err)
 {
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;

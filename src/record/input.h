@@ -23,6 +23,9 @@ int sl_rec_log_outputs(struct sl_record *record, const struct sl_rec_run *run, c
 /* Calls `each` for every one; its texts live during the call. A negative answer of `each` ends it and is returned. */
 typedef int sl_rec_dataset_fn(void *context, const struct sl_rec_dataset *dataset, struct sl_error *err);
 int sl_rec_inputs(struct sl_record *record, int64_t run, sl_rec_dataset_fn *each, void *context, struct sl_error *err);
+/* The datasets that runs of the experiment read, each with each context in which they did; name, digest and context only. At most `max`. */
+int sl_rec_dataset_summaries(struct sl_record *record, int64_t experiment, int64_t max, sl_rec_dataset_fn *each, void *context,
+	struct sl_error *err);
 typedef int sl_rec_model_fn(void *context, const struct sl_rec_model *model, struct sl_error *err);
 int sl_rec_models(struct sl_record *record, int64_t run, bool outputs, sl_rec_model_fn *each, void *context, struct sl_error *err);
 

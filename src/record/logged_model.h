@@ -48,8 +48,17 @@ int sl_logged_model_metrics(struct sl_record *record, const struct sl_logged_mod
 	struct sl_error *err);
 
 /* Numbers of those not deleted in these experiments, the newest first by default. Filters as for runs: attributes, tags, params,
- * metrics. */
-int sl_logged_models_search(struct sl_record *record, const struct sl_search *search, const int64_t *experiments,
+ * metrics; an order by a metric is by its latest value. With datasets only metrics that were measured on one of them count, and models
+ * without any are not found. */
+enum { SL_LOGGED_DATASETS_MAX = 100 };
+struct sl_logged_dataset { const char *name, *digest; }; /* digest NULL: every; in an order name NULL: of every dataset */
+struct sl_logged_search {
+	struct sl_search common;
+	const struct sl_logged_dataset *datasets;
+	size_t dataset_count;
+	const struct sl_logged_dataset *order; /* for each of common.order */
+};
+int sl_logged_models_search(struct sl_record *record, const struct sl_logged_search *search, const int64_t *experiments,
 	size_t experiment_count, struct sl_arena *arena, struct sl_search_page *ret, struct sl_error *err);
 
 #endif

@@ -12,11 +12,11 @@ struct finding {
 	struct sl_place place;
 };
 
-static const struct sl_row_values *values_of(const struct finding *f, const struct sl_order *order)
+static const struct sl_row_values *values_of(const struct finding *f, size_t key)
 {
 	static const struct sl_row_values none = {0};
-	switch (order->entity) {
-	case SL_ENTITY_METRIC: return &f->rows->metric;
+	switch (f->order[key].entity) {
+	case SL_ENTITY_METRIC: return f->rows->metrics ? &f->rows->metrics[key] : &f->rows->metric;
 	case SL_ENTITY_PARAM: return &f->rows->param;
 	case SL_ENTITY_TAG: return &f->rows->tag;
 	default: return &none;
@@ -47,7 +47,7 @@ static int set_sort(struct finding *f, struct sl_error *err)
 		}
 		if (attribute && key->value_sql)
 			continue;
-		if (attribute || !values_of(f, &f->order[i])->select)
+		if (attribute || !values_of(f, i)->select)
 			return sl_fail(err, SL_E_INVALID, "Invalid order_by: '%.250s' is nothing that this can be ordered by", f->order[i].key);
 		key->value_sql = sl_arena_printf(f->arena, "o%zu.value", i);
 		key->class_sql = sl_arena_printf(f->arena, "CASE WHEN o%zu.owner IS NULL THEN 2 WHEN o%zu.value IS NULL THEN 1 ELSE 0 END", i, i);
@@ -61,7 +61,7 @@ static void add_joins(const struct finding *f, struct sl_select *sql)
 {
 	char text[160];
 	for (size_t i = 0; i < f->order_count; i++) {
-		const struct sl_row_values *values = values_of(f, &f->order[i]);
+		const struct sl_row_values *values = values_of(f, i);
 		if (f->order[i].entity == SL_ENTITY_ATTRIBUTE)
 			continue;
 		sl_select_add(sql, " LEFT JOIN (");

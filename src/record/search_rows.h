@@ -13,6 +13,7 @@ struct sl_row_search {
 	const char *const *sort_columns;          /* by an attribute's number; NULL in it: nothing to order by */
 	const char *const *sort_classes;          /* likewise, for columns that may be null: 0 has a value, 2 has none; NULL: none may */
 	struct sl_row_values metric, param, tag;  /* select NULL: no order by such a thing */
+	const struct sl_row_values *metrics;      /* instead of `metric`, one for each key of the order; NULL: `metric` for all */
 	const char *from;                         /* "reg_model m" */
 	const char *last_sql, *id_sql;            /* the tail of every order */
 	bool last_descending;

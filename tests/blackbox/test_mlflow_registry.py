@@ -146,6 +146,46 @@ def test_logged_models_are_found_by_metric_param_and_tag(url):
     ask(url, "GET", f"logged-models/{ids[0]}", 404)
 
 
+def test_logged_models_are_found_by_what_they_were_measured_on(url):
+    experiment = ask(url, "POST", "experiments/create", name="measured")["experiment_id"]
+    run = ask(url, "POST", "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+    ids = {}
+    # name: (value on train at 1, on test at 2, on test at 3)
+    for name, values in {"a": (0.9, 0.1, 0.4), "b": (0.5, 0.8, 0.2), "c": (0.7, None, None)}.items():
+        ids[name] = ask(url, "POST", "logged-models", experiment_id=experiment, name=name, source_run_id=run)["model"]["info"]["model_id"]
+        for time, (dataset, value) in enumerate(zip(("it's train", "test", "test"), values)):
+            if value is not None:
+                ask(url, "POST", "runs/log-metric", run_id=run, key="acc", value=value, timestamp=time, step=0, model_id=ids[name],
+                    dataset_name=dataset, dataset_digest=f"d{time}")
+
+    def found(order=(), **more):
+        answer = ask(url, "POST", "logged-models/search", experiment_ids=[experiment], order_by=list(order), **more)["models"]
+        return "".join(m["info"]["name"] for m in answer)
+
+    train, test = {"dataset_name": "it's train"}, {"dataset_name": "test"}
+    by = lambda **of: [{"field_name": "metrics.acc", "ascending": False, **of}]
+    assert found(by()) == "cab"  # the latest value, wherever it was measured
+    assert found(by(**train)) == "acb" and found(by(**test)) == "abc" and found(by(dataset_name="test", dataset_digest="d1")) == "bac"
+    assert sorted(found(datasets=[test])) == ["a", "b"] and sorted(found(datasets=[train])) == ["a", "b", "c"]
+    assert found(filter="metrics.acc > 0.6", datasets=[test]) == "b" and found(filter="metrics.acc > 0.6", datasets=[{**test, "dataset_digest": "d2"}]) == ""
+    assert sorted(found(filter="metrics.acc > 0.6", datasets=[train])) == ["a", "c"] and found(by(), datasets=[{"dataset_name": "' OR '1'='1"}]) == ""
+    ask(url, "POST", "logged-models/search", 400, experiment_ids=[experiment], datasets=[{"dataset_digest": "d"}])
+
+
+def test_datasets_of_experiments_are_found(url):
+    experiment = ask(url, "POST", "experiments/create", name="read")["experiment_id"]
+    for context in ("train", "eval", "train"):
+        run = ask(url, "POST", "runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        dataset = {"name": "d", "digest": "1", "source_type": "s", "source": "x"}
+        ask(url, "POST", "runs/log-inputs", run_id=run, datasets=[{"dataset": dataset, "tags": [{"key": "mlflow.data.context", "value": context}]}])
+    expected = [{"experiment_id": experiment, "name": "d", "digest": "1", "context": context} for context in ("eval", "train")]
+    for path in ("/api/2.0mlflow", "/ajax-api/2.0/mlflow", "/api/2.0/mlflow"):
+        answer = requests.post(f"{url}{path}/experiments/search-datasets", json={"experiment_ids": [experiment]}, timeout=30)
+        assert answer.json() == {"dataset_summaries": expected}, answer.text
+    ask(url, "POST", "experiments/search-datasets", 400, experiment_ids=[])
+    ask(url, "POST", "experiments/search-datasets", 400, experiment_ids=["0"] * 21)
+
+
 def test_files_of_versions_and_logged_models_are_got(url):
     model = make_logged(url)
     base = model["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
