@@ -78,6 +78,8 @@ static int import_from(struct sl_call *call, struct sl_import *import, struct sl
 		return import_from_server(import, import->source, store, err);
 	if (strcmp(sl_call_text(call, "format"), "mlflow-files") == 0)
 		return sl_import_mlflow_files(import, import->source, err);
+	if (strcmp(sl_call_text(call, "format"), "clearml") == 0)
+		return sl_import_clearml(import, import->source, store->tmp_dir, err);
 	if (sl_call_given(call, "artifacts"))
 		rc = sl_call_path(call, sl_call_text(call, "artifacts"), artifacts, err);
 	if (!rc && strcmp(sl_call_text(call, "format"), "neptune") == 0)

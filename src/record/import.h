@@ -83,6 +83,8 @@ void sl_import_id(const char *text, char out[SL_ID_HEX + 1]);
 
 /* ---- readers ---- */
 
+/* A zip that ClearML kept of an off-line session, or all of a folder. `tmp_dir` takes one unpacked. */
+int sl_import_clearml(struct sl_import *import, const char *path, const char *tmp_dir, struct sl_error *err);
 /* What neptune-exporter wrote: `dir`/data and, unless `files_dir` names it, `dir`/files. `tmp_dir` takes a series at a time. */
 int sl_import_neptune(struct sl_import *import, const char *dir, const char *files_dir, const char *tmp_dir, struct sl_error *err);
 

@@ -22,6 +22,8 @@ endpoints:
 X = np.array([[i % 7, i % 11] for i in range(500)], dtype=np.float32)
 Y = (X[:, 0] > 3).astype(int)
 
+pytestmark = [pytest.mark.slow, pytest.mark.plain]
+
 
 @pytest.fixture(scope="module")
 def booster():

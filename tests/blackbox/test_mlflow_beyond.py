@@ -11,6 +11,8 @@ from mlflow.entities import Metric
 
 from conftest import wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.plain]
+
 
 @pytest.fixture
 def server(project):

@@ -17,6 +17,8 @@ models:
   kinds: {from: fit, gate: ["auc >= 0.5"], promote: auto}
 """
 
+pytestmark = [pytest.mark.slow, pytest.mark.plain]
+
 
 @pytest.fixture
 def trained(project):

@@ -22,6 +22,8 @@ from mlflow_server import serving
 X = np.array([[i % 7, i % 11] for i in range(200)], dtype=np.float32)
 THEIRS = os.environ.get("SLUICE_TEST_MLFLOW")
 
+pytestmark = [pytest.mark.slow, pytest.mark.plain]
+
 
 def is_up(url):
     with contextlib.suppress(requests.ConnectionError):
