@@ -86,12 +86,26 @@ static void render_side(const struct sl_term *term, char mark, const char *text,
 	sl_buf_char(out, '\n');
 }
 
-/* - the first time, + the second. */
+/* Rows and files that two versions differ in: - the first one's, + the second's, ~ another content. */
+static void render_changes(const struct sl_term *term, yyjson_mut_val *item, struct sl_buf *out)
+{
+	yyjson_mut_val *samples = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "rows"), "samples"), *one;
+	yyjson_mut_val *files = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "files"), "items");
+	size_t i, max;
+	yyjson_mut_arr_foreach(samples, i, max, one) {
+		struct sl_buf row SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
+		const char *change = text_of(one, "change");
+		sl_json_write(yyjson_mut_obj_get(one, "row"), false, &row, NULL);
+		render_side(term, *change == 'a' ? '+' : *change == 'r' ? '-' : '~', sl_buf_cstr(&row), out);
+	}
+	yyjson_mut_arr_foreach(files, i, max, one)
+		render_side(term, *text_of(one, "change") == 'a' ? '+' : *text_of(one, "change") == 'r' ? '-' : '~', text_of(one, "path"), out);
+}
+
+/* Of a step that was run twice. */
 static void render_difference(const struct sl_term *term, yyjson_mut_val *item, struct sl_buf *out)
 {
-	yyjson_mut_val *bytes = yyjson_mut_obj_get(item, "bytes"), *samples = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "rows"), "samples");
-	yyjson_mut_val *files = yyjson_mut_obj_get(yyjson_mut_obj_get(item, "files"), "items"), *one;
-	size_t i, max;
+	yyjson_mut_val *bytes = yyjson_mut_obj_get(item, "bytes");
 	sl_term_text(term, out, SL_STYLE_BOLD, text_of(item, "output"));
 	if (bytes)
 		sl_buf_printf(out, ": differs from byte %lld on, in line %lld", (long long)int_of(bytes, "at"), (long long)int_of(bytes, "line"));
@@ -100,13 +114,31 @@ static void render_difference(const struct sl_term *term, yyjson_mut_val *item, 
 		render_side(term, '-', text_of(bytes, "first"), out);
 		render_side(term, '+', text_of(bytes, "second"), out);
 	}
-	yyjson_mut_arr_foreach(samples, i, max, one) {
-		struct sl_buf row SL_AUTO_BUF = SL_BUF_INIT(1 << 20);
-		sl_json_write(yyjson_mut_obj_get(one, "row"), false, &row, NULL);
-		render_side(term, *text_of(one, "change") == 'a' ? '+' : '-', sl_buf_cstr(&row), out);
+	render_changes(term, item, out);
+}
+
+static void render_diff(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
+{
+	static const char *const KINDS[] = {"rows", "files"}, *const CHANGES[] = {"added", "removed", "changed"};
+	yyjson_mut_val *items = yyjson_mut_obj_get(result, "items");
+	if (yyjson_mut_arr_size(items))
+		sl_render_table(term, items, out);
+	for (size_t k = 0; k < SL_ARRAY_LEN(KINDS); k++) {
+		yyjson_mut_val *part = yyjson_mut_obj_get(result, KINDS[k]);
+		char count[32];
+		if (!part)
+			continue;
+		sl_term_text(term, out, SL_STYLE_BOLD, KINDS[k]);
+		for (size_t i = 0; i < SL_ARRAY_LEN(CHANGES); i++)
+			if (yyjson_mut_obj_get(part, CHANGES[i]))
+				sl_buf_printf(out, "%s %s %s", i ? "," : " ", sl_count_format(int_of(part, CHANGES[i]), count), CHANGES[i]);
+		sl_buf_char(out, '\n');
 	}
-	yyjson_mut_arr_foreach(files, i, max, one)
-		render_side(term, *text_of(one, "change") == 'a' ? '+' : *text_of(one, "change") == 'r' ? '-' : '~', text_of(one, "path"), out);
+	render_changes(term, result, out);
+	if (*text_of(result, "note")) {
+		sl_term_text(term, out, SL_STYLE_PLAIN, text_of(result, "note"));
+		sl_buf_char(out, '\n');
+	}
 }
 
 static void render_run(const struct sl_term *term, yyjson_mut_val *result, struct sl_buf *out)
@@ -275,7 +307,7 @@ sl_op_renderer *sl_op_renderer_find(const char *op)
 {
 	static const struct { const char *op; sl_op_renderer *render; } RENDERERS[] = {
 		{"run", render_run}, {"status", render_status}, {"why", render_why}, {"log", render_log}, {"check", render_log}, {"import", render_log}, {"profile", sl_render_profile},
-		{"drift", sl_render_drift},
+		{"diff", render_diff}, {"drift", sl_render_drift},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(RENDERERS); i++)
 		if (sl_str_eq(RENDERERS[i].op, op))

@@ -83,6 +83,9 @@ def test_differences_of_trees(pics):
     files = pics.json("diff", "pics@~1", "pics")["files"]
     assert (files["added"], files["removed"], files["changed"]) == (1, 1, 0)
     assert [(f["change"], f["path"]) for f in files["items"]] == [("removed", "1"), ("added", "9")]
+    shown = pics.sluice("diff", "pics@~1", "pics").stdout
+    assert f"files  {files['added']} added, {files['removed']} removed, {files['changed']} changed" in shown
+    assert all(item["path"] in shown for item in files["items"])
     assert "no difference" in pics.sluice("diff", "pics", "pics").stdout
 
 
@@ -98,6 +101,8 @@ def test_differences_of_tables(project):
     assert {(s["change"], s["row"]["id"]) for s in rows["samples"]} == {("added", 5), ("added", 6), ("removed", 3), ("changed", 2)}
     whole = project.json("diff", "t@~1", "t")["rows"]
     assert (whole["added"], whole["removed"]) == (3, 2) and "changed" not in whole
+    shown = project.sluice("diff", "t@~1", "t", "--key", "id").stdout
+    assert f"rows  {rows['added']} added, {rows['removed']} removed, {rows['changed']} changed" in shown and "\n  ~ {" in shown and "\n  + {" in shown
     assert "no column 'nope'" in project.sluice("diff", "t@~1", "t", "-k", "nope", status=2).stderr
     items = {i["what"]: (i["a"], i["b"]) for i in project.json("diff", "t@~1", "t")["items"]}
     assert items["rows"] == (4, 5)
