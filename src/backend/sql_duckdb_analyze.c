@@ -122,6 +122,8 @@ int sl_duckdb_tree(const char *text, const char *where, yyjson_doc **ret, struct
 	return 0;
 }
 
+int sl_sql_tree(const char *text, const char *where, yyjson_doc **ret, struct sl_error *err) { return sl_duckdb_tree(text, where, ret, err); }
+
 /* ---- walking the tree --------------------------------------------------------------------------------------------------- */
 
 /* Names that WITH gives, innermost first; they live on the walk's own stack. */

@@ -144,8 +144,11 @@ static int put_thing(struct ol *o, yyjson_mut_val *list, const struct ol_run *ru
 	yyjson_mut_val *dataset;
 	if (sl_hash_parse(hex, &hash) == false)
 		return sl_fail(err, SL_E_CORRUPT, "run %s: '%.80s' is no hash", run->id, hex);
-	if (sl_str_eq(kind, "dataset"))
-		return ol_table(o, list, name, &hash, as, &dataset, err);
+	if (sl_str_eq(kind, "dataset")) {
+		int rc = ol_table(o, list, name, &hash, as, &dataset, err);
+		bool made = sl_str_eq(as, "outputFacets") && sl_str_eq(name, run->name);
+		return rc || !made ? rc : ol_put_columns(o, run, &hash, dataset, err);
+	}
 	if (sl_str_eq(kind, "model"))
 		return put_model(o, list, run, name, hex, err);
 	if (sl_str_eq(kind, "output"))

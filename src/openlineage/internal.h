@@ -37,5 +37,7 @@ int ol_step(struct ol *o, const struct ol_run *run, const struct sl_step **ret, 
 int ol_datasets(struct ol *o, const struct ol_run *run, bool ended, yyjson_mut_val *event, struct sl_error *err);
 /* One dataset with its facets, at the end of `list`; *ret_facets gets its "facets". `as` is "inputFacets" or "outputFacets", whose statistics it gets too. */
 int ol_table(struct ol *o, yyjson_mut_val *list, const char *name, const struct sl_hash *version, const char *as, yyjson_mut_val **ret_dataset, struct sl_error *err);
+/* "columnLineage" of the dataset that an SQL step made; nothing where the statement does not tell it (column_facet.c). */
+int ol_put_columns(struct ol *o, const struct ol_run *run, const struct sl_hash *version, yyjson_mut_val *dataset, struct sl_error *err);
 
 #endif

@@ -55,6 +55,8 @@ struct sl_sql_param {
  * statement (WITH) is no table. */
 int sl_sql_analyze(const char *text, const char *where, yyjson_mut_doc *doc, yyjson_mut_val **ret_tables,
 		yyjson_mut_val **ret_params, struct sl_error *err);
+/* The statement's syntax tree as the engine tells it (DuckDB's json_serialize_sql): {"statements":[{"node":...}]}. */
+int sl_sql_tree(const char *text, const char *where, yyjson_doc **ret, struct sl_error *err);
 const char *sl_sql_version(struct sl_error *err); /* "duckdb 1.5.6"; NULL when the library is missing */
 
 /* Runs one statement for its effect; *ret_changed (may be NULL) gets the row count that it reports. `where` names the SQL file

@@ -26,7 +26,7 @@ datasets:
     checks: [not_null: [id], between: {column: amount, min: 0, max: 100, severity: warn}, {mean: {column: amount, min: 0, max: 1000}}]
 steps:
   sales: {sql: sql/sales.sql}
-  count: {run: 'wc -l < "$SLUICE_INPUT_sales" > out.txt; cp out.txt "$SLUICE_OUTPUT_lines"', inputs: [sales], outputs: {lines: out/lines.txt}}
+  count: {run: 'wc -l < "$SLUICE_INPUT_sales" > "$SLUICE_OUTPUT_lines"', inputs: [sales], outputs: {lines: out/lines.txt}}
   fit: {train: {algorithm: xgboost, data: sales, target: late, features: [twice, name], rounds: $rounds}}
 models:
   late: {from: fit, evaluate: {data: sales}, gate: ["auc >= 0"], promote: auto}
@@ -39,7 +39,7 @@ def make(project, yaml=YAML):
     project.write("data/people.csv", "id,name\n" + "".join(f"{i},p{i % 3}\n" for i in range(240)))
     project.write("sql/sales.sql", SALES)
     project.write("sluice.yaml", yaml)
-    project.sluice("init")
+    project.sluice("init", status=None)
 
 
 # ---- the specification, as OpenLineage's client knows it --------------------------------------------------------------------------------------------
@@ -169,6 +169,41 @@ def test_datasets_with_schema_version_statistics_and_metrics(project):
     lines = only(events, "shop.count", "COMPLETE")
     assert lines["job"]["facets"]["sourceCode"]["sourceCode"].startswith("wc -l <")
     assert lines["outputs"][0]["name"] == str(project.root / "out/lines.txt")
+
+
+def columns_of(project, select):
+    """Column -> {(input column, how)} of a statement over raw and people; None when nothing is told. And what decides on all rows."""
+    make(project)
+    project.write("sql/sales.sql", select + " -- $least\n" if "$least" not in select else select)
+    (project.root / "events.jsonl").unlink(missing_ok=True)
+    project.sluice("run", "sales")
+    facet = dataset(only(read_events(project), "shop.sales", "COMPLETE")["outputs"], "shop.sales")["facets"].get("columnLineage")
+    tell = lambda fields: {(f["name"].removeprefix("shop.") + "." + f["field"], f["transformations"][0]["subtype"]) for f in fields}
+    return facet and ({n: tell(c["inputFields"]) for n, c in facet["fields"].items()}, tell(facet["dataset"]))
+
+
+def test_columns_know_what_they_are_made_of(project):
+    fields, whole = columns_of(project, SALES)
+    assert fields == {"id": {("raw.id", "IDENTITY")}, "twice": {("raw.amount", "TRANSFORMATION")}, "name": {("people.name", "IDENTITY")},
+                      "late": {("raw.late", "IDENTITY")}}
+    assert whole == {("raw.amount", "FILTER"), ("raw.id", "JOIN"), ("people.id", "JOIN")}
+    fields, whole = columns_of(project, """
+        with big as (select id, amount + 1 as more from raw where amount > $least), joined as (select * from big join people using (id))
+        select name, sum(more) as total, max(more) * 2 as twice_most, twice_most + 1 as again, count(*) as n,
+               row_number() over (order by name) as place, (select min(late) from raw) as least_late
+        from joined b group by name order by total""")
+    assert fields == {"name": {("people.name", "IDENTITY")}, "total": {("raw.amount", "AGGREGATION")}, "twice_most": {("raw.amount", "AGGREGATION")},
+                      "again": {("raw.amount", "AGGREGATION")}, "n": set(), "place": set(), "least_late": {("raw.late", "AGGREGATION")}}
+    assert whole == {("raw.amount", "FILTER"), ("raw.id", "JOIN"), ("people.id", "JOIN"), ("people.name", "GROUP_BY"), ("people.name", "WINDOW"),
+                     ("raw.amount", "AGGREGATION"), ("raw.amount", "SORT")} - {("raw.amount", "AGGREGATION")}
+    fields, _ = columns_of(project, "select r.* exclude (late), 'x' as kind from raw r where amount > $least union all select id, id, name from people")
+    assert fields == {"id": {("raw.id", "IDENTITY"), ("people.id", "IDENTITY")}, "amount": {("raw.amount", "IDENTITY"), ("people.id", "IDENTITY")},
+                      "kind": {("people.name", "IDENTITY")}}
+
+
+def test_what_is_not_followed_has_no_lineage_of_columns(project):
+    assert columns_of(project, "select columns('a.*') from raw where amount > $least") is None
+    assert columns_of(project, "select unnest(range(id)) as x, g.range from raw, range(3) g where amount > $least") is None
 
 
 def test_checks_are_runs_with_assertions(project):
