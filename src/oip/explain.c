@@ -37,7 +37,7 @@ static int no_memory(struct sl_error *err)
 /* `more` of both protocols: on a thread of the pool. */
 static int explain(struct oip_prediction *p, struct sl_error *err)
 {
-	const struct sl_inputs *rows = &p->desk->rows;
+	struct sl_inputs *rows = &p->desk->rows;
 	struct sl_infer_info info;
 	sl_infer_info(rows->served->infer, &info);
 	size_t sums = rows->count * info.margins, width = info.features + 1;
@@ -53,6 +53,10 @@ static int explain(struct oip_prediction *p, struct sl_error *err)
 	for (size_t i = 0; !rc && i < sums; i++) {
 		memcpy(explained->values + i * info.features, all + i * width, info.features * sizeof *all);
 		explained->bases[i] = all[i * width + info.features];
+	}
+	if (rows->served->spec->log_explanations) {
+		rows->explained = all;
+		rows->margins = info.margins;
 	}
 	return rc;
 }

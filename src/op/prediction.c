@@ -109,6 +109,29 @@ static yyjson_mut_val *cell_json(struct sl_call *call, const struct sl_cell *cel
 	return yyjson_mut_null(call->doc);
 }
 
+static yyjson_mut_val *margins_json(struct sl_call *call, const float *values, size_t margins, size_t step)
+{
+	if (margins == 1)
+		return yyjson_mut_real(call->doc, (double)*values);
+	yyjson_mut_val *list = yyjson_mut_arr(call->doc);
+	for (size_t m = 0; m < margins; m++)
+		yyjson_mut_arr_add_real(call->doc, list, (double)values[m * step]);
+	return list;
+}
+
+/* As the caller got it; of several margins (classes) a list each. */
+static void put_explained(struct sl_call *call, yyjson_mut_val *item, const struct sl_prediction *p, size_t row)
+{
+	size_t width = p->column_count + 1;
+	const float *values = p->explained + row * p->margins * width;
+	yyjson_mut_val *explained = sl_put_object(call, item, "explanation");
+	yyjson_mut_obj_add_val(call->doc, explained, "base_value", margins_json(call, values + p->column_count, p->margins, width));
+	yyjson_mut_val *shap = sl_put_object(call, explained, "shap_values");
+	for (size_t c = 0; c < p->column_count; c++)
+		yyjson_mut_obj_add(shap, sl_call_json_text(call, sl_arena_strndup(call->arena, p->columns[c].name, p->columns[c].name_len)),
+			margins_json(call, values + c, p->margins, width));
+}
+
 static void put_row(struct sl_call *call, yyjson_mut_val *rows, const struct sl_prediction *p, size_t row)
 {
 	yyjson_mut_val *item = sl_add_object(call, rows);
@@ -125,6 +148,8 @@ static void put_row(struct sl_call *call, yyjson_mut_val *rows, const struct sl_
 	yyjson_mut_val *outputs = sl_put_array(call, item, "outputs");
 	for (size_t o = 0; o < p->output_count; o++)
 		yyjson_mut_arr_add_real(call->doc, outputs, (double)p->outputs[row * p->output_count + o]);
+	if (p->explained)
+		put_explained(call, item, p, row);
 }
 
 int sl_prediction_find(struct sl_call *call, struct sl_store *store, const struct sl_ref *ref, struct sl_prediction *ret,

@@ -224,6 +224,7 @@ struct sl_endpoint {
 	const char *traffic;           /* rules as canonical JSON; "" = all to `model` */
 	const struct sl_traffic *rules; /* the same, read (project/traffic.h) */
 	bool explain;                  /* gives explanations to who asks */
+	bool log_explanations;         /* and logs them with the predictions */
 	struct sl_endpoint_features *features; /* columns that the server looks up */
 	size_t feature_count;
 	uint64_t retain_bytes;

@@ -109,6 +109,7 @@ static const struct sl_row ENDPOINT_ROWS[] = {
 	{"time", SL_ROW_TEXT, ENDPOINT(time), .about = "request column with the event's time; the time of the request when not given"},
 	{"extra", SL_ROW_CHOICE, offsetof(struct endpoint_read, extra), .choices = EXTRA, .about = "columns the model does not know: refuse or ignore"},
 	{"explain", SL_ROW_BOOL, ENDPOINT(explain), .about = "callers may have SHAP values beside predictions; false: they are refused"},
+	{"log_explanations", SL_ROW_BOOL, ENDPOINT(log_explanations), .about = "SHAP values that callers got are logged with their predictions"},
 	{"features", SL_ROW_OTHER, .read = read_features, .shape = &sl_shape_features, .schema = "{\"type\":\"array\"}",
 	 .about = "columns that the server looks up by others: {from: DATASET, key: COLUMN}, or a list of such"},
 	{"log_hash", SL_ROW_NAMES, ENDPOINT(log_hash), .about = "columns logged as a hash"},

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "serve/plan.h"
 
-enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, HAS_ROUTE = 4, HAS_LOOKUPS = 8, COLUMN_HASHED = 1, VARINT_MOST = 10 };
+enum { FORMAT = 1, HAS_KEYS = 1, HAS_TIMES = 2, HAS_ROUTE = 4, HAS_LOOKUPS = 8, HAS_EXPLAINED = 16, COLUMN_HASHED = 1, VARINT_MOST = 10 };
 /* A cell begins with one of these. */
 enum { TAG_NULL, TAG_FALSE, TAG_TRUE, TAG_INT, TAG_DOUBLE, TAG_TEXT };
 enum { HEAD_FIXED = 2 + 4 + SL_HASH_BYTES + 8 };
@@ -74,13 +74,16 @@ static size_t cells_bound(const struct sl_cell *cells, size_t count)
 	return bound;
 }
 
+static size_t explained_count(const struct sl_prediction *p) { return p->explained ? p->row_count * p->margins * (p->column_count + 1) : 0; }
+
 static size_t bound_of(const struct sl_prediction *p)
 {
-	size_t bound = HEAD_FIXED + 8 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->meant_len + p->row_count * p->output_count * sizeof(float);
+	size_t bound = HEAD_FIXED + 9 * VARINT_MOST + 1 + SL_ID_LEN + p->variant_len + p->meant_len + p->row_count * p->output_count * sizeof(float);
 	for (size_t i = 0; i < p->lookup_count; i++)
 		bound += VARINT_MOST + p->lookups[i].dataset_len + SL_HASH_BYTES;
 	for (size_t i = 0; i < p->column_count; i++)
 		bound += 1 + VARINT_MOST + p->columns[i].name_len + cells_bound(p->columns[i].cells, p->row_count);
+	bound += sizeof(float) * explained_count(p);
 	if (p->times_ms)
 		bound += p->row_count * 8;
 	if (p->keys)
@@ -91,7 +94,8 @@ static size_t bound_of(const struct sl_prediction *p)
 static unsigned char *put_head(unsigned char *out, const struct sl_prediction *p)
 {
 	*out++ = FORMAT;
-	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0) | (p->variant ? HAS_ROUTE : 0) | (p->lookup_count ? HAS_LOOKUPS : 0));
+	*out++ = (unsigned char)((p->keys ? HAS_KEYS : 0) | (p->times_ms ? HAS_TIMES : 0) | (p->variant ? HAS_ROUTE : 0) | (p->lookup_count ? HAS_LOOKUPS : 0) |
+				 (p->explained ? HAS_EXPLAINED : 0));
 	out = put_le(out, p->latency_us, 4);
 	memcpy(out, p->package.bytes, SL_HASH_BYTES);
 	out = put_le(out + SL_HASH_BYTES, (uint64_t)p->received_ms, 8);
@@ -124,6 +128,16 @@ static unsigned char *put_lookups(unsigned char *out, const struct sl_prediction
 	return out;
 }
 
+static unsigned char *put_floats(unsigned char *out, const float *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t bits;
+		memcpy(&bits, &values[i], sizeof bits);
+		out = put_le(out, bits, sizeof bits);
+	}
+	return out;
+}
+
 static unsigned char *put_body(unsigned char *out, const struct sl_prediction *p)
 {
 	for (size_t c = 0; c < p->column_count; c++) {
@@ -136,12 +150,9 @@ static unsigned char *put_body(unsigned char *out, const struct sl_prediction *p
 		out = put_le(out, (uint64_t)p->times_ms[row], 8);
 	for (size_t row = 0; p->keys && row < p->row_count; row++)
 		out = put_cell(out, &p->keys[row]);
-	for (size_t i = 0; i < p->row_count * p->output_count; i++) {
-		uint32_t bits;
-		memcpy(&bits, &p->outputs[i], sizeof bits);
-		out = put_le(out, bits, sizeof bits);
-	}
-	return out;
+	if (p->explained)
+		out = put_floats(put_varint(out, p->margins), p->explained, explained_count(p));
+	return put_floats(out, p->outputs, p->row_count * p->output_count);
 }
 
 int sl_predlog_encode(const struct sl_prediction *prediction, struct sl_buf *out, struct sl_error *err)
@@ -285,22 +296,36 @@ static int get_times(struct input *in, struct sl_prediction *p, struct sl_arena 
 	return 0;
 }
 
-static int get_outputs(struct input *in, struct sl_prediction *p, struct sl_arena *arena, struct sl_error *err)
+static int get_floats(struct input *in, size_t count, struct sl_arena *arena, const float **ret, struct sl_error *err)
 {
-	size_t count = p->row_count * p->output_count;
-	if ((size_t)(in->end - in->p) != count * sizeof(float)) {
+	if (in->bad || count > (size_t)(in->end - in->p) / sizeof(float)) {
 		in->bad = true;
 		return 0;
 	}
-	float *outputs = sl_arena_array(arena, count + 1, sizeof *outputs);
-	if (!outputs)
+	float *values = sl_arena_array(arena, count + 1, sizeof *values);
+	if (!values)
 		return sl_fail_memory(err);
 	for (size_t i = 0; i < count; i++) {
 		uint32_t bits = (uint32_t)get_le(in, 4);
-		memcpy(&outputs[i], &bits, sizeof bits);
+		memcpy(&values[i], &bits, sizeof bits);
 	}
-	p->outputs = outputs;
+	*ret = values;
 	return 0;
+}
+
+/* Rows, columns and margins are each within bounds, so that their product is no overflow. */
+static int get_explained(struct input *in, struct sl_prediction *p, struct sl_arena *arena, struct sl_error *err)
+{
+	p->margins = get_count(in, SL_PREDLOG_OUTPUTS_MAX);
+	return get_floats(in, p->row_count * p->margins * (p->column_count + 1), arena, &p->explained, err);
+}
+
+/* The last of a record. */
+static int get_outputs(struct input *in, struct sl_prediction *p, struct sl_arena *arena, struct sl_error *err)
+{
+	int rc = get_floats(in, p->row_count * p->output_count, arena, &p->outputs, err);
+	in->bad |= in->p != in->end;
+	return rc;
 }
 
 static unsigned get_head(struct input *in, struct sl_prediction *p)
@@ -389,6 +414,8 @@ int sl_predlog_decode(const struct sl_record *record, struct sl_arena *arena, st
 		if (!in.bad && !p.keys)
 			rc = sl_fail_memory(err);
 	}
+	if (!rc && !in.bad && flags & HAS_EXPLAINED)
+		rc = get_explained(&in, &p, arena, err);
 	if (!rc && !in.bad)
 		rc = get_outputs(&in, &p, arena, err);
 	if (rc)

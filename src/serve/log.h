@@ -54,6 +54,8 @@ struct sl_prediction {
 	size_t meant_len;
 	const struct sl_logged_lookup *lookups;
 	size_t lookup_count;            /* at most SL_PREDLOG_LOOKUPS_MAX */
+	const float *explained;         /* SHAP values: row_count x margins x (column_count + 1), the last is the base value; NULL: none */
+	size_t margins;                 /* of `explained` */
 	struct sl_id shadow_of;         /* SL_ROUTE_SHADOW: the prediction that was answered */
 };
 

@@ -89,6 +89,7 @@ int sl_inputs_begin(struct sl_inputs *rows, struct sl_served *served, size_t cou
 	memset(rows->cells, 0, cells * sizeof *rows->cells);
 	memset(rows->given, 0, served->slot_count);
 	rows->feed = (struct sl_feed){0};
+	rows->explained = NULL;
 	rows->count = count;
 	rows->served = served;
 	sl_served_ref(served);

@@ -41,6 +41,8 @@ struct sl_inputs {
 	bool mixed;              /* the rows have different variants */
 	struct sl_lookup_table *tables[SL_LOOKUPS_MAX]; /* by place: references to what the request is answered with; NULL */
 	struct sl_arena *arena;  /* hashed texts, log columns */
+	const float *explained;  /* SHAP values to be logged with the answers: count x margins x (features + 1), in the arena; NULL: none */
+	size_t margins;          /* of `explained` */
 	int64_t waited_ns;       /* of the time before sl_predict_compute, what it waited for a thread */
 	int64_t parsed_ns, computed_ns; /* when sl_predict_compute began and ended */
 	uint64_t unseen;

@@ -209,11 +209,35 @@ static int append_rows(struct sl_predlog *log, const struct sl_prediction *whole
 	p.keys = p.keys ? p.keys + first : NULL;
 	p.times_ms = p.times_ms ? p.times_ms + first : NULL;
 	p.outputs += first * p.output_count;
+	p.explained = p.explained ? p.explained + first * p.margins * (p.column_count + 1) : NULL;
 	int rc = append_one(log, &p, err);
 	if (rc != SL_E_TOO_LARGE || count == 1)
 		return rc;
 	rc = append_rows(log, whole, columns, first, count / 2, err);
 	return rc ? rc : append_rows(log, whole, columns, first + count / 2, count - count / 2, err);
+}
+
+/* SHAP values of the columns that are logged: what one that is left out added to the answer is left out, too. */
+static int take_explained(const struct sl_predlog *log, struct sl_inputs *rows, const struct sl_served *answered, struct sl_prediction *p,
+			  struct sl_error *err)
+{
+	const struct sl_package *package = &answered->package;
+	const float *from = rows->explained;
+	size_t sums = rows->count * rows->margins;
+	if (!from)
+		return 0;
+	float *to = sl_arena_array(rows->arena, sums * (p->column_count + 1), sizeof *to);
+	if (!to)
+		return sl_fail_memory(err);
+	p->explained = to;
+	p->margins = rows->margins;
+	for (size_t i = 0; i < sums; i++, from++) {
+		for (size_t f = 0; f < package->feature_count; f++, from++)
+			if (rule_of(log, package->features[f].name) != LOG_DROPPED)
+				*to++ = *from;
+		*to++ = *from;
+	}
+	return 0;
 }
 
 /* The dataset versions that the answer was made with. */
@@ -250,10 +274,9 @@ static int append_run(struct sl_predlog *log, struct sl_inputs *rows, const stru
 	p.version = answered->version;
 	p.package = answered->package.hash;
 	p.output_count = answered->package.output_count;
-	int named = name_lookups(rows, answered, &p, err);
-	if (named)
-		return named;
 	int rc = fill_columns(log, rows, first, &p, err);
+	rc = rc ? rc : name_lookups(rows, answered, &p, err);
+	rc = rc ? rc : take_explained(log, rows, answered, &p, err);
 	if (rc)
 		return rc;
 	if (first == 0 && count == rows->count) {

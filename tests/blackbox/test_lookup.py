@@ -26,7 +26,7 @@ steps:
 models:
   delay: {from: fit, promote: auto}
 endpoints:
-  delay: {model: delay@champion, key: flight, time: date, features: {from: airport_recent, key: origin}}
+  delay: {model: delay@champion, key: flight, time: date, features: {from: airport_recent, key: origin}, explain: true, log_explanations: true, log_drop: [hour]}
 """
 LOOKED_UP = ["late_share", "flights_seen", "sky"]
 
@@ -222,3 +222,20 @@ def test_a_model_without_the_lookup_is_not_served(trained):
         assert answer.status_code == 503 and "was not trained with a lookup of 'airport_recent'" in json.dumps(answer.json())
     finally:
         project.sluice("down")
+
+
+def test_explanations_are_logged_as_the_caller_got_them(trained, server):
+    """With the columns that were looked up, without those that the log drops."""
+    records = [{"distance": 700, "hour": 7, "origin": "JFK"}, {"distance": 90, "hour": 23, "origin": None}]
+    answer = server.post("/v1/models/delay:explain", json={"instances": records})
+    assert answer.status_code == 200, answer.text
+    got = answer.json()["explanations"]
+    assert set(got[0]["shap_values"]) == {"distance", "hour", *LOOKED_UP}
+    shown = trained.json("show", f"prediction:{answer.headers['X-Sluice-Prediction-Id']}")
+    for row, explanation in zip(shown["rows"], got, strict=True):
+        explanation["shap_values"].pop("hour")
+        assert row["explanation"]["base_value"] == pytest.approx(explanation["base_value"], rel=1e-7)
+        assert row["explanation"]["shap_values"] == pytest.approx(explanation["shap_values"], rel=1e-7, abs=1e-12)
+    _, outputs = ask(server, flights().head(1))
+    plain = trained.json("ls", "predictions")
+    assert outputs and "explanation" not in trained.json("show", f"prediction:{(plain['items'] if isinstance(plain, dict) else plain)[0]['id']}")["rows"][0]

@@ -38,6 +38,9 @@ static const float OUTPUTS[] = {0.25f, 0.5f, NAN, INFINITY, -0.0f, 1e-40f};
 
 static const struct sl_logged_lookup LOOKUPS[] = {{"airport_recent", 14, {{1, 2}}}, {"weather", 7, {{3}}}};
 
+/* 3 rows, 2 margins, 2 columns and the base value. */
+static const float EXPLAINED[18] = {0.5f, -1, 2, 3, 4, 5, NAN, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, -0.0f};
+
 static void make_prediction(struct sl_prediction *ret, int64_t time_ms, unsigned char seed)
 {
 	unsigned char random[10];
@@ -45,7 +48,7 @@ static void make_prediction(struct sl_prediction *ret, int64_t time_ms, unsigned
 	*ret = (struct sl_prediction){
 		.version = 12, .received_ms = time_ms, .latency_us = 77, .first_row = 4, .row_count = 3, .column_count = 2,
 			.output_count = 2,
-		.columns = COLUMNS, .times_ms = TIMES, .keys = KEYS, .outputs = OUTPUTS, .lookups = LOOKUPS, .lookup_count = 2,
+		.columns = COLUMNS, .times_ms = TIMES, .keys = KEYS, .outputs = OUTPUTS, .lookups = LOOKUPS, .lookup_count = 2, .explained = EXPLAINED, .margins = 2,
 	};
 	memset(ret->package.bytes, 0xab, sizeof ret->package.bytes);
 	sl_id_make(time_ms, random, &ret->id);
@@ -85,6 +88,8 @@ static void assert_same(const struct sl_prediction *a, const struct sl_predictio
 		assert_cell(&a->keys[row], &b->keys[row]);
 		assert_int_equal(a->times_ms[row], b->times_ms[row]);
 	}
+	assert_int_equal(a->margins, b->margins);
+	assert_memory_equal(a->explained, b->explained, sizeof EXPLAINED);
 	assert_int_equal(a->lookup_count, b->lookup_count);
 	for (size_t i = 0; i < a->lookup_count; i++) {
 		assert_int_equal(a->lookups[i].dataset_len, b->lookups[i].dataset_len);
