@@ -78,14 +78,16 @@ static void render_rows(const struct sl_term *term, yyjson_mut_val *result, stru
 		sl_buf_printf(out, "outliers  %.2f %% of the rows, where the reference has 1 %%\n", yyjson_mut_get_num(yyjson_mut_obj_get(outliers, "share")) * 100);
 }
 
-static void render_estimates(yyjson_mut_val *estimated, struct sl_buf *out)
+/* Numbers of each side on a line. */
+static void render_sides(const char *what, yyjson_mut_val *sides, struct sl_buf *out)
 {
 	yyjson_mut_val *side, *key, *value, *name;
 	size_t i, max, k, count;
-	yyjson_mut_obj_foreach(estimated, i, max, key, side) {
-		sl_buf_printf(out, "estimated of the %s ", yyjson_mut_get_str(key));
+	yyjson_mut_obj_foreach(sides, i, max, key, side) {
+		sl_buf_printf(out, "%s of the %s ", what, yyjson_mut_get_str(key));
 		yyjson_mut_obj_foreach(side, k, count, name, value)
-			sl_buf_printf(out, "%s%s %.4g", k ? ", " : " ", yyjson_mut_get_str(name), yyjson_mut_get_num(value));
+			if (yyjson_mut_is_num(value))
+				sl_buf_printf(out, "%s%s %.4g", k ? ", " : " ", yyjson_mut_get_str(name), yyjson_mut_get_num(value));
 		sl_buf_char(out, '\n');
 	}
 }
@@ -101,6 +103,7 @@ static void render_segments(const struct sl_term *term, yyjson_mut_doc *doc, yyj
 		sl_buf_printf(out, "  %llu rows against %llu, %llu of %llu columns drifted\n", count_of(segment, "current_rows"),
 			      count_of(segment, "reference_rows"), count_of(segment, "drifted"), count_of(segment, "judged"));
 		render_columns(term, doc, yyjson_mut_obj_get(segment, "columns"), false, out);
+		render_sides("measured", yyjson_mut_obj_get(segment, "quality"), out);
 	}
 }
 
@@ -121,7 +124,8 @@ void sl_render_drift(const struct sl_term *term, yyjson_mut_val *result, struct 
 		      yyjson_mut_get_bool(yyjson_mut_obj_get(result, "dataset_drift")) ? ", and so the dataset has" : "");
 	render_columns(term, doc, yyjson_mut_obj_get(result, "columns"), true, out);
 	render_rows(term, result, out);
-	render_estimates(yyjson_mut_obj_get(result, "estimated"), out);
+	render_sides("measured", yyjson_mut_obj_get(result, "quality"), out);
+	render_sides("estimated", yyjson_mut_obj_get(result, "estimated"), out);
 	render_names(term, result, "removed", "only in the reference", out);
 	render_names(term, result, "added", "only in the current one", out);
 	render_segments(term, doc, yyjson_mut_obj_get(result, "segments"), out);

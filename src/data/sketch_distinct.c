@@ -21,6 +21,18 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Fewer than 8 bytes as a little-endian number, without a loop or a call: pieces overlap where the length is no power of two. */
+static uint64_t load_short(const unsigned char *p, size_t len)
+{
+	if (len >= 4) {
+		uint32_t first, last;
+		memcpy(&first, p, 4);
+		memcpy(&last, p + len - 4, 4);
+		return first | (uint64_t)last << (len - 4) * 8;
+	}
+	return len ? p[0] | (uint64_t)p[len / 2] << len / 2 * 8 | (uint64_t)p[len - 1] << (len - 1) * 8 : 0;
+}
+
 /* Eight bytes at a time, each multiplied to 128 bits and folded (the step of wyhash). */
 uint64_t sl_sketch_hash_bytes(const void *data, size_t len)
 {
@@ -31,8 +43,7 @@ uint64_t sl_sketch_hash_bytes(const void *data, size_t len)
 		memcpy(&word, p, 8);
 		h = fold(h ^ word, UINT64_C(0xE7037ED1A0B428DB));
 	}
-	word = 0;
-	memcpy(&word, p, len);
+	word = load_short(p, len);
 	return sl_sketch_hash(fold(h ^ word, UINT64_C(0x8EBC6AF09C88C6E3)) ^ word);
 }
 

@@ -229,7 +229,7 @@ static int compare_segments(const struct comparing *c)
 				continue;
 			struct sl_drift_segment *segment = &report->segments[report->segment_count++];
 			*segment = (struct sl_drift_segment){.value = x->segment, .missing = x->missing, .others = x->others, .reference_rows = x->rows,
-							     .current_rows = y->rows, .column_count = c->pair_count};
+							     .current_rows = y->rows, .column_count = c->pair_count, .quality = {x->quality, y->quality}};
 			int rc = compare_groups(c, x, y, &segment->columns);
 			if (rc)
 				return rc;
@@ -341,6 +341,8 @@ int sl_drift_compare(const struct sl_drift_reference *reference, const struct sl
 
 	*ret = (struct sl_drift_report){.options = *options, .current_rows = current->groups[0].rows,
 					.reference_rows = reference->rows ? reference->rows->groups[0].rows : reference->statistics->rows};
+	ret->quality[0] = reference->rows ? reference->rows->groups[0].quality : NULL;
+	ret->quality[1] = current->groups[0].quality;
 	int rc = find_pairs(&c);
 	ret->column_count = c.pair_count;
 	rc = rc ? rc : compare_groups(&c, reference->rows ? &reference->rows->groups[0] : NULL, &current->groups[0], &ret->columns);

@@ -15,6 +15,7 @@
 #include "learn/package.h"
 #include "learn/reference.h"
 #include "track/store.h"
+#include "watch/drift_quality.h"
 #include "watch/drift_sample.h"
 
 enum {
@@ -38,6 +39,7 @@ struct sl_drift_group {
 	bool missing, others;            /* the segment column's null; values beyond SL_DRIFT_SEGMENTS_MAX */
 	uint64_t rows;
 	struct sl_distribution *columns; /* beside the fields */
+	struct sl_drift_quality *quality;      /* of the rows' predictions beside their labels; NULL: a side has no such columns */
 };
 struct sl_drift_rows {
 	struct sl_arena *arena;
@@ -45,6 +47,7 @@ struct sl_drift_rows {
 	size_t field_count, field_room;
 	struct sl_drift_group groups[SL_DRIFT_SEGMENTS_MAX + 3];
 	size_t group_count;
+	int prediction, label;           /* fields that are compared row by row; -1: there are not both */
 	bool sampled;                    /* set before reading: keep whole rows as well */
 	struct sl_drift_sample sample;
 };
@@ -124,6 +127,7 @@ struct sl_drift_segment {
 	uint64_t reference_rows, current_rows;
 	struct sl_drift_column *columns;
 	size_t column_count, drifted, judged;
+	const struct sl_drift_quality *quality[2]; /* of the reference, of the current rows; NULL: not known */
 };
 struct sl_drift_classifier;
 struct sl_drift_outliers;
@@ -140,6 +144,7 @@ struct sl_drift_report {
 	struct sl_drift_options options;
 	const struct sl_drift_classifier *classifier; /* set by the caller when asked for (watch/drift_joint.h); NULL */
 	const struct sl_drift_outliers *outliers;
+	const struct sl_drift_quality *quality[2]; /* borrowed from both sides */
 };
 
 /* The reference is `rows`, or a model's statistics (rows NULL): then KS is seen at the bins' edges, and there is no Wasserstein

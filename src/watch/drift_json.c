@@ -127,6 +127,30 @@ static yyjson_mut_val *put_column(yyjson_mut_doc *doc, yyjson_mut_val *list, con
 	return item;
 }
 
+/* Of those sides that have predictions beside labels. */
+static void put_quality(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct sl_drift_quality *const sides[2])
+{
+	static const char *const NAMES[] = {"reference", "current"};
+	yyjson_mut_val *all = sides[0] || sides[1] ? yyjson_mut_obj_add_obj(doc, object, "quality") : NULL;
+	for (size_t s = 0; s < 2; s++) {
+		if (!sides[s])
+			continue;
+		yyjson_mut_val *one = yyjson_mut_obj_add_obj(doc, all, NAMES[s]), *bins;
+		yyjson_mut_obj_add_uint(doc, one, "rows", sides[s]->sums.rows);
+		for (const char *const *name = sl_drift_quality_names; *name; name++)
+			put_real(doc, one, *name, sl_drift_quality_measure(sides[s], *name));
+		bins = yyjson_mut_obj_add_arr(doc, one, "calibration");
+		for (size_t b = 0; b < SL_RELIABILITY_BINS; b++) {
+			const struct sl_reliability_bin *from = &sides[s]->bins[b];
+			yyjson_mut_val *bin = from->rows > 0 ? yyjson_mut_arr_add_obj(doc, bins) : NULL;
+			put_real(doc, bin, "from", (double)b / SL_RELIABILITY_BINS);
+			yyjson_mut_obj_add_uint(doc, bin, "rows", (uint64_t)from->rows);
+			put_real(doc, bin, "predicted", from->predicted / from->rows);
+			put_real(doc, bin, "observed", from->observed / from->rows);
+		}
+	}
+}
+
 static void put_segments(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct sl_drift_report *report)
 {
 	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, object, "segments");
@@ -142,6 +166,7 @@ static void put_segments(yyjson_mut_doc *doc, yyjson_mut_val *object, const stru
 		yyjson_mut_obj_add_uint(doc, item, "current_rows", segment->current_rows);
 		yyjson_mut_obj_add_uint(doc, item, "drifted", segment->drifted);
 		yyjson_mut_obj_add_uint(doc, item, "judged", segment->judged);
+		put_quality(doc, item, segment->quality);
 		yyjson_mut_val *columns = yyjson_mut_obj_add_arr(doc, item, "columns");
 		for (size_t i = 0; i < segment->column_count; i++)
 			put_column(doc, columns, &segment->columns[i]);
@@ -214,6 +239,7 @@ void sl_drift_json(const struct sl_drift_report *report, yyjson_mut_doc *doc, yy
 		put_histogram(doc, item, column);
 	}
 	put_joint(doc, object, report);
+	put_quality(doc, object, report->quality);
 	put_names(doc, object, "removed", report->removed, report->removed_count);
 	put_names(doc, object, "added", report->added, report->added_count);
 	if (report->segment_count)

@@ -15,7 +15,7 @@ const char *sl_drift_role_name(enum sl_drift_role role)
 
 void sl_drift_rows_init(struct sl_drift_rows *rows, struct sl_arena *arena)
 {
-	*rows = (struct sl_drift_rows){.arena = arena, .group_count = 1};
+	*rows = (struct sl_drift_rows){.arena = arena, .group_count = 1, .prediction = -1, .label = -1};
 	rows->groups[0].segment = "";
 }
 
@@ -25,6 +25,7 @@ void sl_drift_rows_done(struct sl_drift_rows *rows)
 		for (size_t i = 0; rows->groups[g].columns && i < rows->field_count; i++)
 			sl_distribution_done(&rows->groups[g].columns[i]);
 		sl_free(rows->groups[g].columns);
+		sl_drift_quality_free(rows->groups[g].quality);
 	}
 	rows->group_count = 0;
 	sl_drift_sample_done(&rows->sample);
@@ -237,6 +238,46 @@ static int split_rows(struct sl_drift_rows *rows, const struct sl_sql_column *se
 	return 0;
 }
 
+static double number_at(const struct sl_sql_column *column, size_t row)
+{
+	if (column->valid && !column->valid[row])
+		return NAN;
+	switch (column->kind) {
+	case SL_SQL_BOOL: return column->bools[row];
+	case SL_SQL_INT: return (double)column->ints[row];
+	case SL_SQL_DOUBLE: return column->doubles[row];
+	default: return NAN;
+	}
+}
+
+/* Answers beside what turned out; `order` NULL: the chunk's rows as they stand. */
+static int add_quality(const struct sl_drift_rows *rows, struct sl_drift_group *group, const struct sl_sql_column *columns, const uint32_t *order,
+		       size_t count)
+{
+	if (rows->prediction < 0)
+		return 0;
+	if (!group->quality && !(group->quality = sl_alloc(sizeof *group->quality, NULL)))
+		return SL_E_NO_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		size_t row = order ? order[i] : i;
+		if (!sl_drift_quality_add(group->quality, number_at(&columns[rows->prediction], row), number_at(&columns[rows->label], row)))
+			return SL_E_NO_MEMORY;
+	}
+	return 0;
+}
+
+/* The one answer and the one label that are numbers. */
+static void find_pair(struct sl_drift_rows *rows)
+{
+	int found[2] = {-1, -1};
+	for (size_t i = 0; i < rows->field_count; i++)
+		if (rows->fields[i].kind == SL_DRIFT_NUMBER && rows->fields[i].role != SL_DRIFT_INPUT)
+			found[rows->fields[i].role == SL_DRIFT_LABEL] = (int)i;
+	bool both = found[0] >= 0 && found[1] >= 0;
+	rows->prediction = both ? found[0] : -1;
+	rows->label = both ? found[1] : -1;
+}
+
 static int add_segments(struct sl_drift_rows *rows, const struct sl_sql_column *columns, size_t count)
 {
 	struct split split;
@@ -247,6 +288,7 @@ static int add_segments(struct sl_drift_rows *rows, const struct sl_sql_column *
 		rows->groups[g].rows += n;
 		for (size_t i = 0; i < rows->field_count && n && rc == 0; i++)
 			rc = sl_distribution_add(&rows->groups[g].columns[i], &columns[i], split.order + from, n);
+		rc = rc ? rc : add_quality(rows, &rows->groups[g], columns, split.order + from, n);
 	}
 	return rc;
 }
@@ -285,6 +327,7 @@ static int add_chunk(struct sl_drift_rows *rows, const struct sl_sql_column *col
 	rows->groups[0].rows += count;
 	for (size_t i = 0; i < rows->field_count && rc == 0; i++)
 		rc = sl_distribution_add(&rows->groups[0].columns[i], &columns[i], NULL, count);
+	rc = rc ? rc : add_quality(rows, &rows->groups[0], columns, NULL, count);
 	if (rc == 0 && rows->sampled)
 		rc = sample_chunk(rows, columns, count);
 	return rc == 0 && segments ? add_segments(rows, columns, count) : rc;
@@ -309,6 +352,7 @@ int sl_drift_read_table(struct sl_sql *sql, const struct sl_staged *table, const
 		enum sl_sql_kind kind = sl_sql_column_kind(result, i);
 		sl_drift_know(ret, i, kind == SL_SQL_TEXT ? SL_DRIFT_TEXT : kind == SL_SQL_TIME ? SL_DRIFT_TIME : SL_DRIFT_NUMBER);
 	}
+	find_pair(ret);
 	while ((rc = sl_sql_next(result, &chunk, &count, err)) == 1)
 		if (add_chunk(ret, chunk, count, columns->segment != NULL) < 0)
 			return sl_fail_memory(err);

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.spatial.distance
 import scipy.stats
+import sklearn.metrics
 from sklearn.ensemble import IsolationForest
 
 from test_watch import answers, make_rows, YAML
@@ -231,6 +232,44 @@ def test_traffic_against_training(project):
     assert columns_of(project.json("drift", "trip_rows", early))["kind"]["level"] == "ok"
     assert "no window of time" in project.sluice("drift", early, "endpoint:trip@yesterday", status=2).stderr
     assert "is a model" in project.sluice("drift", early, "model:trip", status=2).stderr
+
+
+def test_quality_and_calibration_of_both_sides_and_of_segments(project):
+    """Beside scikit-learn on the same rows; rows without a label, or with another answer than a probability, do not count."""
+    random, sides = np.random.default_rng(8), {}
+    (project.root / "data").mkdir()
+    for name, shift in (("was", 0), ("is", 0.2)):
+        p = random.random(4000).round(3)
+        frame = pd.DataFrame({"p": p, "late": (random.random(4000) < np.clip(p - shift, 0, 1)).astype(float), "airline": random.choice(["AA", "UA"], 4000)})
+        frame.loc[random.random(4000) < 0.1, "late"] = np.nan
+        frame.loc[:20, "p"] = 1.5
+        frame.to_parquet(project.root / "data" / f"{name}.parquet")
+        sides[name] = frame[(frame.p <= 1) & frame.late.notna()]
+    project.write("sluice.yaml", "project: quality\nsources: {was: data/was.parquet, is: data/is.parquet}\n")
+    project.sluice("init")
+    project.sluice("run")
+    arguments = ("drift", "was", "is", "--prediction", "p", "--label", "late", "--segment", "airline")
+    report = project.json(*arguments)
+
+    def check(got, rows):
+        p, y = rows.p.to_numpy(), rows.late.to_numpy()
+        assert got["rows"] == len(rows)
+        expected = {"predicted": p.mean(), "observed": y.mean(), "calibration_gap": abs(p.mean() - y.mean()), "error_rate": ((p >= 0.5) != y).mean(),
+                    "log_loss": sklearn.metrics.log_loss(y, np.clip(p, 1e-15, 1 - 1e-15)), "brier": sklearn.metrics.brier_score_loss(y, p)}
+        for name, value in expected.items():
+            assert got[name] == pytest.approx(value, rel=1e-6), name
+        assert got["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(y, p), abs=1e-3)
+        bins = np.minimum((p * 10).astype(int), 9)
+        assert [b["rows"] for b in got["calibration"]] == np.bincount(bins).tolist()
+        assert [b["observed"] for b in got["calibration"]] == pytest.approx([y[bins == b].mean() for b in range(10)])
+        assert got["ece_10"] == pytest.approx(sum(abs(p[bins == b].sum() - y[bins == b].sum()) for b in range(10)) / len(p))
+    for side, name in (("reference", "was"), ("current", "is")):
+        check(report["quality"][side], sides[name])
+        for segment in report["segments"]:
+            check(segment["quality"][side], sides[name][sides[name].airline == segment["segment"]])
+    assert report["quality"]["current"]["calibration_gap"] > 0.1 > report["quality"]["reference"]["calibration_gap"]
+    assert "measured of the current" in project.sluice(*arguments).stdout
+    assert "quality" not in project.json("drift", "was", "is", "--prediction", "p")
 
 
 @pytest.fixture(scope="module")
