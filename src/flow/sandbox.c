@@ -85,19 +85,26 @@ static bool in_system(const char *path)
 	return false;
 }
 
+/* Does `folder`, of `len` bytes, hold the whole project? */
+static bool holds_project(const struct paths *p, const char *folder, size_t len)
+{
+	const char *dir = p->task->graph->project->dir;
+	return strncmp(dir, folder, len) == 0 && (dir[len] == '/' || dir[len] == 0);
+}
+
 /* A folder of programs outside of the system's, with the libraries beside it: PREFIX/bin of a virtual environment or of conda, and all of PREFIX
- * for PREFIX/shims, whose programs start others somewhere below (pyenv, asdf). */
+ * for PREFIX/shims, whose programs start others somewhere below (pyenv, asdf). Never what holds the project: lib beside its own bin is data like any other. */
 static int add_folder(struct paths *p, const char *folder, struct sl_error *err)
 {
 	static const char *const PARTS[] = {"lib", "lib64", "libexec", "share", "include", "pyvenv.cfg"};
 	const char *slash = strrchr(folder, '/');
 	int len = slash ? (int)(slash - folder) : 0, rc = 0;
-	if (len == 0 || in_system(folder) || strcmp(folder, p->task->graph->project->dir) == 0)
+	if (len == 0 || in_system(folder) || holds_project(p, folder, strlen(folder)))
 		return 0;
-	bool shims = strcmp(slash, "/shims") == 0;
+	bool apart = !holds_project(p, folder, (size_t)len), shims = apart && strcmp(slash, "/shims") == 0;
 	const char *prefix = shims ? sl_arena_printf(p->task->arena, "%.*s", len, folder) : sl_arena_strdup(p->task->arena, folder);
 	rc = prefix ? add_path(p, prefix, err) : sl_fail_memory(err);
-	for (size_t i = 0; !rc && strcmp(slash, "/bin") == 0 && i < SL_ARRAY_LEN(PARTS); i++) {
+	for (size_t i = 0; !rc && apart && strcmp(slash, "/bin") == 0 && i < SL_ARRAY_LEN(PARTS); i++) {
 		const char *part = sl_arena_printf(p->task->arena, "%.*s/%s", len, folder, PARTS[i]);
 		rc = part ? add_path(p, part, err) : sl_fail_memory(err);
 	}

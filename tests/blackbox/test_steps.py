@@ -239,11 +239,13 @@ def test_an_undeclared_read_is_told_with_the_file(project):
           "  writes: {run: 'echo > lib/new.txt'}\n"
           "  runs: {run: './$(echo lib)/tool'}\n"
           "  connects: {run: [PYTHON, connects.py]}\n"
+          f"  beside: {{run: [{project.root}/bin/tool]}}\n"
           "  well: {run: 'cat lib/$(echo x).txt; true'}\n"
           "  free: {run: [PYTHON, reads.py], sandbox: off}\n", sandbox="on")
     project.write("other.txt", "named by the command\n")
     project.write("lib/x.txt", "x\n")
     project.write("lib/tool", "#!/bin/sh\n").chmod(0o755)
+    project.write("bin/tool", "#!/bin/sh\ncat lib/x.txt\n").chmod(0o755)
     project.write("reads.py", "open('lib/x.txt')\n")
     project.write("links.py", "import os\nos.chdir(os.environ['TMPDIR'])\nos.symlink(os.environ['SLUICE_PROJECT'] + '/lib', 'l')\nopen('l/../lib/x.txt')\n")
     project.write("imports.py", "import helper\n")
@@ -252,7 +254,7 @@ def test_an_undeclared_read_is_told_with_the_file(project):
     steps = run(project, "--keep-going", status=1)
     if "Landlock" not in json.dumps(project.json("show", "run:" + steps["reads"]["run"])).replace("no Landlock", ""):
         return
-    causes = {"reads": "reading lib/x.txt", "links": "reading lib/x.txt", "imports": "reading helper.py", "silent": "reading lib/x.txt", "writes": "writing lib/new.txt",
+    causes = {"reads": "reading lib/x.txt", "beside": "reading lib/x.txt", "links": "reading lib/x.txt", "imports": "reading helper.py", "silent": "reading lib/x.txt", "writes": "writing lib/new.txt",
               "runs": "running lib/tool", "connects": "connecting to 127.0.0.1:9"}
     assert {name for name, step in steps.items() if step["state"] == "ok"} == set(steps) - set(causes)
     for name, refused in causes.items():
