@@ -47,6 +47,7 @@ static int drop_artifacts(struct sl_record *record, const char *uri, struct sl_e
 	return path && *path ? sl_artifact_delete(record, path, err) : 0;
 }
 
+/* Its models, and that traces belong to it. */
 static int drop_models(struct sl_record *record, const struct sl_rec_run *run, struct sl_error *err)
 {
 	struct sl_stmt *row SL_AUTO_STMT = NULL;
@@ -57,7 +58,8 @@ static int drop_models(struct sl_record *record, const struct sl_rec_run *run, s
 		"DELETE FROM rec_model_metric WHERE model IN (SELECT id FROM logged_model WHERE run = ?1)",
 		"DELETE FROM rec_run_model WHERE model IN (SELECT id FROM logged_model WHERE run = ?1)",
 		"DELETE FROM reg_pair WHERE kind IN (3, 4) AND owner IN (SELECT num FROM logged_model WHERE run = ?1)",
-		"DELETE FROM logged_model WHERE run = ?1"};
+		"DELETE FROM logged_model WHERE run = ?1",
+		"DELETE FROM trace_link WHERE kind = 'run' AND target = ?1"};
 	for (size_t i = 0; !rc && i < SL_ARRAY_LEN(sql); i++)
 		rc = from_rows(sl_meta_exec(record->meta, err, sql[i], "s", run->id));
 	return rc;
