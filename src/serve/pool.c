@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "os/clock.h"
 #include "serve/lane.h"
@@ -205,8 +205,8 @@ static void *thread_main(void *context)
 	struct sl_pool_run run = {0};
 	int64_t look_ns;
 	sl_free(context);
-	if (worker.kind == SLOW)
-		setpriority(PRIO_PROCESS, (id_t)gettid(), SL_POOL_NICE); /* of this thread only; refused, it competes */
+	if (worker.kind == SLOW && nice(SL_POOL_NICE) == -1) /* on Linux it is this thread's alone, and lowering is never refused */
+		sl_debug("a slow thread keeps the priority of the others");
 	pthread_mutex_lock(&pool->lock);
 	while (is_needed(pool, threads)) {
 		if (!pick(pool, worker.kind, &run, &look_ns)) {

@@ -27,7 +27,7 @@
 enum {
 	SL_POOL_THREADS_MAX = 16,    /* of a kind */
 	SL_POOL_SLOW_MS = 5,
-	SL_POOL_NICE = 5,
+	SL_POOL_NICE = 10,
 	SL_POOL_PRIORITIES = 8,      /* 1 goes first */
 	SL_POOL_PRIORITY = 4,        /* of who does not say */
 	SL_POOL_QUEUE_MAX = 128,     /* of a lane that does not say */
