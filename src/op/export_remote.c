@@ -73,7 +73,6 @@ static int add_tag(void *context, const char *name, const char *value)
 	const struct sl_export_there *parent = strcmp(name, "mlflow.parentRunId") == 0 ? sl_map_get(b->exporter->runs, value) : NULL;
 	int rc = make_room(b);
 	add_pair(&b->tags, b->tag_count++, name, parent ? parent->id : value);
-	b->exporter->here.tags++;
 	return rc;
 }
 

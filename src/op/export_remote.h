@@ -12,7 +12,7 @@
 #include "record/logged_model.h"
 #include "record/run.h"
 
-struct sl_export_count { int64_t experiments, runs, params, tags, metrics, points, artifacts, logged_models, models, versions; };
+struct sl_export_count { int64_t experiments, runs, params, metrics, points, artifacts, logged_models, models, versions; };
 
 struct sl_exporter {
 	struct sl_record *record;
@@ -47,7 +47,4 @@ void sl_export_pairs(struct sl_buf *out, const char *name, const struct sl_pair 
 int sl_export_tree(struct sl_exporter *exporter, const char *from, const char *to, struct sl_error *err);
 /* Logged models of an experiment; `id` is its number there. After its runs. */
 int sl_export_models(struct sl_exporter *exporter, int64_t experiment, const char *id, struct sl_error *err);
-/* `uri` of this store as that server knows it: below a run's artifacts, a logged model, or as it is. In the arena; NULL: memory is out. */
-const char *sl_export_uri(struct sl_exporter *exporter, const char *uri);
-
 #endif

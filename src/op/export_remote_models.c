@@ -220,7 +220,8 @@ int sl_export_models(struct sl_exporter *e, int64_t experiment, const char *id, 
 
 /* ---- the registry --------------------------------------------------------------------------------------------------- */
 
-const char *sl_export_uri(struct sl_exporter *e, const char *uri)
+/* `uri` of this store as that server knows it: below a run's artifacts, a logged model, or as it is. NULL: memory is out. */
+static const char *uri_there(struct sl_exporter *e, const char *uri)
 {
 	for (size_t pass = 0; pass < 2; pass++) {
 		struct sl_map *map = pass ? e->models : e->runs;
@@ -248,7 +249,7 @@ static int send_version(struct sl_exporter *e, const struct sl_reg_version *v, b
 				     *model = *v->logged_model ? sl_map_get(e->models, v->logged_model) : NULL;
 	struct sl_pair *tags;
 	size_t count;
-	const char *source = sl_export_uri(e, v->source);
+	const char *source = uri_there(e, v->source);
 	int rc = arena && source ? sl_pairs_read(e->record, SL_PAIR_VERSION_TAG, v->num, arena, &tags, &count, err) : sl_fail_memory(err);
 	if (rc)
 		return rc;

@@ -89,6 +89,11 @@ def test_runs_of_neptune_come_over_whole_and_once(project, exports):
         assert sorted((m["step"], m["value"]) for m in page) == [(i * 5, 1 / (i + 1)) for i in range(3000)]
         forked = {t["key"]: t["value"] for t in fork["data"]["tags"]}
         assert (forked["sluice.fork.run"], forked["sluice.fork.step"]) == (run, "100.5") and "sluice.step_scale" not in forked
+        whole = project.json("history", fork["info"]["run_id"], "train/loss")["points"]
+        assert [(p["step"], p["run"]) for p in whole] == [(i / 2, run) for i in range(202)] + [(s, fork["info"]["run_id"]) for s in (101, 102)]
+        assert len(server.get(f"/api/v1/history?run={fork['info']['run_id']}&metric=train/loss&own=true").json()["points"]) == 2
+        cut = project.json("history", run, "train/loss", "-n", "3")
+        assert [p["step"] for p in cut["points"]] == [0, 0.5, 1] and cut["truncated"]
         text = server.get(f"/get-artifact?run_id={run}&path=train/log/series.jsonl").text
         assert [(p["step"], p["value"]) for p in map(json.loads, text.splitlines())] == [(0, "begin"), (0.5, 'so "so"')]
         histogram = server.get(f"/get-artifact?run_id={run}&path=grads/series.jsonl").json()
