@@ -73,7 +73,7 @@ def goes_on(small, *names):
 
 
 def test_a_source_that_does_not_fit_says_how_much_it_needs(small):
-    small.leave(170_000)
+    small.leave(240_000)
     assert "and this needs 1" in refused(small, "run", "raw")
     goes_on(small)
 
@@ -81,7 +81,7 @@ def test_a_source_that_does_not_fit_says_how_much_it_needs(small):
 @pytest.mark.parametrize("step, before", [("wide", "raw"), ("said", "wide"), ("fit", "wide"), ("score", "fit")])
 def test_a_step_that_does_not_fit(small, step, before):
     small.sluice("run", before)
-    small.leave({"wide": 200_000, "said": 100_000, "fit": 30_000, "score": 24_000}[step])
+    small.leave({"wide": 200_000, "said": 100_000, "fit": 30_000, "score": 8_000}[step])
     refused(small, "run", step)
     goes_on(small)
 
