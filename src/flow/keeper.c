@@ -327,8 +327,9 @@ static bool take_news(struct flow_keeper *k, char kind, const char *text, size_t
 		ret->kind = FLOW_KEPT_TOLD;
 		return true;
 	case 'E':
-		ret->kind = FLOW_KEPT_ENDED;
-		return flow_end_read(rest, left, &ret->end, NULL) == 0;
+		/* One that cannot be read, for memory was short, is told of all the same: nobody else would. */
+		ret->kind = flow_end_read(rest, left, &ret->end, &ret->error) ? FLOW_KEPT_NOT_STARTED : FLOW_KEPT_ENDED;
+		return true;
 	case 'F':
 		ret->kind = FLOW_KEPT_NOT_STARTED;
 		take_refusal(rest, left, &ret->error);

@@ -63,7 +63,7 @@ struct flow_kept_news {
 	struct flow_keeper *keeper;
 	char id[FLOW_KEPT_ID];      /* LOST: "": nothing more will come of this keeper */
 	struct flow_kept_end end;   /* ENDED */
-	struct sl_error error;      /* NOT_STARTED */
+	struct sl_error error;      /* NOT_STARTED; also when it cannot be told how it ended */
 };
 /* The next news of any: 1; 0: the time is over, or a signal arrived. */
 int flow_keepers_wait(struct flow_keepers *keepers, int timeout_ms, struct flow_kept_news *ret);
