@@ -10,6 +10,13 @@
 int64_t sl_now_ms(void) { return sl_sys->realtime_ns() / 1000000; }
 int64_t sl_monotonic_ns(void) { return sl_sys->monotonic_ns(); }
 
+int64_t sl_processor_ns(void)
+{
+	struct timespec used = {0};
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used); /* never fails for one's own thread */
+	return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
 int sl_random(void *data, size_t len, struct sl_error *err)
 {
 	if (sl_sys->random(data, len) == 0)

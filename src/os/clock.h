@@ -9,6 +9,7 @@
 
 int64_t sl_now_ms(void);       /* wall clock */
 int64_t sl_monotonic_ns(void); /* for durations */
+int64_t sl_processor_ns(void); /* that this thread has used */
 int sl_random(void *data, size_t len, struct sl_error *err);
 /* A new ULID; ids made by one process are strictly increasing. */
 int sl_id_new(struct sl_id *ret, struct sl_error *err);

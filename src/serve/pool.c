@@ -123,7 +123,8 @@ static void begin_run(struct sl_pool *pool, enum kind kind, struct sl_pool_run *
 	pool->runs = run;
 }
 
-static void end_run(struct sl_pool *pool, struct sl_pool_run *run)
+/* `took_ns`: of the processor's time, for a run that was preempted on a busy machine is not a slow one. */
+static void end_run(struct sl_pool *pool, struct sl_pool_run *run, int64_t took_ns)
 {
 	struct sl_lane *lane = run->jobs[0]->lane;
 	int64_t now_ns = sl_monotonic_ns();
@@ -132,7 +133,7 @@ static void end_run(struct sl_pool *pool, struct sl_pool_run *run)
 		run->next->prev = run->prev;
 	lane->began_ns = now_ns; /* of another that still runs: since then at least */
 	lane->running--;
-	lane_measure(lane, run, now_ns - run->began_ns);
+	lane_measure(lane, run, took_ns);
 	for (size_t i = 0; i < run->count; i++) {
 		struct sl_job *job = run->jobs[i];
 		job->run = NULL;
@@ -215,9 +216,11 @@ static void *thread_main(void *context)
 		}
 		begin_run(pool, worker.kind, &run);
 		pthread_mutex_unlock(&pool->lock);
+		int64_t began_ns = sl_processor_ns();
 		pool->config.run(pool->config.context, &run);
+		int64_t took_ns = sl_processor_ns() - began_ns;
 		pthread_mutex_lock(&pool->lock);
-		end_run(pool, &run);
+		end_run(pool, &run, took_ns);
 		pool->config.ended(pool->config.context);
 	}
 	threads->count--;
