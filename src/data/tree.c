@@ -375,11 +375,11 @@ static int compare_head(void *context, const void *data, size_t len, struct sl_e
 	return STOP;
 }
 
-bool sl_tree_is(struct sl_objects *objects, const struct sl_hash *hash)
+int sl_tree_is(struct sl_objects *objects, const struct sl_hash *hash, bool *ret, struct sl_error *err)
 {
-	bool is = false;
-	sl_objects_read(objects, hash, compare_head, &is, NULL);
-	return is;
+	*ret = false;
+	int rc = sl_objects_read(objects, hash, compare_head, ret, err);
+	return rc == STOP ? 0 : rc;
 }
 
 /* ---- differences ---------------------------------------------------------------------------------------------------- */

@@ -49,8 +49,8 @@ int sl_tree_reader_next(struct sl_tree_reader *reader, struct sl_tree_file *ret,
 const struct sl_hash *sl_tree_reader_leaf(const struct sl_tree_reader *reader);
 void sl_tree_reader_skip_leaf(struct sl_tree_reader *reader);
 
-/* Does the object hold a tree's root? false also when it is missing or damaged. */
-bool sl_tree_is(struct sl_objects *objects, const struct sl_hash *hash);
+/* Does the object hold a tree's root? */
+int sl_tree_is(struct sl_objects *objects, const struct sl_hash *hash, bool *ret, struct sl_error *err);
 /* Of bytes: a leaf, whose hashes name files and nothing else. */
 bool sl_tree_is_leaf(const char *text, size_t len);
 

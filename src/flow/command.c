@@ -109,10 +109,12 @@ static int place_output(struct variables *v, const struct flow_output *from, con
 	*ret = sl_arena_printf(v->task->arena, "%s/%s%s", dir, name, dot && (!slash || dot > slash) ? dot : "");
 	if (!*ret)
 		return sl_fail_memory(v->err);
-	if (sl_tree_is(store->objects, &from->hash))
-		return flow_tree_copy(store, &from->hash, *ret, !wants_copies(v) && !in_sandbox(v), v->err);
+	bool tree;
+	int rc = sl_tree_is(store->objects, &from->hash, &tree, v->err);
+	if (rc || tree)
+		return rc ? rc : flow_tree_copy(store, &from->hash, *ret, !wants_copies(v) && !in_sandbox(v), v->err);
 	char object[SL_PATH_MAX];
-	int rc = sl_objects_path(store->objects, &from->hash, object, v->err);
+	rc = sl_objects_path(store->objects, &from->hash, object, v->err);
 	return rc ? rc : link_object(v, object, *ret);
 }
 

@@ -49,8 +49,10 @@ static int copy_file(struct sl_store *store, const struct sl_hash *hash, const c
 
 int flow_tree_copy(struct sl_store *store, const struct sl_hash *hash, const char *to, bool link, struct sl_error *err)
 {
-	if (!sl_tree_is(store->objects, hash))
-		return copy_file(store, hash, to, link, err);
+	bool tree;
+	int rc = sl_tree_is(store->objects, hash, &tree, err);
+	if (rc || !tree)
+		return rc ? rc : copy_file(store, hash, to, link, err);
 	return sl_tree_place(store->objects, hash, to, link ? SL_PLACE_LINK : SL_PLACE_COPY, err);
 }
 
@@ -74,7 +76,8 @@ bool flow_tree_in_place(struct sl_store *store, const char *dir, const char *pat
 		return false;
 	if (!sl_dir_exists(full))
 		return file_is(store, full, hash);
-	if (!sl_tree_is(store->objects, hash) || sl_tree_reader_new(store->objects, hash, &reader, NULL))
+	bool tree;
+	if (sl_tree_is(store->objects, hash, &tree, NULL) || !tree || sl_tree_reader_new(store->objects, hash, &reader, NULL))
 		return false;
 	int rc;
 	while ((rc = sl_tree_reader_next(reader, &file, NULL)) == 1)

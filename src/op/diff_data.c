@@ -223,10 +223,10 @@ int sl_diff_data(struct sl_call *call, struct sl_store *store, const struct sl_r
 	for (int side = 0; side < 2; side++) {
 		struct sl_dataset_head head;
 		int rc = sl_dataset_find(&store->track, ref[side].name, ref[side].version, &head, err);
+		rc = rc ? rc : sl_tree_is(store->objects, &head.hash, &tree[side], err);
 		if (rc)
 			return rc;
 		hash[side] = head.hash;
-		tree[side] = sl_tree_is(store->objects, &head.hash);
 	}
 	if (sl_hash_eq(&hash[0], &hash[1]))
 		return 0;
@@ -287,8 +287,11 @@ int sl_diff_contents(struct sl_call *call, struct sl_store *store, const struct 
 {
 	struct tables t = {.call = call};
 	struct sl_manifest manifest;
-	if (sl_tree_is(store->objects, &hash[0]) && sl_tree_is(store->objects, &hash[1]))
-		return diff_trees(call, store, hash, out, err);
+	bool first = false, second = false;
+	int rc = sl_tree_is(store->objects, &hash[0], &first, err);
+	rc = rc ? rc : sl_tree_is(store->objects, &hash[1], &second, err);
+	if (rc || (first && second))
+		return rc ? rc : diff_trees(call, store, hash, out, err);
 	bool table = sl_manifest_read(store->objects, &hash[0], call->arena, &manifest, NULL) == 0;
 	return table ? diff_tables(call, store, hash, &t, out, err) : diff_files(call, store, hash, out, err);
 }

@@ -69,6 +69,9 @@ int sl_op_get(struct sl_call *call, struct sl_error *err)
 		dir[--len] = 0;
 	sl_put_text(call, sl_call_object(call), "version", sl_hash_hex(&head.hash, hex));
 	sl_put_text(call, sl_call_object(call), "dir", dir);
-	return sl_tree_is(store->objects, &head.hash) ? get_tree(call, store, &head.hash, dir, err)
-						      : get_table(call, store, ref.name, &head.hash, dir, err);
+	bool tree;
+	rc = sl_tree_is(store->objects, &head.hash, &tree, err);
+	if (rc)
+		return rc;
+	return tree ? get_tree(call, store, &head.hash, dir, err) : get_table(call, store, ref.name, &head.hash, dir, err);
 }

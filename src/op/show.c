@@ -156,9 +156,11 @@ static int show_columns(
 {
 	struct sl_manifest manifest;
 	const char *text = "{}";
-	if (sl_tree_is(store->objects, hash))
-		return show_tree(call, store, hash, out, err);
-	int rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
+	bool tree;
+	int rc = sl_tree_is(store->objects, hash, &tree, err);
+	if (rc || tree)
+		return rc ? rc : show_tree(call, store, hash, out, err);
+	rc = sl_manifest_read(store->objects, hash, call->arena, &manifest, err);
 	rc = rc ? rc : sl_profile_find(store->meta, hash, call->arena, &text, err);
 	if (rc < 0)
 		return rc;
@@ -187,12 +189,14 @@ static int show_dataset(const struct subject *s, struct sl_error *err)
 	struct sl_dataset_head head;
 	struct sl_stmt *stmt SL_AUTO_STMT = NULL;
 	char hex[SL_HASH_HEX + 1];
+	bool tree;
 	int rc = sl_dataset_find(&s->store->track, s->ref->name, s->ref->version, &head, err);
+	rc = rc ? rc : sl_tree_is(s->store->objects, &head.hash, &tree, err);
 	if (rc)
 		return rc;
 	sl_put_text(s->call, s->out, "name", s->ref->name);
 	sl_put_text(s->call, s->out, "version", sl_hash_hex(&head.hash, hex));
-	if (!sl_tree_is(s->store->objects, &head.hash))
+	if (!tree)
 		sl_put_int(s->call, s->out, "rows", (int64_t)head.rows);
 	sl_put_int(s->call, s->out, "size_bytes", (int64_t)head.size_bytes);
 	sl_put_time(s->call, s->out, "created", head.created_ms);
