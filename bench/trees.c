@@ -27,14 +27,20 @@ struct work {
 	float *out;
 };
 
+/* Trees always answer. */
+static void predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret)
+{
+	(void)sl_infer_predict(infer, rows, row_count, ret, NULL);
+}
+
 /* Best nanoseconds per row over `repeat` passes, `batch` rows a call. */
-static double time_rows(const struct work *work, predict_function *predict, size_t batch, int repeat)
+static double time_rows(const struct work *work, predict_function *ask, size_t batch, int repeat)
 {
 	double best = 1e18;
 	for (int r = 0; r < repeat; r++) {
 		int64_t start = sl_monotonic_ns();
 		for (size_t i = 0; i + batch <= work->row_count; i += batch)
-			predict(work->infer, work->rows + i * work->info.features, batch, work->out);
+			ask(work->infer, work->rows + i * work->info.features, batch, work->out);
 		double ns = (double)(sl_monotonic_ns() - start) / (double)(work->row_count / batch * batch);
 		best = ns < best ? ns : best;
 	}
@@ -44,15 +50,15 @@ static double time_rows(const struct work *work, predict_function *predict, size
 static int write_answers(const struct work *work, const char *path, struct sl_error *err)
 {
 	const struct {
-		predict_function *predict;
+		predict_function *ask;
 		size_t width;
-	} ways[] = {{sl_infer_predict, work->info.outputs},
+	} ways[] = {{predict, work->info.outputs},
 		    {sl_infer_margin, work->info.margins},
 		    {sl_infer_margin_by_walking, work->info.margins}};
 	int fd SL_CLEANUP(sl_file_close) = -1;
 	int rc = sl_file_open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644, &fd, err);
 	for (size_t i = 0; i < SL_ARRAY_LEN(ways) && !rc; i++) {
-		ways[i].predict(work->infer, work->rows, work->row_count, work->out);
+		ways[i].ask(work->infer, work->rows, work->row_count, work->out);
 		rc = sl_file_write_all(fd, work->out, work->row_count * ways[i].width * sizeof(float), path, err);
 	}
 	return rc;
@@ -79,7 +85,7 @@ static int run(char **argv, int repeat, struct sl_error *err)
 		       work.info.outputs, work.info.margins, work.info.trees, work.info.nodes);
 		if (repeat > 0)
 			printf(",\"one_ns\":%.0f,\"batch_ns\":%.0f,\"walk_one_ns\":%.0f,\"walk_batch_ns\":%.0f",
-			       time_rows(&work, sl_infer_predict, 1, repeat), time_rows(&work, sl_infer_predict, 1000, repeat),
+			       time_rows(&work, predict, 1, repeat), time_rows(&work, predict, 1000, repeat),
 			       time_rows(&work, sl_infer_margin_by_walking, 1, repeat),
 			       time_rows(&work, sl_infer_margin_by_walking, 1000, repeat));
 		printf("}\n");

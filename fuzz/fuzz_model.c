@@ -36,7 +36,7 @@ static void predict(const struct sl_infer *infer)
 	for (size_t i = 0; i < ROWS * info.features; i++)
 		rows[i] = i % 5 == 0 ? NAN : (float)(i % 7) - 3;
 	float *margins = out + ROWS * info.margins, *walked = margins + ROWS * info.margins;
-	sl_infer_predict(infer, rows, ROWS, out);
+	sl_infer_predict(infer, rows, ROWS, out, NULL);
 	sl_infer_margin(infer, rows, ROWS, margins);
 	sl_infer_margin_by_walking(infer, rows, ROWS, walked);
 	assert(memcmp(margins, walked, ROWS * info.margins * sizeof *out) == 0);

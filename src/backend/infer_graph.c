@@ -160,26 +160,26 @@ static float value_at(const struct sl_graph_value *value, size_t at)
 	return value->element == SL_ELEMENT_FP32 ? ((const float *)value->data)[at] : (float)((const double *)value->data)[at];
 }
 
-static void predict_some(const struct sl_infer_graph *model, const float *rows, size_t count, float *ret)
+static int predict_some(const struct sl_infer_graph *model, const float *rows, size_t count, float *ret, struct sl_error *err)
 {
-	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(MEMORY_MAX, NULL);
+	struct sl_arena *arena SL_CLEANUP(sl_arena_freep) = sl_arena_new(MEMORY_MAX, err);
 	size_t outputs = model->width == 2 ? 1 : model->width;
 	struct sl_graph_value value;
-	struct sl_error err = {0};
-	int rc = arena ? run(model, rows, count, arena, &value, &err) : SL_E_NO_MEMORY;
+	int rc = arena ? run(model, rows, count, arena, &value, err) : SL_E_NO_MEMORY;
 	if (!rc && value.count != count * model->width)
-		rc = SL_E_FAILED;
-	if (rc)
-		sl_debug("an ONNX graph: %s", err.message);
-	for (size_t i = 0; i < count * outputs; i++)
-		ret[i] = rc ? NAN : value_at(&value, model->width == 2 ? 2 * i + 1 : i);
+		rc = sl_fail(err, SL_E_FAILED, "the ONNX graph answers %zu rows with %zu values, not %zu", count, value.count, count * model->width);
+	for (size_t i = 0; !rc && i < count * outputs; i++)
+		ret[i] = value_at(&value, model->width == 2 ? 2 * i + 1 : i);
+	return rc;
 }
 
-void sl_infer_graph_predict(const struct sl_infer_graph *model, const float *rows, size_t row_count, float *ret)
+int sl_infer_graph_predict(const struct sl_infer_graph *model, const float *rows, size_t row_count, float *ret, struct sl_error *err)
 {
 	size_t outputs = model->width == 2 ? 1 : model->width;
-	for (size_t from = 0; from < row_count; from += ROWS_AT_ONCE) {
+	int rc = 0;
+	for (size_t from = 0; !rc && from < row_count; from += ROWS_AT_ONCE) {
 		size_t count = row_count - from < ROWS_AT_ONCE ? row_count - from : ROWS_AT_ONCE;
-		predict_some(model, rows + from * model->features, count, ret + from * outputs);
+		rc = predict_some(model, rows + from * model->features, count, ret + from * outputs, err);
 	}
+	return rc;
 }

@@ -15,6 +15,6 @@ void sl_infer_graph_free(struct sl_infer_graph *model); /* NULL is fine */
 void sl_infer_graph_info(const struct sl_infer_graph *model, struct sl_infer_info *ret);
 const char *sl_infer_graph_feature_name(const struct sl_infer_graph *model, size_t i);
 /* What cannot be computed is NaN. */
-void sl_infer_graph_predict(const struct sl_infer_graph *model, const float *rows, size_t row_count, float *ret);
+int sl_infer_graph_predict(const struct sl_infer_graph *model, const float *rows, size_t row_count, float *ret, struct sl_error *err);
 
 #endif

@@ -176,18 +176,17 @@ static void predict_class(const struct sl_infer *infer, const float *rows, size_
 	}
 }
 
-void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret)
+int sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret, struct sl_error *err)
 {
-	if (infer->graph) {
-		sl_infer_graph_predict(infer->graph, rows, row_count, ret);
-		return;
-	}
+	if (infer->graph)
+		return sl_infer_graph_predict(infer->graph, rows, row_count, ret, err);
 	if (infer->forest.link == SL_LINK_ARGMAX) {
 		predict_class(infer, rows, row_count, ret);
-		return;
+		return 0;
 	}
 	sl_infer_margin(infer, rows, row_count, ret);
 	transform(infer->forest.link, ret, row_count, infer->forest.margins);
+	return 0;
 }
 
 int sl_infer_explain(const struct sl_infer *infer, const float *rows, size_t row_count, const float *background,

@@ -203,9 +203,7 @@ static int take_chunk(struct evaluation *job, const struct sl_sql_column *column
 		rc = take_slices(job, columns, i);
 		job->count++;
 	}
-	if (!rc)
-		sl_infer_predict(job->request->infer, job->chunk, kept, job->predicted + first * job->outputs);
-	return rc;
+	return rc ? rc : sl_infer_predict(job->request->infer, job->chunk, kept, job->predicted + first * job->outputs, job->err);
 }
 
 static void report(void *context, double fraction)

@@ -75,20 +75,21 @@ int sl_explain_dependence(const struct sl_package *package, const struct sl_infe
 	SL_AUTO_FREE float *answers = sl_alloc_array(BATCH_ROWS, outputs * sizeof *answers, err);
 	if (!some || !answers)
 		return SL_E_NO_MEMORY;
-	for (size_t g = 0; g < grid_count; g++) {
+	int rc = 0;
+	for (size_t g = 0; !rc && g < grid_count; g++) {
 		double sum = 0;
-		for (size_t from = 0; from < count; from += BATCH_ROWS) {
+		for (size_t from = 0; !rc && from < count; from += BATCH_ROWS) {
 			size_t n = count - from < BATCH_ROWS ? count - from : BATCH_ROWS;
 			memcpy(some, rows + from * features, n * features * sizeof *some);
 			for (size_t row = 0; row < n; row++)
 				some[row * features + feature] = grid[g];
-			sl_infer_predict(infer, some, n, answers);
-			for (size_t row = 0; row < n; row++)
+			rc = sl_infer_predict(infer, some, n, answers, err);
+			for (size_t row = 0; !rc && row < n; row++)
 				sum += (double)answers[row * outputs + output];
 		}
 		ret[g] = sum / (double)count;
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- counterfactuals ---- */
@@ -131,6 +132,8 @@ struct search {
 	size_t beam_count, next_count;
 	struct candidate found[SL_COUNTERFACTUALS_MAX];
 	size_t found_count;
+	int rc;
+	struct sl_error *err;
 };
 
 /* The share of training rows between two values of a number, linear within a bin. */
@@ -205,13 +208,20 @@ static void put_changes(const struct search *s, const struct candidate *c, float
 		row[c->changes[i].feature] = c->changes[i].to;
 }
 
+/* The first failure stays in s->rc, and the search comes to its end with what it has. */
+static void ask(struct search *s, size_t count, float *ret)
+{
+	if (!s->rc)
+		s->rc = sl_infer_predict(s->infer, s->rows, count, ret, s->err);
+}
+
 static void ask_waiting(struct search *s)
 {
 	size_t features = s->package->feature_count, outputs = s->package->output_count;
 	for (size_t i = 0; i < s->waiting_count; i++)
 		put_changes(s, &s->waiting[i], s->rows + i * features);
-	sl_infer_predict(s->infer, s->rows, s->waiting_count, s->answers);
-	for (size_t i = 0; i < s->waiting_count; i++) {
+	ask(s, s->waiting_count, s->answers);
+	for (size_t i = 0; !s->rc && i < s->waiting_count; i++) {
 		struct candidate *c = &s->waiting[i];
 		c->beyond = beyond(s->goal, s->answers + i * outputs, outputs);
 		if (sl_goal_reached(s->goal, s->answers + i * outputs, outputs))
@@ -261,8 +271,8 @@ static void search(struct search *s)
 static bool still_reached(struct search *s, const struct candidate *c)
 {
 	put_changes(s, c, s->rows);
-	sl_infer_predict(s->infer, s->rows, 1, s->answers);
-	return sl_goal_reached(s->goal, s->answers, s->package->output_count);
+	ask(s, 1, s->answers);
+	return !s->rc && sl_goal_reached(s->goal, s->answers, s->package->output_count);
 }
 
 /* Halves the way between the first value and the last that reaches, number by number. Between them the answer may go to and fro;
@@ -306,7 +316,7 @@ static void take_found(struct search *s, struct sl_counterfactual *ret)
 		ret[i] = (struct sl_counterfactual){.change_count = c->change_count, .distance = c->distance};
 		memcpy(ret[i].changes, c->changes, sizeof ret[i].changes);
 		put_changes(s, c, s->rows);
-		sl_infer_predict(s->infer, s->rows, 1, ret[i].outputs);
+		ask(s, 1, ret[i].outputs);
 	}
 }
 
@@ -321,9 +331,9 @@ int sl_explain_counterfactuals(const struct sl_package *package, const struct sl
 	if (!s || !rows || !answers || !waiting)
 		return SL_E_NO_MEMORY;
 	*s = (struct search){.package = package, .reference = reference, .infer = infer, .row = row, .goal = goal, .keep = keep,
-			     .rows = rows, .answers = answers, .waiting = waiting};
+			     .rows = rows, .answers = answers, .waiting = waiting, .err = err};
 	search(s);
 	take_found(s, ret);
 	*ret_count = s->found_count;
-	return 0;
+	return s->rc;
 }

@@ -223,7 +223,9 @@ static int predict_rows(const struct training *job, const struct sl_rows *rows, 
 			const float *values = rows->pieces[p].rows + i * rows->features;
 			/* One row after another is what the engine is good at; batches gain where rows stand side by side. */
 			size_t batch = step == 1 ? rows->pieces[p].row_count : 1;
-			sl_infer_predict(job->infer, values, batch, ret->predicted + n * info.outputs);
+			int rc = sl_infer_predict(job->infer, values, batch, ret->predicted + n * info.outputs, job->err);
+			if (rc)
+				return rc;
 			memcpy(ret->labels + n, rows->labels + row, batch * sizeof(float));
 			if (ret->weights)
 				memcpy(ret->weights + n, rows->weights + row, batch * sizeof(float));

@@ -272,7 +272,9 @@ static size_t most_probable(const float *outputs, size_t count)
 /* The model asked again must say what it said: else log, model or engine is not what it was. */
 static int ask_again(const struct explaining *e, const float *row, const float *logged, float *outputs, struct sl_error *err)
 {
-	sl_infer_predict(e->infer, row, 1, outputs);
+	int rc = sl_infer_predict(e->infer, row, 1, outputs, err);
+	if (rc)
+		return rc;
 	if (memcmp(outputs, logged, e->package.output_count * sizeof *outputs) == 0)
 		return 0;
 	sl_fail(err, SL_E_CORRUPT, "the model now answers %.9g where %.9g is logged", (double)outputs[0], (double)logged[0]);

@@ -83,7 +83,9 @@ static int score_chunk(
 		if (rc)
 			return rc;
 	}
-	sl_infer_predict(s->infer, values, rows, answers);
+	int rc = sl_infer_predict(s->infer, values, rows, answers, err);
+	if (rc)
+		return rc;
 	for (size_t r = 0; r < rows; r++)
 		for (size_t o = 0; o < outputs; o++)
 			sl_buf_printf(out, "%.9g%c", (double)answers[r * outputs + o], o + 1 == outputs ? '\n' : ',');

@@ -38,8 +38,8 @@ enum { SL_INFER_NAME_MAX = 1024 };
 const char *sl_infer_feature_name(const struct sl_infer *infer, size_t i);
 
 /* rows x features floats, row-major, NaN = missing -> rows x outputs floats, transformed (probabilities, classes' softmax,
- * value). */
-void sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
+ * value). Trees always answer; a graph may fail on values that it cannot compute with (port/graph.h says with what). */
+int sl_infer_predict(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret, struct sl_error *err);
 /* The same before the objective's transformation: rows x margins floats. */
 void sl_infer_margin(const struct sl_infer *infer, const float *rows, size_t row_count, float *ret);
 

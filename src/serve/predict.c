@@ -239,10 +239,10 @@ static int compute(const struct group *group, struct sl_error *err)
 	float *outputs = group->indexes ? sl_arena_array(rows->arena, group->count * width, sizeof *outputs) : rows->outputs;
 	if (!outputs)
 		return sl_fail_memory(err);
-	sl_infer_predict(group->served->infer, rows->features, group->count, outputs);
-	for (size_t i = 0; group->indexes && i < group->count; i++)
+	rc = sl_infer_predict(group->served->infer, rows->features, group->count, outputs, err);
+	for (size_t i = 0; !rc && group->indexes && i < group->count; i++)
 		memcpy(rows->outputs + group->indexes[i] * width, outputs + i * width, width * sizeof *outputs);
-	return 0;
+	return rc;
 }
 
 static struct group group_of(struct sl_inputs *rows, size_t variant)

@@ -78,3 +78,20 @@ def test_what_is_no_model_of_rows_is_refused_with_the_reason(server, project, no
     onnx.checker.check_model(model)
     register(model, "churn")
     assert why in project.sluice("promote", "churn@1", status=None).stderr
+
+
+def test_what_a_graph_cannot_compute_is_an_error_and_no_answer(server, project):  # noqa: F811
+    """Rows that look up a table of 5: the sixth place is refused by the runtime, told to the client, and not logged as a prediction."""
+    nodes = [helper.make_node("Cast", ["x"], ["places"], to=TensorProto.INT64), helper.make_node("Gather", ["table", "places"], ["found"]),
+             helper.make_node("ReduceMean", ["found"], ["y"], axes=[1], keepdims=1)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+                              [helper.make_tensor("table", TensorProto.FLOAT, [5], [0.0, 10.0, 20.0, 30.0, 40.0])])
+    register(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), "churn")
+    MlflowClient().set_registered_model_alias("churn", "champion", 1)
+    wait_until(lambda: ask(server, np.array([[1, 2]], "f4")).status_code == 200, what="the client's model to answer")
+    assert ask(server, np.array([[1, 2], [4, 0]], "f4")).json()["outputs"][0]["data"] == [15.0, 20.0]
+    answer = ask(server, np.array([[1, 2], [7, 0]], "f4"))
+    assert answer.status_code >= 400 and "out of data bounds" in answer.json()["error"], answer.text
+    logged = project.json("sql", "select prediction from predictions")["items"]
+    assert logged and all(row["prediction"] is not None for row in logged), logged

@@ -115,9 +115,9 @@ static void predict_both_ways(const char *name)
 	sl_infer_margin(infer, rows, ROWS, all);
 	sl_infer_margin_by_walking(infer, rows, ROWS, walked);
 	assert_memory_equal(all, walked, ROWS * info.margins * sizeof *all);
-	sl_infer_predict(infer, rows, ROWS, all);
+	sl_infer_predict(infer, rows, ROWS, all, NULL);
 	for (size_t i = 0; i < ROWS; i++) {
-		sl_infer_predict(infer, rows + i * 3, 1, one);
+		sl_infer_predict(infer, rows + i * 3, 1, one, NULL);
 		assert_memory_equal(one, all + i * info.outputs, info.outputs * sizeof *one);
 	}
 	sl_infer_free(infer);
@@ -145,7 +145,7 @@ static void test_probabilities_of_classes_sum_to_one(void **state)
 	sl_infer_info(infer, &info);
 	assert_int_equal(info.outputs, 3);
 	assert_string_equal(info.objective, "multi:softprob");
-	sl_infer_predict(infer, row, 1, out);
+	sl_infer_predict(infer, row, 1, out, NULL);
 	assert_float_equal(out[0] + out[1] + out[2], 1, 1e-6);
 	sl_infer_free(infer);
 }
