@@ -168,7 +168,7 @@ static void test_memory_is_short_at_many_places(void **state)
 {
 	(void)state;
 	start_fresh();
-	long all = run_short(0, false), step = getenv("SLUICE_EVERY_FAULT") ? 1 : all / 12;
+	long all = run_short(0, false), step = getenv("SLUICE_EVERY_FAULT") ? 1 : all / 6;
 	assert_true(all > 100);
 	for (long n = 1; n <= all; n += step)
 		for (int stays = 0; stays < 2; stays++) {
