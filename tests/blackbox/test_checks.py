@@ -166,6 +166,7 @@ def start(project, checks, rows, more=""):
     project.sluice("run")
 
 
+@pytest.mark.slow
 def test_every_row_check_counts_what_plain_code_counts(project):
     rows = make_rows(1)
     expected = failing_rows(rows)
@@ -382,6 +383,7 @@ def engine_takes(pattern):
     return True
 
 
+@pytest.mark.slow
 def test_expressions_are_judged_as_the_engine_judges_them(project):
     """When the project is read, without the engine: random expressions out of pieces that mean something."""
     pieces = ("a b é ( ) ( ) | * + ? {2} {2,} {0,3} {31} {33} {1001} {3,2} {01} { } [ [^ ] - ^ $ . \\d \\W \\b \\A \\z \\Z \\C \\Q \\E \\p \\pL \\p{Greek} \\P{^Lu} \\p{Foo} "

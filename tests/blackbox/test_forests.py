@@ -84,6 +84,7 @@ def their_answer(model, rows):
     return answer[:, 1:] if answer.shape[1] == 2 else answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SKLEARN)
 def test_scikit_learn(tmp_path, name):
     model, rng, missing = fitted(name)

@@ -62,6 +62,7 @@ def agrees(case, results):
     return same
 
 
+@pytest.mark.slow
 def test_every_mapped_expectation_answers_as_gx_does(project):
     imported = import_all(project)
     compared, wrong = 0, []

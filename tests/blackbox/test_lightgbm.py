@@ -64,6 +64,7 @@ def compare(folder, model, rows):
     assert np.allclose(predictions, answers, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective(tmp_path, objective):
     rng = np.random.default_rng(list(OBJECTIVES).index(objective))

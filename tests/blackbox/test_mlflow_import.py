@@ -57,6 +57,7 @@ def history(server, run, key):
         token = "&page_token=" + page["next_page_token"]
 
 
+@pytest.mark.slow
 def test_a_folder_comes_over_whole_and_once(project, files):
     folder, (run, gone, running) = files
     project.write("sluice.yaml", "project: x\n")

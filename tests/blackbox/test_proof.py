@@ -241,6 +241,7 @@ def test_two_checkpoints_are_consistent_or_not(copy, tmp_path):
     assert copy.sluice("verify", "--prove", 3, "--since", old, status=3).stderr
 
 
+@pytest.mark.slow
 def test_records_are_tables(whole):
     def one(text):
         return whole.json("sql", text)["items"][0]

@@ -35,6 +35,7 @@ def theirs(booster, rows):
     return values.reshape(len(rows), -1, rows.shape[1] + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective, shape", [("binary:logistic", "plain"), ("reg:squarederror", "missing"), ("binary:logistic", "deep"), ("binary:logistic", "wide"),
                                               ("multi:softprob", "missing"), ("reg:squarederror", "leafwise"), ("reg:gamma", "stumps")])
 def test_path_dependent_values_are_those_of_xgboost(tmp_path, objective, shape):

@@ -195,7 +195,7 @@ def test_secrets_are_kept_nowhere(server):
     for path in (server.project.root / ".sluice").rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
-    subjects = [entry["subject"] for entry in server.project.json("ls", "ledger", "--limit", 200)["items"] if entry["action"] == "token.create"]
+    subjects = [entry["subject"] for entry in server.project.json("ls", "ledger", "--limit", 10000)["items"] if entry["action"] == "token.create"]
     assert "token:only-run" in subjects
     assert "project" in server.project.sluice("token", "create", "project", "--allow", "view", status=2).stderr
     assert "permission" in server.project.sluice("token", "create", "none", status=2).stderr

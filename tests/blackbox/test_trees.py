@@ -115,11 +115,13 @@ def test_every_shape_of_trees(tmp_path, shape):
     compare(tmp_path, "binary:logistic", shape, "ubj")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective(tmp_path, objective):
     compare(tmp_path, objective, "missing", "ubj")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["multi:softprob", "reg:gamma"])
 def test_json_files_say_the_same(tmp_path, objective):
     compare(tmp_path, objective, "deep", "json")
