@@ -135,7 +135,8 @@ static bool belongs(pid_t pid, const struct sl_tree_child *running, size_t count
 	return false;
 }
 
-/* One look at our children: kills what belongs to nobody and takes what has died. Returns how many were there. */
+/* One look at our children: kills what belongs to nobody and takes what has died. Returns how many were there, dead ones too: a process that dies by itself
+ * may have left another one behind, which became our child only then. */
 static unsigned kill_round(const struct sl_tree_child *running, size_t count, unsigned *ret_killed)
 {
 	pid_t children[CHILDREN_MAX];
@@ -145,9 +146,9 @@ static unsigned kill_round(const struct sl_tree_child *running, size_t count, un
 		if (belongs(children[i], running, count))
 			continue;
 		siginfo_t info = {0};
+		left++;
 		if (waitid(P_PID, (id_t)children[i], &info, WEXITED | WNOHANG) == 0 && info.si_pid == children[i])
 			continue; /* had died by itself, or of an earlier round */
-		left++;
 		++*ret_killed;
 		sl_tree_kill(children[i]);
 		waitid(P_PID, (id_t)children[i], &info, WEXITED);
@@ -155,14 +156,20 @@ static unsigned kill_round(const struct sl_tree_child *running, size_t count, un
 	return left;
 }
 
-unsigned sl_tree_kill_orphans(const struct sl_tree_child *running, size_t count)
+/* The kernel's own word; a list of /proc may miss one while others die. */
+static bool has_children(void)
 {
 	siginfo_t info;
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
+unsigned sl_tree_kill_orphans(const struct sl_tree_child *running, size_t count)
+{
 	unsigned killed = 0;
-	if (count == 0 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
+	if (count == 0 && !has_children())
 		return 0; /* the common end: no child at all */
 	int64_t deadline = sl_monotonic_ns() + KILL_DEADLINE_NS;
-	while (kill_round(running, count, &killed) && sl_monotonic_ns() < deadline)
+	while ((kill_round(running, count, &killed) || (count == 0 && has_children())) && sl_monotonic_ns() < deadline)
 		;
 	return killed;
 }
