@@ -41,10 +41,10 @@ int main(int argc, char **argv)
 """
 
 
-def project(steps):
+def project(steps, head=""):
     folder = tempfile.mkdtemp(prefix="bench-flow-")
     with open(os.path.join(folder, "sluice.yaml"), "w") as f:
-        f.write("project: bench\nsteps:\n" + "".join(steps))
+        f.write(f"project: bench\n{head}steps:\n" + "".join(steps))
     lib.once([lib.SLUICE, "init"], cwd=folder)
     return folder
 
@@ -84,11 +84,12 @@ def main():
     subprocess.run(["cc", "-O2", "-o", bare, source], check=True)
     for name, steps, shape, bar in (("chain of 10 no-op steps", chain(10), ("10", "1", "2"), "25 ms"),
                                     ("50 no-op steps side by side", side_by_side(50), ("50", "2", "0"), "60 ms")):
-        folder = project(steps)
-        ours, theirs = lib.in_turn(lambda: lib.once([lib.SLUICE, "run", "--force", "-j", "2"], cwd=folder), lambda: lib.once([bare, *shape], cwd=work))
-        a, b = lib.median(ours), lib.median(theirs)
-        table.row(name, lib.ms(a), f"bare spawn {lib.ms(b)}", a / b, bar)
-        shutil.rmtree(folder)
+        for head, told in (("", ", each in its sandbox"), ("sandbox: off\n", "")):
+            folder = project(steps, head)
+            ours, theirs = lib.in_turn(lambda: lib.once([lib.SLUICE, "run", "--force", "-j", "2"], cwd=folder), lambda: lib.once([bare, *shape], cwd=work))
+            a, b = lib.median(ours), lib.median(theirs)
+            table.row(name + told, lib.ms(a), f"bare spawn {lib.ms(b)}", a / b, bar)
+            shutil.rmtree(folder)
     scale(table, 10_000, "0.1 s")
     if os.environ.get("BENCH_LARGE"):  # filling the store takes minutes
         scale(table, 100_000, "1 s")
